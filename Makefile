@@ -1,0 +1,32 @@
+# make repro · make test · make lint · make bench: each sets up what it needs in .venv
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test lint bench plots
+
+repro: $(BIN)/installed
+	dvc repro
+	dvc metrics show
+
+test: $(BIN)/installed-dev
+	python -m pytest
+
+lint: $(BIN)/installed-dev
+	ruff check .
+	ruff format --check .
+
+bench: $(BIN)/installed
+	for name in feature_store memory slstm head_epoch; do python -m benchmarks.$$name || exit; done
+
+plots: $(BIN)/installed
+	dvc plots show
+
+$(BIN)/installed: requirements.txt constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	touch $@
+
+$(BIN)/installed-dev: requirements-dev.txt $(BIN)/installed
+	python -m pip install --quiet --requirement requirements-dev.txt --constraint constraints.txt
+	touch $@
