@@ -1,0 +1,50 @@
+"""An append-only record of answers that cost time or money: each is on the disk before the next is asked for.
+
+One JSON line a record, `{"key": …, …}`. A kill can tear only the last line, which a reader leaves out and
+the next append cuts off; a damaged line before it is an error, because something else wrote there.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from data.errors import InputError
+
+
+class Journal:
+    """The records at `path` by their key; the last record of a key counts. One writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: dict[str, dict[str, Any]] = {}
+        content = path.read_bytes() if path.exists() else b""
+        whole = content.rfind(b"\n") + 1  # 0 where there is no line yet
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                self.records[record["key"]] = record
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{path}, line {number}: not a journal record; remove the line to go on") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        self._file.truncate(whole)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, key: str, record: dict[str, Any]) -> None:
+        """Add a record; on return it survives a power cut."""
+        self.records[key] = {"key": key, **record}
+        self._file.write(json.dumps(self.records[key], ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.records
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        return self.records[key]

@@ -1,0 +1,234 @@
+"""The feature store gives back the exact bits, refuses other states, and survives a kill."""
+
+import json
+
+import hypothesis.strategies as st
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+
+from data import feature_store
+from data.errors import InputError
+from data.feature_store import DTYPES, FeatureStore, FeatureWriter
+
+FINGERPRINT = {"model": "tiny", "layer": -1, "adapter": {"sha256": "ab", "r": 64}, "dtype": "bfloat16"}
+
+
+def states_of(number, tokens=None, dim=8, dtype=torch.bfloat16):
+    generator = torch.Generator().manual_seed(number)
+    return torch.randn(tokens or 3 + number % 7, dim, generator=generator).to(dtype)
+
+
+def write(folder, count=23, fingerprint=FINGERPRINT, parts=None, **shape):
+    ids = [f"image-{number:03d}" for number in range(count)]
+    writer = FeatureWriter(folder, fingerprint, ids, shard_images=5)
+    for part in writer.missing()[:parts]:
+        writer.write(part, ((image_id, states_of(int(image_id[-3:]), **shape)) for image_id in part.image_ids))
+    return writer
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    dtype=st.sampled_from(sorted(DTYPES)),
+    shapes=st.lists(st.integers(1, 9), min_size=1, max_size=7),
+    dim=st.integers(1, 5),
+    seed=st.integers(0, 999),
+    group_bytes=st.sampled_from([1, 64, 1 << 20]),
+)
+def test_every_finite_bit_pattern_comes_back(tmp_path_factory, dtype, shapes, dim, seed, group_bytes):
+    folder = tmp_path_factory.mktemp("store")
+    width = torch.finfo(DTYPES[dtype]).bits // 8
+    random = np.random.default_rng(seed)
+    rows = {}
+    for number, tokens in enumerate(shapes):
+        states = torch.from_numpy(random.integers(0, 256, tokens * dim * width, dtype=np.uint8)).view(DTYPES[dtype])
+        rows[f"ü {number}"] = torch.where(torch.isfinite(states), states, -0.0).view(tokens, dim)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_store, "GROUP_BYTES", group_bytes)
+        writer = FeatureWriter(folder, {"dtype": dtype}, list(rows), shard_images=3)
+        for part in writer.missing():
+            writer.write(part, [(image_id, rows[image_id]) for image_id in part.image_ids])
+    store = FeatureStore.open(folder, {"dtype": dtype}, cache_bytes=1)
+    assert store.ids == list(rows)
+    for image_id, states in rows.items():
+        assert store[image_id].dtype == states.dtype
+        assert torch.equal(store[image_id].view(torch.uint8), states.view(torch.uint8))
+    assert [image_id for image_id, _ in store.rows()] == list(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"layer": -2}, "layer = -1; this run needs -2"),
+        ({"adapter": {"sha256": "cd", "r": 64}}, "adapter.sha256 = 'ab'; this run needs 'cd'"),
+        ({"prompts": "x"}, "prompts = None; this run needs 'x'"),
+    ],
+)
+def test_states_of_another_model_are_refused_by_field(tmp_path, change, field):
+    write(tmp_path)
+    assert FeatureStore.open(tmp_path, FINGERPRINT).fingerprint == FINGERPRINT
+    with pytest.raises(InputError, match=field.replace(".", r"\.")):
+        FeatureStore.open(tmp_path, FINGERPRINT | change)
+
+
+def test_a_part_of_another_store_is_refused(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b", fingerprint=FINGERPRINT | {"layer": 3})
+    (tmp_path / "b" / "part-00002.parquet").replace(tmp_path / "a" / "part-00002.parquet")
+    with pytest.raises(InputError, match=r"part-00002.*layer = 3; part-00000.parquet has -1"):
+        FeatureStore.open(tmp_path / "a")
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_an_unfinished_store_is_refused(tmp_path, parts):
+    write(tmp_path, parts=parts)
+    with pytest.raises(InputError, match=f"{parts} parts with {parts * 5} images, where 5 parts with 23"):
+        FeatureStore.open(tmp_path)
+
+
+def test_no_store_and_foreign_or_torn_files_are_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="no feature store here"):
+        FeatureStore.open(tmp_path)
+    write(tmp_path)
+    part = tmp_path / "part-00004.parquet"
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"part-00004.parquet: not a whole part") as caught:
+        FeatureStore.open(tmp_path)
+    assert "\n" not in str(caught.value)
+    pq.write_table(pq.read_table(tmp_path / "part-00000.parquet").replace_schema_metadata({}), part)
+    with pytest.raises(InputError, match="its metadata has no fingerprint"):
+        FeatureStore.open(tmp_path)
+
+
+@settings(deadline=None, max_examples=12)
+@given(killed_at=st.integers(0, 22), torn=st.booleans())
+def test_a_killed_run_continues_to_the_same_bytes(tmp_path_factory, killed_at, torn):
+    whole, folder = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
+    write(whole)
+    done = []
+
+    def dying(image_ids):
+        for image_id in image_ids:
+            if len(done) == killed_at:
+                raise KeyboardInterrupt
+            done.append(image_id)
+            yield image_id, states_of(int(image_id[-3:]))
+
+    writer = FeatureWriter(folder, FINGERPRINT, [f"image-{number:03d}" for number in range(23)], shard_images=5)
+    with pytest.raises(KeyboardInterrupt):
+        for part in writer.missing():
+            writer.write(part, dying(part.image_ids))
+    if torn:  # a file that a power cut left behind under the final name
+        (folder / "part-00004.parquet").write_bytes((whole / "part-00004.parquet").read_bytes()[:99])
+    assert [part.index for part in writer.missing()] == list(range(killed_at // 5, 5))
+    write(folder)
+    assert contents(folder) == contents(whole)
+
+
+def test_parts_of_other_states_or_other_images_are_written_again(tmp_path):
+    assert not write(tmp_path).missing()
+    assert len(write(tmp_path, count=22, parts=0).missing()) == 5
+    assert len(write(tmp_path, fingerprint=FINGERPRINT | {"layer": 0}, parts=0).missing()) == 5
+
+
+def test_publish_gives_the_parts_a_second_name(tmp_path):
+    with pytest.raises(ValueError, match="part-00002.parquet is not written yet"):
+        write(tmp_path / "journal", parts=2).publish(tmp_path / "out")
+    write(tmp_path / "journal").publish(tmp_path / "out")
+    write(tmp_path / "journal").publish(tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "journal")
+    assert FeatureStore.open(tmp_path / "out", FINGERPRINT).ids == FeatureStore.open(tmp_path / "journal").ids
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan")])
+def test_states_that_are_not_finite_are_refused(tmp_path, bad):
+    states = torch.ones(3, 4, dtype=torch.float16)
+    states[1, 2] = bad
+    writer = FeatureWriter(tmp_path, {}, ["a"])
+    with pytest.raises(InputError, match="a: the hidden states are not finite; float16 ends at 65504"):
+        writer.write(writer.parts[0], [("a", states)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_out_of_order_and_repeated_images_are_refused(tmp_path):
+    writer = FeatureWriter(tmp_path, {}, ["a", "b"])
+    with pytest.raises(ValueError, match="'b' where 'a' was due"):
+        writer.write(writer.parts[0], [("b", states_of(0))])
+    with pytest.raises(ValueError, match="'b' are missing"):
+        writer.write(writer.parts[0], [("a", states_of(0))])
+    with pytest.raises(ValueError, match="expected a .tokens, dim. matrix"):
+        writer.write(writer.parts[0], [("a", torch.ones(3, dtype=torch.float32))])
+    with pytest.raises(InputError, match="'a' appears twice"):
+        FeatureWriter(tmp_path, {}, ["a", "b", "a"])
+
+
+def test_states_of_two_widths_are_no_store(tmp_path):
+    writer = FeatureWriter(tmp_path, {}, ["a", "b"])
+    writer.write(writer.parts[0], [("a", states_of(0)), ("b", states_of(0, dim=9))])
+    with pytest.raises(InputError, match="different width or type"):
+        FeatureStore.open(tmp_path)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    write(tmp_path, dim=64)
+    store = FeatureStore.open(tmp_path)
+    expected = store["image-000"].view(torch.uint8).numpy().tobytes()
+    path = tmp_path / "part-00000.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.find(expected) + 40] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="part-00000.parquet: damaged since it was written .*CRC checksum"):
+        FeatureStore.open(tmp_path)["image-000"]
+
+
+def test_batches_are_padded_on_the_right_and_cover_every_image_once(tmp_path):
+    write(tmp_path)
+    store = FeatureStore.open(tmp_path)
+    epochs = [list(store.batches(store.ids, 4, seed=1, epoch=epoch)) for epoch in (0, 0, 1)]
+    orders = [[batch.image_ids for batch in epoch] for epoch in epochs]
+    assert orders[0] == orders[1] != orders[2]
+    for batches in [*epochs, list(store.batches(store.ids, 4))]:
+        assert sorted(image_id for batch in batches for image_id in batch.image_ids) == store.ids
+        for image_ids, states, mask in batches:
+            for row, image_id in enumerate(image_ids):
+                assert mask[row].sum() == store.tokens(image_id)
+                assert torch.equal(states[row][mask[row]], store[image_id])
+                assert not states[row][~mask[row]].any()
+    lengths = [store.tokens(image_id) for batch in store.batches(store.ids, 4) for image_id in batch.image_ids]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_bucketing_saves_padding(tmp_path):
+    write(tmp_path, count=200)
+    store = FeatureStore.open(tmp_path)
+    masks = [batch.mask for batch in store.batches(store.ids, 8, seed=0)]
+    assert sum(mask.sum() for mask in masks) / sum(mask.numel() for mask in masks) > 0.95
+
+
+def test_the_cache_is_bounded_and_returns_private_copies(tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_store, "GROUP_BYTES", 1)  # a row group an image
+    write(tmp_path)
+    store = FeatureStore.open(tmp_path, cache_bytes=500)
+    for _ in range(2):
+        for image_id in reversed(store.ids):
+            store[image_id].zero_()
+        assert sum(group.nbytes for group in store._cache.values()) <= 500
+    assert torch.equal(store["image-004"], states_of(4))
+    with pytest.raises(InputError, match="no states of image 'other'"):
+        store["other"]
+
+
+def test_any_reader_can_make_sense_of_a_part(tmp_path):
+    write(tmp_path)
+    file = pq.ParquetFile(tmp_path / "part-00000.parquet")
+    assert json.loads(file.schema_arrow.metadata[b"fingerprint"]) == FINGERPRINT
+    states = file.metadata.row_group(0).column(4)
+    assert (states.path_in_schema, states.compression, states.statistics) == ("states", "UNCOMPRESSED", None)
+    assert not any("DICTIONARY" in encoding for encoding in states.encodings)
+    assert file.read().column_names == ["image_id", "tokens", "dim", "dtype", "states"]

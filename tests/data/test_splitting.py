@@ -1,0 +1,107 @@
+"""Properties of the prompt-disjoint split, over data sets that hypothesis draws."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.errors import InputError
+from data.splitting import MIN_IMAGES, prompt_disjoint
+
+FRACTIONS = {"val": 0.12, "test": 0.25, "seed": 0}
+
+
+def grid(prompts, generators):
+    rows = [(f"{g}_{p:04}", f"prompt {p}", f"generator {g}") for p in range(prompts) for g in range(generators)]
+    return pd.DataFrame(rows, columns=["image_id", "prompt", "generator"])
+
+
+@st.composite
+def data_sets(draw):
+    """Uneven groups, several generators, some images without a prompt; enough of each to split."""
+    sizes = draw(st.lists(st.integers(1, 6), min_size=16, max_size=40))
+    rows = [
+        (f"prompt {number}" if draw(st.integers(0, 9)) else " ", draw(st.sampled_from("abc")))
+        for number, size in enumerate(sizes)
+        for _ in range(size)
+    ]
+    rows += [("", "a")] * max(0, 60 - len(rows))
+    frame = pd.DataFrame(rows, columns=["prompt", "generator"])
+    return frame.assign(image_id=[f"image {number:03}" for number in range(len(frame))])
+
+
+@settings(deadline=None, max_examples=60)
+@given(frame=data_sets(), seed=st.integers(0, 2**32 - 1), order=st.integers(0, 2**32 - 1))
+def test_complete_disjoint_deterministic_and_near_the_targets(frame, seed, order):
+    split = prompt_disjoint(frame, val=0.15, test=0.25, seed=seed)
+    assert list(split["image_id"]) == sorted(frame["image_id"])
+    assert set(split["split"]) == {"train", "val", "test"}
+
+    both = frame.merge(split, on="image_id")
+    groups = both["prompt"].where(both["prompt"].str.strip() != "", both["image_id"])
+    assert both.assign(group=groups)[["group", "split"]].drop_duplicates()["group"].is_unique
+
+    shuffled = frame.sample(frac=1, random_state=order)
+    pd.testing.assert_frame_equal(prompt_disjoint(shuffled, val=0.15, test=0.25, seed=seed), split)
+
+    largest = groups.value_counts().max()
+    for part, fraction in {"train": 0.6, "val": 0.15, "test": 0.25}.items():
+        assert abs((split["split"] == part).sum() - fraction * len(split)) <= largest
+
+
+def test_a_grid_is_split_exactly_in_all_generators():
+    frame = grid(100, 6)
+    both = frame.merge(prompt_disjoint(frame, **FRACTIONS), on="image_id")
+    counts = pd.crosstab(both["generator"], both["split"])
+    assert (counts["train"] == 63).all()
+    assert (counts["val"] == 12).all()
+    assert (counts["test"] == 25).all()
+
+
+def test_without_prompts_every_image_is_dealt_alone_and_stratified():
+    frame = grid(100, 3).assign(prompt="")
+    both = frame.merge(prompt_disjoint(frame, **FRACTIONS), on="image_id")
+    counts = pd.crosstab(both["generator"], both["split"])
+    assert abs(counts - np.array([25, 63, 12])).to_numpy().max() <= 1  # test, train, val
+
+
+def test_seeds_differ():
+    frame = grid(40, 3)
+    one, two = (prompt_disjoint(frame, val=0.2, test=0.2, seed=seed) for seed in (0, 1))
+    assert (one["split"] != two["split"]).any()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A Red Car", "a red car"),
+        ("a red car", "  a\n red\tcar "),
+        ("a red car", "ａ ｒｅｄ ｃａｒ"),  # noqa: RUF001 (full width)
+        ("Straße", "STRASSE"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("\u0130stanbul", "i\u0307STANBUL"),
+    ],
+)
+def test_one_prompt_however_it_is_written(one, other):
+    frame = grid(30, 2)
+    frame.loc[frame["prompt"] == "prompt 0", "prompt"] = [one, other]
+    for seed in range(5):
+        split = prompt_disjoint(frame, val=0.3, test=0.3, seed=seed).set_index("image_id")["split"]
+        assert split["0_0000"] == split["1_0000"]
+
+
+def test_too_few_prompts():
+    with pytest.raises(InputError, match="2 different prompts, at least 3 needed"):
+        prompt_disjoint(grid(2, 20), **FRACTIONS)
+
+
+def test_too_few_images():
+    with pytest.raises(InputError, match=rf"12 images of 12 prompts leave \d images for \w+, at least {MIN_IMAGES}"):
+        prompt_disjoint(grid(12, 1), **FRACTIONS)
+
+
+@pytest.mark.parametrize(("val", "test"), [(0, 0.2), (0.2, 0), (0.5, 0.5), (-0.1, 0.2), (float("nan"), 0.2)])
+def test_impossible_fractions(val, test):
+    with pytest.raises(InputError, match="together below 1"):
+        prompt_disjoint(grid(30, 2), val=val, test=test, seed=0)
