@@ -1,0 +1,166 @@
+"""What simpler predictors reach on the same rows: a model is worth its distance from the best of them.
+
+Each baseline is fitted on the training rows, takes its ridge penalty from the validation rows, and
+predicts the test rows. The MOS of the test rows is taken away before anything else is done.
+
+| baseline | knows |
+|---|---|
+| generator_mean | which generator made the image, and no pixel |
+| tfidf_prompt_generator | the prompt's words and the generator, and no pixel |
+| pixel_measurements | the offline teacher's measurements: sharpness, noise, contrast, … |
+| tfidf_description | the words of the student's description |
+| mean_hidden_states | the student's hidden states, averaged over the tokens: a linear head |
+| student_word | the student's rating word, as the middle of its interval |
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+Floats = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
+
+PENALTIES = [10.0**power for power in range(4, -4, -1)]  # strongest first: it wins ties
+
+
+class NotComputableError(ValueError):
+    """A baseline that this data set cannot have; the message says why."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The samples that baselines see, test MOS removed.
+
+    `table` has one row an image with image_id, split, mos, prompt, generator, description and level
+    (the student's rating word, 0-4). `measurements` and `states` hold one row an image, in its order.
+    """
+
+    table: pd.DataFrame
+    measurements: pd.DataFrame
+    states: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.table), len(self.measurements), len(self.states)}
+        if len(lengths) > 1:
+            raise ValueError(f"table, measurements and states differ in length: {sorted(lengths)}")
+        hidden = self.table.assign(mos=self.table["mos"].where(self.table["split"] != "test"))
+        object.__setattr__(self, "table", hidden.reset_index(drop=True))
+
+    def where(self, split: str) -> NDArray[np.intp]:
+        return np.flatnonzero(self.table["split"] == split)
+
+    def mos(self, split: str) -> Floats:
+        return self.table["mos"].to_numpy(float)[self.where(split)]
+
+
+def predict_all(rows: Rows) -> dict[str, Floats | None]:
+    """Each baseline's predictions of the test rows, in the table's order; None, with a warning, where it has none."""
+    found: dict[str, Floats | None] = {}
+    for name, baseline in BASELINES.items():
+        try:
+            found[name] = baseline(rows)
+        except NotComputableError as reason:
+            log.warning("baseline %s: null, %s", name, reason)
+            found[name] = None
+    return found
+
+
+def generator_mean(rows: Rows) -> Floats:
+    """Predict the mean MOS of the image's generator in training; of all images where it was not seen there."""
+    generators, train = rows.table["generator"], rows.where("train")
+    if generators.iloc[train].loc[lambda names: names != ""].nunique() < 2:
+        raise NotComputableError("fewer than two generators are known")
+    scores = pd.Series(rows.mos("train"))
+    means = scores.groupby(generators.iloc[train].to_numpy()).mean()
+    return generators.iloc[rows.where("test")].map(means).fillna(scores.mean()).to_numpy(float)
+
+
+def tfidf_prompt_generator(rows: Rows) -> Floats:
+    if not rows.table["prompt"].iloc[rows.where("train")].str.strip().any():
+        raise NotComputableError("there are no prompts")
+    columns = make_column_transformer(
+        (_tfidf(), "prompt"),
+        (OneHotEncoder(handle_unknown="ignore"), ["generator"]),
+    )
+    return _ridge(columns, rows.table[["prompt", "generator"]], rows)
+
+
+def pixel_measurements(rows: Rows) -> Floats:
+    return _ridge(StandardScaler(), rows.measurements.to_numpy(float), rows)
+
+
+def tfidf_description(rows: Rows) -> Floats:
+    if not rows.table["description"].iloc[rows.where("train")].str.strip().any():
+        raise NotComputableError("there are no descriptions")
+    return _ridge(_tfidf(), rows.table["description"], rows)
+
+
+def mean_hidden_states(rows: Rows) -> Floats:
+    return _ridge(StandardScaler(), np.asarray(rows.states, float), rows)
+
+
+def student_word(rows: Rows) -> Floats:
+    """No fit: a word stands for an interval one point wide, and predicts its middle."""
+    return rows.table["level"].to_numpy(float)[rows.where("test")] + 0.5
+
+
+BASELINES: dict[str, Callable[[Rows], Floats]] = {
+    baseline.__name__: baseline
+    for baseline in (
+        generator_mean,
+        tfidf_prompt_generator,
+        pixel_measurements,
+        tfidf_description,
+        mean_hidden_states,
+        student_word,
+    )
+}
+
+
+def _tfidf() -> TfidfVectorizer:
+    """Words and pairs of words, single letters and digits ("a", "2") too: they count objects."""
+    word = r"(?u)\b\w+\b"
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=word)
+
+
+def _ridge(encoder: object, inputs: pd.DataFrame | pd.Series | Floats, rows: Rows) -> Floats:
+    """Encode (fitted on train), regress with each penalty, keep the one with the best SRCC on val, predict test.
+
+    Raises: NotComputableError if the training texts hold no word at all.
+    """
+
+    def pick(split: str) -> pd.DataFrame | pd.Series | Floats:
+        chosen = rows.where(split)
+        return inputs.iloc[chosen] if hasattr(inputs, "iloc") else inputs[chosen]
+
+    encoder = make_pipeline(encoder)
+    try:
+        train = encoder.fit_transform(pick("train"))
+    except ValueError as error:
+        if "empty vocabulary" in str(error):
+            raise NotComputableError("the texts hold no words") from None
+        raise
+    val, val_mos = encoder.transform(pick("val")), rows.mos("val")
+    fits = [Ridge(alpha).fit(train, rows.mos("train")) for alpha in PENALTIES]
+    best = max(fits, key=lambda fit: _score(fit.predict(val), val_mos))
+    return best.predict(encoder.transform(pick("test")))
+
+
+def _score(predicted: Floats, mos: Floats) -> tuple[float, float]:
+    """SRCC, then smaller error: val may be too small, or a heavy penalty too flat, for the first to tell."""
+    ranked = len(mos) > 2 and np.ptp(predicted) > 0 and np.ptp(mos) > 0
+    return (
+        round(float(stats.spearmanr(predicted, mos).statistic), 6) if ranked else -1.0,
+        -float(np.mean((predicted - mos) ** 2)),
+    )
