@@ -29,6 +29,11 @@ def write(folder, count=23, fingerprint=FINGERPRINT, parts=None, **shape):
     return writer
 
 
+def write_all(writer, rows):
+    for part in writer.missing():
+        writer.write(part, rows(part.image_ids))
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -122,8 +127,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path_factory, killed_at, t
 
     writer = FeatureWriter(folder, FINGERPRINT, [f"image-{number:03d}" for number in range(23)], shard_images=5)
     with pytest.raises(KeyboardInterrupt):
-        for part in writer.missing():
-            writer.write(part, dying(part.image_ids))
+        write_all(writer, dying)
     if torn:  # a file that a power cut left behind under the final name
         (folder / "part-00004.parquet").write_bytes((whole / "part-00004.parquet").read_bytes()[:99])
     assert [part.index for part in writer.missing()] == list(range(killed_at // 5, 5))
@@ -138,7 +142,7 @@ def test_parts_of_other_states_or_other_images_are_written_again(tmp_path):
 
 
 def test_publish_gives_the_parts_a_second_name(tmp_path):
-    with pytest.raises(ValueError, match="part-00002.parquet is not written yet"):
+    with pytest.raises(ValueError, match=r"part-00002.parquet is not written yet"):
         write(tmp_path / "journal", parts=2).publish(tmp_path / "out")
     write(tmp_path / "journal").publish(tmp_path / "out")
     write(tmp_path / "journal").publish(tmp_path / "out")
@@ -162,7 +166,7 @@ def test_rows_out_of_order_and_repeated_images_are_refused(tmp_path):
         writer.write(writer.parts[0], [("b", states_of(0))])
     with pytest.raises(ValueError, match="'b' are missing"):
         writer.write(writer.parts[0], [("a", states_of(0))])
-    with pytest.raises(ValueError, match="expected a .tokens, dim. matrix"):
+    with pytest.raises(ValueError, match=r"expected a .tokens, dim. matrix"):
         writer.write(writer.parts[0], [("a", torch.ones(3, dtype=torch.float32))])
     with pytest.raises(InputError, match="'a' appears twice"):
         FeatureWriter(tmp_path, {}, ["a", "b", "a"])
@@ -183,7 +187,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[damaged.find(expected) + 40] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(InputError, match="part-00000.parquet: damaged since it was written .*CRC checksum"):
+    with pytest.raises(InputError, match=r"part-00000.parquet: damaged since it was written .*CRC checksum"):
         FeatureStore.open(tmp_path)["image-000"]
 
 

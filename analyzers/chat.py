@@ -1,0 +1,101 @@
+"""Conversations as one model's own processor and chat template write them, and where in them the assistant speaks.
+
+No architecture is known here. Two generic facts do:
+
+- an assistant's turn runs from the template's generation prompt to the first end-of-turn token after it, whether or
+  not the template marks it;
+- what follows the image is the same tokens with and without the image in front, so turns are found from the *end* of
+  a sequence, however many tokens an image takes.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from transformers import BatchFeature
+
+from analyzers.conversation import Conversation
+from data.errors import InputError
+
+
+class Chat:
+    """The processor of the model `name`, whose turns end with one of the tokens `ends`."""
+
+    def __init__(self, processor: Any, ends: set[int], name: str) -> None:
+        self.processor = processor
+        self.ends = ends
+        self.name = name
+
+    def tensors(
+        self, images: Sequence[Image], conversations: Sequence[Conversation], *, padding_side: str, answer: bool
+    ) -> BatchFeature:
+        """The model's inputs for one image a conversation; with `answer` it is the assistant's turn to speak."""
+        texts = [self._render(messages, answer=answer) for messages in conversations]
+        begin = self.processor.tokenizer.bos_token
+        return self.processor(
+            text=texts,
+            images=[[image] for image in images],
+            padding=True,
+            padding_side=padding_side,
+            # Some templates write the begin token themselves, and the tokenizer must not add another.
+            add_special_tokens=begin is None or not texts[0].startswith(begin),
+            return_tensors="pt",
+        )
+
+    def labels(self, batch: BatchFeature, conversations: Sequence[Conversation]) -> Tensor:
+        """(B, T): the assistant's tokens of a right-padded batch, end-of-turn included; -100 elsewhere."""
+        labels = torch.full_like(batch["input_ids"], -100)
+        for row, messages in enumerate(conversations):
+            ids, turns = self.turns(messages)
+            shift = int(batch["attention_mask"][row].sum()) - len(ids)  # the tokens that the image adds
+            first = turns[0][0]
+            if batch["input_ids"][row, shift + first : shift + len(ids)].tolist() != ids[first:]:
+                raise InputError(f"{self.name}: the processor's tokens after the image are not its tokenizer's")
+            for start, end in turns:
+                labels[row, shift + start : shift + end] = batch["input_ids"][row, shift + start : shift + end]
+        return labels
+
+    def turns(self, messages: Conversation) -> tuple[list[int], list[tuple[int, int]]]:
+        """The token ids, the image's placeholder unexpanded, and where in them each assistant turn starts and ends.
+
+        Raises:
+            InputError: the chat template cannot be learned from: a turn does not begin as the generation prompt does,
+                or does not end with a token that ends generation.
+        """
+        ids = self._ids(messages)
+        turns = []
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before = self._ids(messages[:index], answer=True)
+            start, limit = len(before), min(len(self._ids(messages[: index + 1])), len(ids))
+            if ids[:start] != before:
+                raise InputError(f"{self.name}: its chat template writes an answer otherwise than it asks for one")
+            end = next((at for at in range(start, limit) if ids[at] in self.ends), None)
+            if end is None:
+                raise InputError(f"{self.name}: its chat template does not end an answer with an end-of-turn token")
+            turns.append((start, end + 1))
+        return ids, turns
+
+    def _ids(self, messages: Conversation, *, answer: bool = False) -> list[int]:
+        return self.processor.tokenizer(self._render(messages, answer=answer), add_special_tokens=False)["input_ids"]
+
+    def _render(self, messages: Conversation, *, answer: bool) -> str:
+        messages = [{**message, "content": [self._plain(part) for part in message["content"]]} for message in messages]
+        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer)
+
+    def _plain(self, part: dict[str, str]) -> dict[str, str]:
+        """A prompt may hold "<image>" as words: "< image>" reads the same and is no control token."""
+        if part["type"] != "text":
+            return part
+        return {**part, "text": self._control_tokens.sub(lambda found: f"{found[0][0]} {found[0][1:]}", part["text"])}
+
+    @cached_property
+    def _control_tokens(self) -> re.Pattern[str]:
+        """The texts that this tokenizer reads as a control token."""
+        texts = {str(token) for token in self.processor.tokenizer.added_tokens_decoder.values() if token.special}
+        return re.compile("|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True)) or r"(?!)")

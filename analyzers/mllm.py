@@ -1,0 +1,262 @@
+"""The local multimodal language model (MLLM): any Hugging Face vision-language model behind one small interface.
+
+Nothing here knows an architecture: the model's own processor and chat template write its inputs (analyzers/chat.py),
+and `model.base_model` is the network without the vocabulary head, so that hidden states cost no logits.
+
+A causal model reads a right-padded sequence exactly as it reads it alone; generation needs the new token next to the
+last one, so it pads on the left.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from PIL.Image import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
+
+from analyzers.chat import Chat
+from analyzers.conversation import RATING_WORDS, Conversation, conversation
+from data.errors import InputError
+from data.files import fingerprint, folder_sha256, sha256
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # float16's hidden states overflow
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one forward pass over image + Q1 + description + Q2 gives."""
+
+    word: str
+    states: Tensor  # (T, D): what the vocabulary head would see, padding left out
+
+
+@dataclass
+class LocalMLLM:
+    """A vision-language model, its processor, and the longest sequence that it may be given."""
+
+    model: Any  # a PreTrainedModel, or the PeftModel around it
+    processor: Any
+    max_length: int
+    device: torch.device
+    name: str  # hub id or folder, as given
+    identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        revision: str | None,
+        dtype: str,
+        max_length: int,
+        device: str,
+        adapter: Path | None = None,
+    ) -> "LocalMLLM":
+        """Load a hub id at a pinned `revision`, or a folder, and put the distilled `adapter` on it.
+
+        Raises:
+            InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
+        """
+        if dtype not in DTYPES:
+            raise InputError(f"dtype {dtype} of {model}: expected one of {', '.join(DTYPES)}")
+        source = _source(model, revision)
+        try:
+            processor = AutoProcessor.from_pretrained(model, revision=revision)
+            network = AutoModelForImageTextToText.from_pretrained(
+                model, revision=revision, dtype=DTYPES[dtype], use_safetensors=True
+            )
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
+            raise InputError(f"{model} cannot be loaded: {' '.join(str(error).split())}") from error
+        _check(network, processor, model, max_length)
+        end = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        # Greedy, with none of the sampling settings and penalties that a repository may recommend.
+        network.generation_config = GenerationConfig(
+            do_sample=False, eos_token_id=end, pad_token_id=processor.tokenizer.pad_token_id
+        )
+        hashes = []
+        if adapter is not None:
+            hashes = _adapter_hashes(Path(adapter))
+            with _peft_without_noise():
+                network = PeftModel.from_pretrained(network, str(adapter))
+        identity = fingerprint([source, dtype, hashes])
+        return cls(network.to(device).eval(), processor, max_length, torch.device(device), model, identity)
+
+    @property
+    def hidden_size(self) -> int:
+        """D of the hidden states."""
+        return self._network.config.get_text_config().hidden_size
+
+    def add_lora(
+        self,
+        *,
+        r: int,
+        alpha: int,
+        dropout: float,
+        targets: str | Sequence[str],
+        modules_to_save: Sequence[str],
+        seed: int,
+    ) -> None:
+        """Freeze the model and add trainable LoRA matrices; the `modules_to_save` are trained in full.
+
+        `targets` is a regular expression that a module's whole name must match, or a list of name endings. What is
+        trained is float32 whatever the model's dtype: updates of 1e-6 would be lost in bfloat16.
+
+        Raises:
+            InputError: a target or a module to save is not in the model.
+        """
+        names = [name for name, _ in self.model.named_modules()]
+        for ending in modules_to_save:
+            if not any(f".{name}".endswith(f".{ending}") for name in names):
+                raise InputError(f"modules_to_save: {self.name} has no module {ending}")
+        settings = LoraConfig(
+            r=r,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            modules_to_save=list(modules_to_save) or None,
+            ensure_weight_tying=True,  # input embeddings trained in full stay the output embeddings where they were
+        )
+        with _peft_without_noise(), torch.random.fork_rng():
+            torch.manual_seed(seed)
+            try:
+                self.model = get_peft_model(self.model, settings)
+            except ValueError as error:  # peft names the targets that it did not find
+                raise InputError(f"LoRA targets {targets} of {self.name}: {' '.join(str(error).split())}") from error
+        self.model.peft_config["default"].base_model_name_or_path = self.name
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+
+    def training_batch(self, examples: Sequence[tuple[Image, Conversation]]) -> dict[str, Tensor]:
+        """The tensors of whole conversations, right-padded, on the CPU.
+
+        `labels` (B, T) holds the assistant's tokens, each turn's end-of-turn token included, and -100 elsewhere.
+        """
+        images, conversations = zip(*examples, strict=True)
+        batch = self._tensors(images, conversations, padding_side="right", answer=False)
+        return {**batch, "labels": self._chat.labels(batch, conversations)}
+
+    @torch.inference_mode()
+    def describe(
+        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
+    ) -> list[str]:
+        """The answers to conversations that end with a question: greedy, one batch, KV cache."""
+        batch = self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens).to(self.device)
+        tokens = self.model.eval().generate(**batch, max_new_tokens=max_new_tokens, use_cache=True)
+        answers = tokens[:, batch["input_ids"].shape[1] :]  # (B, new)
+        return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
+
+    def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
+        """The rating word and the hidden states of conversations that end with a question, from one forward pass."""
+        words = list(self._word_tokens)
+        batch = self._tensors(images, conversations, padding_side="right").to(self.device)
+        lengths = batch["attention_mask"].sum(dim=1)  # (B,)
+        self.model.eval()
+        with torch.inference_mode():
+            states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
+            last = states[torch.arange(len(states), device=states.device), lengths - 1]  # (B, D)
+            logits = self._network.get_output_embeddings()(last)  # (B, V)
+            choices = logits[:, list(self._word_tokens.values())].argmax(dim=1)  # (B,)
+        return [  # copied outside of inference mode: tensors that a head may be trained on
+            Reading(words[choice], row[:length].to("cpu", copy=True))
+            for choice, row, length in zip(choices.tolist(), states, lengths.tolist(), strict=True)
+        ]
+
+    def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
+        """The rating word whose first token is the likeliest next one."""
+        return [reading.word for reading in self.read(images, conversations)]
+
+    def hidden_states(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Tensor]:
+        """The last hidden states (T_i, D), after the final norm, of the sequence that `rate` reads; on the CPU."""
+        return [reading.states for reading in self.read(images, conversations)]
+
+    @property
+    def _network(self) -> Any:
+        """The model itself; an adapter acts in its layers, so that nothing is lost without peft's wrapper."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @cached_property
+    def _word_tokens(self) -> dict[str, int]:
+        """The first token of each rating word, where the template puts it."""
+        tokens = {}
+        for word in RATING_WORDS:
+            ids, turns = self._chat.turns(conversation("quality", "", "", word))
+            tokens[word] = ids[turns[-1][0]]
+        if len(set(tokens.values())) < len(tokens):
+            raise InputError(f"{self.name}: its tokenizer begins two rating words with one token: {tokens}")
+        return tokens
+
+    @cached_property
+    def _chat(self) -> Chat:
+        ends = self._network.generation_config.eos_token_id
+        return Chat(self.processor, {ends} if isinstance(ends, int) else set(ends), self.name)
+
+    def _tensors(
+        self,
+        images: Sequence[Image],
+        conversations: Sequence[Conversation],
+        *,
+        padding_side: str,
+        answer: bool = True,
+        reserve: int = 0,
+    ) -> BatchFeature:
+        """The model's inputs, in its dtype, on the CPU.
+
+        Raises:
+            InputError: a sequence and the `reserve` tokens to come do not fit: cutting it would lose the question.
+        """
+        batch = self._chat.tensors(images, conversations, padding_side=padding_side, answer=answer)
+        lengths = batch["attention_mask"].sum(dim=1)
+        if int(lengths.max()) + reserve > self.max_length:
+            question = conversations[int(lengths.argmax())][0]["content"][-1]["text"]
+            raise InputError(
+                f"a conversation of {int(lengths.max())} tokens{f' and {reserve} to be written' if reserve else ''} "
+                f"does not fit max_length {self.max_length}; it begins: {question[:200]!r}"
+            )
+        return batch.to(dtype=self._network.dtype)
+
+
+@contextmanager
+def _peft_without_noise() -> Iterator[None]:
+    """Silence peft where it asks for a property that transformers now warns about: both are pinned, and it works."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
+
+
+def _source(model: str, revision: str | None) -> list[str]:
+    """What names the weights for good: a folder's contents, or a hub id with its revision."""
+    if Path(model).is_dir():
+        return [folder_sha256(model)]
+    if revision is None:
+        raise InputError(f"{model} is no folder, and a hub model needs a revision (a commit) to stay the same")
+    return [model, revision]
+
+
+def _adapter_hashes(adapter: Path) -> list[str]:
+    missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
+    if missing:
+        raise InputError(f"{adapter} holds no adapter: {' and '.join(missing)} missing")
+    return [sha256(adapter / name) for name in ADAPTER_FILES]
+
+
+def _check(network: Any, processor: Any, name: str, max_length: int) -> None:
+    """Refuse a model that this interface cannot drive, before anything is computed."""
+    if getattr(processor, "chat_template", None) is None:
+        raise InputError(f"{name} has no chat template")
+    if network.base_model is network or network.get_output_embeddings() is None:
+        raise InputError(f"{name} ({type(network).__name__}) has no base model under a vocabulary head")
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", max_length)
+    if max_length > positions:
+        raise InputError(f"max_length {max_length} is more than the {positions} positions of {name}")

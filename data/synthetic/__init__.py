@@ -1,0 +1,107 @@
+"""The embedded data set `synthetic`: drawn, spoilt and rated by code, deterministic from a seed.
+
+- scenes, changes: what a prompt may ask for, and how a picture may depart from it
+- shapes, layouts: what things are made of, and where they stand
+- pack, render: the ray tracer; textures, paint, styles: its colours
+- filters: effects on finished pictures
+- faults, generators: what goes wrong, and six generators that each go wrong in their own way
+- raters: the panel that gives MOS, std and comments
+- captions: what a picture shows, in words without any judgement: the language of pretraining
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.random import Generator
+from PIL import Image
+
+from data.files import atomic, sha256
+from data.synthetic.faults import ASPECTS, Picture
+from data.synthetic.generators import GENERATORS, draw
+from data.synthetic.layouts import Layout
+from data.synthetic.raters import comment, rate
+from data.synthetic.render import render as draw_pixels
+from data.synthetic.scenes import Scene, draw_scene
+
+BATCH = 12  # pictures rendered together
+
+
+def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
+          progress: Callable[..., Iterable] = lambda it, **_: it) -> pd.DataFrame:  # fmt: skip
+    """Write six pictures a prompt to folder/images/ and the noise-free truth to folder/truth.parquet.
+
+    Returns the samples table. The pictures are rendered by one process a core; each batch is a function of the seed
+    alone, so their number does not change a byte.
+    """
+    scenes = draw_prompts(seed, prompts)
+    cells = [(i, scene, name) for i, scene in enumerate(scenes) for name in GENERATORS]
+    pictures = draw_pictures(seed, cells)
+    ids = [f"p{i:03d}-{name.removeprefix('sim-')}" for i, _, name in cells]
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    hashes = _paint(folder, ids, pictures, size, progress)
+    truth = pd.DataFrame([picture.truth for picture in pictures])[list(ASPECTS)]
+    mos, std = rate(truth.to_numpy(), raters, _rng(seed, 2))
+    table = pd.DataFrame({
+        "image_id": ids,
+        "path": [f"images/{image_id}.png" for image_id in ids],
+        "prompt": [scene.prompt for _, scene, _ in cells],
+        "generator": [name for _, _, name in cells],
+        "comment": [comment(picture, _rng(seed, 3, k)) for k, picture in enumerate(pictures)],
+        "sha256": hashes,
+    })  # fmt: skip
+    for column, aspect in enumerate(ASPECTS):
+        table[f"mos_{aspect}"], table[f"std_{aspect}"] = mos[:, column], std[:, column]
+    truth.columns = [f"truth_{aspect}" for aspect in ASPECTS]
+    truth.insert(0, "image_id", ids)
+    with atomic(folder / "truth.parquet") as temporary:
+        truth.sort_values("image_id").to_parquet(temporary, index=False)
+    return table.sort_values("image_id", ignore_index=True)
+
+
+def draw_prompts(seed: int, prompts: int) -> list[Scene]:
+    """Scenes with different prompts, all from the combinations reserved for the data set."""
+    rng = _rng(seed, 0)
+    scenes: dict[str, Scene] = {}
+    while len(scenes) < prompts:
+        scene = draw_scene(rng, reserved=True)
+        scenes.setdefault(scene.prompt, scene)
+    return list(scenes.values())
+
+
+def draw_pictures(seed: int, cells: Sequence[tuple[int, Scene, str]]) -> list[Picture]:
+    """A picture for each (number, scene, generator), laid out and spoilt anew for each."""
+    return [draw(name, scene, _rng(seed, 1, k)) for k, (_, scene, name) in enumerate(cells)]
+
+
+def _rng(*key: int) -> Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+
+
+def _paint(folder: Path, ids: list[str], pictures: list[Picture], size: int, progress: Callable[..., Any]) -> list[str]:
+    """Render and save all pictures; their SHA-256, in order."""
+    tasks = [([folder / "images" / f"{image_id}.png" for image_id in ids[k : k + BATCH]],
+              [picture.layout for picture in pictures[k : k + BATCH]], size)
+             for k in range(0, len(ids), BATCH)]  # fmt: skip
+    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    with ExitStack() as stack:
+        mapping: Callable[..., Iterable[list[str]]] = map
+        if workers > 1:
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+            mapping = stack.enter_context(pool).map
+        hashes = (digest for batch in mapping(_paint_batch, *zip(*tasks, strict=True)) for digest in batch)
+        return list(progress(hashes, total=len(ids), desc="draw", unit="image"))
+
+
+def _paint_batch(paths: list[Path], layouts: list[Layout], size: int) -> list[str]:
+    for path, pixels in zip(paths, draw_pixels(layouts, size).numpy(), strict=True):
+        with atomic(path) as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG")
+    return [sha256(path) for path in paths]

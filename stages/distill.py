@@ -1,0 +1,86 @@
+"""distill: LoRA fine-tuning of the local MLLM on the teacher's two-round conversations about one aspect.
+
+Round 1 is the teacher's explanation, round 2 the word that the aspect's own MOS gives. Only train
+images teach; val images tell which epoch to keep. With `distill.enabled: false` no adapter is
+written, and the later stages use the MLLM as it came.
+"""
+
+import shutil
+from dataclasses import dataclass
+
+import pandas as pd
+from PIL.Image import Image
+
+from analyzers import chat, conversation, mllm
+from data.files import fingerprint, write_json, write_text
+from data.images import load_image
+from data.tables import joined, read_table, require_aspect
+from finetune import distill
+from stages import paths
+from stages.progress import progress
+from stages.run import Scratch, stage
+from stages.settings import Settings
+from stages.student import load_model
+
+NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
+
+
+@dataclass
+class Examples:
+    """(image, conversation) pairs of one part of the split, read from disk when asked for."""
+
+    settings: Settings
+    rows: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Image, conversation.Conversation]:
+        row, aspect = self.rows.iloc[index], self.settings.aspect
+        word = conversation.word_of(row[f"mos_{aspect}"])
+        chat = conversation.conversation(aspect, row["prompt"], row[aspect], word)
+        return load_image(paths.raw(self.settings.dataset) / row["path"]), chat
+
+
+def main(settings: Settings) -> None:
+    aspect, options = settings.aspect, settings.distill
+    samples = joined(read_table(paths.samples(settings.dataset)), read_table(paths.splits(settings.dataset)))
+    require_aspect(samples, aspect)
+    out, curve = paths.adapter(settings.dataset, aspect), paths.RESULTS / "training" / "distill.csv"
+    shutil.rmtree(out, ignore_errors=True)
+    if not options.enabled:
+        write_json(out / "distill.json", {"enabled": False})
+        write_text(curve, NO_CURVE)
+        return
+
+    captions = read_table(paths.captions(settings.dataset), [aspect])
+    captioned = samples.merge(captions, on="image_id", validate="1:1")
+    train, val = (Examples(settings, captioned[captioned["split"] == part]) for part in ("train", "val"))
+    student = load_model(settings)
+    lora = settings.mllms[settings.mllm].lora
+    learned_from = captioned[["image_id", "split", "sha256", "prompt", aspect, f"mos_{aspect}"]]
+    inputs = {
+        "mllm": student.identity,
+        "lora": lora.model_dump(),
+        "distill": options.model_dump(),
+        "questions": conversation.questions_fingerprint(aspect),
+        "conversations": fingerprint(learned_from.to_numpy().tolist()),
+    }
+    student.add_lora(**lora.model_dump(), seed=options.seed)
+    with Scratch("distill", inputs, code=[chat, mllm, distill]) as scratch:
+        history = distill.distill(
+            student.model,
+            train,
+            val,
+            student.training_batch,
+            lengths=train.rows[aspect].str.len().tolist(),
+            **options.model_dump(exclude={"enabled"}),
+            checkpoints=scratch.path,
+            out=out,
+            progress=progress,
+        )
+        write_text(curve, history.to_csv(index=False))
+
+
+if __name__ == "__main__":
+    stage(main)

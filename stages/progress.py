@@ -1,0 +1,36 @@
+"""Progress, rate and ETA: a bar on a terminal, a plain line every ten seconds in a log."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+LOG_SECONDS = 10
+
+
+class _LogLines(tqdm):
+    """tqdm for a file: each update on a line of its own."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # noqa: ARG002 (tqdm's signature)
+        self.fp.write((msg or str(self)) + "\n")
+        self.fp.flush()
+        return True
+
+
+def progress(iterable: Iterable[T], *, total: int, desc: str, unit: str) -> Iterator[T]:
+    """Yield from `iterable`, showing how far it is, how fast, and when it will be done."""
+    terminal = sys.stderr.isatty()
+    bar = tqdm if terminal else _LogLines
+    shape = "{desc}: {n_fmt}/{total_fmt} " + unit + " [{elapsed}<{remaining}, {rate_fmt}]"
+    yield from bar(
+        iterable,
+        total=total,
+        desc=desc,
+        unit=f" {unit}",
+        mininterval=0.2 if terminal else LOG_SECONDS,
+        maxinterval=LOG_SECONDS,
+        bar_format=None if terminal else shape,
+        dynamic_ncols=terminal,
+    )

@@ -1,0 +1,154 @@
+"""params.yaml as typed, validated settings.
+
+Every stage reads its knobs here. A wrong name or value is refused before any work starts, with one
+line that names the key and what it may be. Names that select a profile (`dataset`, `teacher`,
+`mllm`, `head`) must exist among the profiles.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field, PositiveFloat, PositiveInt
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from data.errors import InputError
+
+PARAMS = Path("params.yaml")
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Synthetic(_Strict):
+    reader: Literal["synthetic"]
+    seed: int
+    prompts: PositiveInt
+    size: Annotated[int, Field(ge=64)]
+    raters: Annotated[int, Field(ge=2)]
+
+
+class Folder(_Strict):
+    reader: Literal["folder"]
+    source: Path
+    scale: tuple[float, float]
+
+    @pydantic.field_validator("scale")
+    @classmethod
+    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] >= scale[1]:
+            raise ValueError(f"scale must be [lowest, highest], not {list(scale)}")
+        return scale
+
+
+class Split(_Strict):
+    seed: int
+    val: Fraction
+    test: Fraction
+
+
+class Teacher(_Strict):
+    kind: Literal["offline"]
+
+
+class Lora(_Strict):
+    r: PositiveInt
+    alpha: PositiveFloat
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    targets: str | list[str]
+    modules_to_save: list[str]
+
+
+class MLLM(_Strict):
+    model: str
+    revision: str | None
+    dtype: Literal["float32", "bfloat16", "float16"]
+    max_length: PositiveInt
+    max_new_tokens: PositiveInt
+    lora: Lora
+
+
+class Distill(_Strict):
+    enabled: bool
+    seed: int
+    epochs: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    beta2: Fraction
+
+
+class Head(_Strict):
+    kind: Literal["xlstm"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    slstm_at: list[Annotated[int, Field(ge=0)]]
+    heads: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    hidden: PositiveInt
+
+
+class Train(_Strict):
+    seed: int
+    epochs: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    token_dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Evaluate(_Strict):
+    seed: int
+    bootstrap: PositiveInt
+
+
+class Runtime(_Strict):
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    batch: PositiveInt
+
+
+class Settings(_Strict):
+    dataset: str
+    aspect: Literal["quality", "correspondence", "authenticity"]
+    teacher: str
+    mllm: str
+    head: str
+    datasets: dict[str, Annotated[Synthetic | Folder, Field(discriminator="reader")]]
+    split: Split
+    teachers: dict[str, Teacher]
+    mllms: dict[str, MLLM]
+    distill: Distill
+    heads: dict[str, Head]
+    train: Train
+    evaluate: Evaluate
+    runtime: Runtime
+
+    @pydantic.model_validator(mode="after")
+    def _names_exist(self) -> "Settings":
+        for name, profiles in (("dataset", "datasets"), ("teacher", "teachers"), ("mllm", "mllms"), ("head", "heads")):
+            if getattr(self, name) not in getattr(self, profiles):
+                known = ", ".join(getattr(self, profiles))
+                raise ValueError(f"{name} is {getattr(self, name)!r}, which is not among {profiles}: {known}")
+        return self
+
+
+def load(path: Path = PARAMS) -> Settings:
+    """Read and validate `path`. Raises InputError with the first wrong key, its value and what it may be."""
+    try:
+        values: Any = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run from the project's folder") from None
+    except YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Settings.model_validate(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        given = "" if not key or isinstance(first["input"], dict) else f" (given: {first['input']!r})"
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {key + ': ' if key else ''}{message}{given}") from None

@@ -1,0 +1,200 @@
+"""The heads: our sLSTM is xlstm's, padding changes nothing, a saved head predicts the same."""
+
+import json
+from copy import deepcopy
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from xlstm.blocks.slstm.cell import sLSTMCell_vanilla, sLSTMCellConfig
+
+from data.errors import InputError
+from finetune import slstm
+from finetune.heads import HEADS, allow_length, build_head, load_head, save_head, thin_out, xlstm_stack
+from finetune.slstm import FastSLSTM
+
+SMALL = {"xlstm": {"dim": 16, "blocks": 3, "slstm_at": [1], "heads": 2, "hidden": 8}, "mean_mlp": {"dim": 16}}
+
+
+def vanilla_cell(heads, width, dtype=torch.float64, seed=0):
+    torch.manual_seed(seed)
+    config = sLSTMCellConfig(
+        hidden_size=heads * width, num_heads=heads, backend="vanilla", recurrent_weight_init="standard", _num_blocks=4
+    )
+    return sLSTMCell_vanilla(config).to(dtype)
+
+
+def outputs_and_gradients(module, x, weights):
+    x = x.clone().requires_grad_()
+    output = module(x)
+    output = output[0] if isinstance(output, tuple) else output
+    (output * weights).sum().backward()
+    return [output.detach(), x.grad, *(weight.grad for weight in module.parameters())]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    heads=st.integers(1, 3),
+    width=st.integers(2, 5),
+    batch=st.integers(1, 3),
+    steps=st.integers(1, 12),
+    scale=st.sampled_from([0.1, 1.0, 30.0]),
+    seed=st.integers(0, 99),
+)
+def test_the_fast_cell_is_the_vanilla_cell(heads, width, batch, steps, scale, seed):
+    vanilla = vanilla_cell(heads, width, seed=seed)
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    x = scale * torch.randn(batch, steps, 4 * heads * width, dtype=torch.float64)
+    weights = torch.randn(batch, heads, steps, width, dtype=torch.float64)
+    torch.testing.assert_close(fast(x)[1], vanilla(x)[1])
+    for ours, theirs in zip(
+        outputs_and_gradients(fast, x, weights), outputs_and_gradients(vanilla, x, weights), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_the_fast_stack_is_the_vanilla_stack_in_single_precision(monkeypatch):
+    torch.manual_seed(0)
+    fast = xlstm_stack(32, blocks=3, slstm_at=[0, 2], heads=4, dropout=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.heads.accelerate", lambda stack: stack)
+        vanilla = xlstm_stack(32, blocks=3, slstm_at=[0, 2], heads=4, dropout=0.0)
+    kinds = [type(block.xlstm.slstm_cell) for stack in (fast, vanilla) for block in (stack.blocks[0], stack.blocks[2])]
+    assert kinds == [FastSLSTM, FastSLSTM, sLSTMCell_vanilla, sLSTMCell_vanilla]
+    vanilla.load_state_dict(fast.state_dict())  # same names, same shapes
+    for stack in (fast, vanilla):
+        for module in stack.modules():
+            if hasattr(module, "causal_mask"):
+                module.causal_mask = torch.ones(20, 20, dtype=torch.bool).tril()
+    x, weights = torch.randn(3, 20, 32), torch.randn(3, 20, 32) / 100
+    for ours, theirs in zip(
+        outputs_and_gradients(fast, x, weights), outputs_and_gradients(vanilla, x, weights), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_stepping_with_a_state_is_left_to_xlstm():
+    vanilla = vanilla_cell(2, 3)
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    x = torch.randn(2, 5, 24, dtype=torch.float64)
+    _, middle = fast(x[:, :3])
+    torch.testing.assert_close(fast(x[:, 3:], middle)[0], fast(x)[0][:, :, 3:])
+
+
+def test_a_kernel_that_does_not_compile_costs_one_warning(monkeypatch):
+    def broken(**_):
+        raise KeyError("CUDA_LIB")
+
+    monkeypatch.setattr(slstm, "sLSTMCellFuncGenerator", broken)
+    slstm._compile.cache_clear()
+    with pytest.warns(UserWarning, match="does not compile here, using ours: 'CUDA_LIB'") as caught:
+        assert [slstm._compile(8, 2), slstm._compile(8, 2)] == [None, None]
+    assert len(caught) == 1
+    slstm._compile.cache_clear()
+
+
+def stirred(kind, seed=0):
+    """A head whose zero weights are not zero, so that every part shows in the prediction."""
+    head = build_head(kind, 6, seed=seed, **SMALL[kind]).eval()
+    with torch.no_grad():
+        for weight in head.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    return head
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@settings(deadline=None, max_examples=15)
+@given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=4), junk=st.sampled_from([0.0, 1.0, -1e3]))
+def test_padding_changes_nothing(kind, lengths, junk):
+    head = stirred(kind)
+    sequences = [torch.randn(length, 6) for length in lengths]
+    states = torch.full((len(lengths), max(lengths), 6), junk)
+    for row, sequence in zip(states, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    with torch.no_grad():
+        together = head(states, mask)
+        alone = torch.cat([head(s[None], torch.ones(1, len(s), dtype=torch.bool)) for s in sequences])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_the_xlstm_head_sees_the_order_and_mean_mlp_does_not():
+    states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
+    moved = [(head(states, mask) - head(states.flip(1), mask)).abs().item() for head in map(stirred, SMALL)]
+    assert moved[0] > 1e-3
+    assert moved[1] < 1e-5
+
+
+def test_longer_sequences_than_ever_before_stay_causal():
+    stack = stirred("xlstm").stack
+    short, long = torch.randn(1, 5, 16), torch.randn(1, 40, 16)
+    long[:, :5] = short
+    with torch.no_grad():
+        allow_length(stack, 5)
+        expected = stack(short)
+        allow_length(stack, 40)
+        torch.testing.assert_close(stack(long)[:, :5], expected)
+        torch.testing.assert_close(stack(short), expected)
+    assert not any("causal_mask" in name for name in stack.state_dict())
+
+
+@settings(deadline=None, max_examples=20)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), share=st.sampled_from([0.0, 0.5, 0.99]))
+def test_thinning_keeps_some_tokens_in_order(lengths, share):
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    places = torch.arange(max(lengths), dtype=torch.float32).expand(len(lengths), -1)[..., None]
+    x, kept = thin_out(places, mask, share)
+    for row, row_mask, length in zip(x[..., 0], kept, lengths, strict=True):
+        tokens = row[row_mask].tolist()
+        assert tokens == sorted(set(tokens))
+        assert 1 <= len(tokens) <= length
+        assert tokens[-1] < length
+        if share == 0:
+            assert len(tokens) == length
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_saved_head_predicts_the_same(tmp_path, kind):
+    head = stirred(kind)
+    save_head(head, tmp_path)
+    first = (tmp_path / "head.safetensors").read_bytes()
+    loaded = load_head(tmp_path)
+    states, mask = torch.randn(2, 7, 6).to(torch.bfloat16), torch.ones(2, 7, dtype=torch.bool)
+    assert torch.equal(loaded(states, mask), head(states, mask))
+    assert not loaded.training
+    save_head(loaded, tmp_path)
+    assert (tmp_path / "head.safetensors").read_bytes() == first
+    assert json.loads((tmp_path / "head.json").read_text())["kind"] == kind
+
+
+def test_a_seed_makes_a_head_and_leaves_the_global_stream_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    heads = [build_head("xlstm", 6, seed=seed, **SMALL["xlstm"]) for seed in (1, 1, 2)]
+    assert torch.equal(torch.rand(3), expected)
+    weights = [head.project.weight for head in heads]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "message"),
+    [
+        ("lstm", {}, "unknown kind 'lstm'; known are xlstm, mean_mlp"),
+        ("xlstm", {"width": 3}, "xlstm takes other settings .*width"),
+        ("xlstm", {"dim": 30}, "dim = 30 must be a multiple of 4 and of heads = 2"),
+        ("xlstm", {"slstm_at": [3]}, "slstm_at = 3 names no block; there are 3"),
+    ],
+)
+def test_bad_settings_are_named(kind, setting, message):
+    with pytest.raises(InputError, match=message):
+        build_head(kind, 6, seed=0, **(SMALL["xlstm"] | setting))
+
+
+def test_no_head_is_refused(tmp_path):
+    with pytest.raises(InputError, match="run the train stage"):
+        load_head(tmp_path)

@@ -1,0 +1,184 @@
+"""Training a head: starts as ridge regression, learns more, continues after a kill in the same bytes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from data.errors import InputError
+from data.feature_store import FeatureStore, FeatureWriter
+from finetune.heads import build_head, save_head
+from finetune.metrics import srcc
+from finetune.train_head import HISTORY, predict, ridge, train_head
+
+SETTINGS = {"epochs": 3, "batch": 8, "lr": 3e-3, "weight_decay": 0.05, "seed": 3}
+
+
+def small_head(seed=0, dropout=0.1):
+    return build_head("xlstm", 6, seed=seed, dim=8, blocks=2, heads=2, hidden=8, dropout=dropout)
+
+
+def write_store(folder, sequences):
+    writer = FeatureWriter(folder, {"made": "up"}, list(sequences), shard_images=32)
+    for part in writer.missing():
+        writer.write(part, [(image_id, sequences[image_id]) for image_id in part.image_ids])
+    return FeatureStore.open(folder)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Sequences whose mean tells the score, half of it linearly."""
+    random = torch.Generator().manual_seed(0)
+    sequences, mos = {}, {}
+    for number in range(160):
+        states = torch.randn(int(torch.randint(6, 16, (1,), generator=random)), 6, generator=random)
+        states += torch.randn(6, generator=random)
+        sequences[f"i{number}"] = states
+        mos[f"i{number}"] = 2.5 + float(states[:, 0].mean() + 2 * states[:, 1].mean().abs())
+    store = write_store(tmp_path_factory.mktemp("store"), sequences)
+    table = pd.DataFrame({"image_id": list(mos), "mos": list(mos.values())})
+    return store, table[:100], table[100:120], table[120:]
+
+
+def spearman(predicted, table):
+    return srcc(predicted.to_numpy(), table["mos"])
+
+
+def test_the_head_starts_as_ridge_regression_and_learns_more(world):
+    store, train, val, test = world
+    head = build_head("mean_mlp", 6, seed=0, dim=16, hidden=16)
+    start = {}
+
+    def note_start(epochs, **_):
+        start["predicted"] = predict(head, store, list(test["image_id"]))
+        yield from epochs
+
+    weights, history = train_head(head, store, train, val, **SETTINGS | {"epochs": 40}, progress=note_start)
+    means = {image_id: states.float().mean(dim=0).numpy() for image_id, states in store.rows()}
+    x, x_test = (np.stack([means[image_id] for image_id in table["image_id"]]) for table in (train, test))
+    x, x_test = (x - x.mean(axis=0)) / x.std(axis=0), (x_test - x.mean(axis=0)) / x.std(axis=0)
+    closest = max(
+        np.corrcoef(Ridge(alpha).fit(x, train["mos"]).predict(x_test), start["predicted"])[0, 1]
+        for alpha in 10.0 ** np.arange(-3, 4, 0.5)
+    )
+    assert closest > 0.9999
+    head.load_state_dict(weights)
+    assert list(history.columns) == HISTORY
+    assert list(history["epoch"]) == list(range(41))
+    assert spearman(predict(head, store, list(test["image_id"])), test) > spearman(start["predicted"], test) + 0.1
+
+
+def test_the_xlstm_head_uses_the_order_of_the_tokens(tmp_path):
+    """The score is whether token A came before token B: no mean knows."""
+    random = torch.Generator().manual_seed(1)
+    sequences, mos = {}, []
+    for number in range(240):
+        states = 0.1 * torch.randn(8, 6, generator=random)
+        first, second = torch.randperm(8, generator=random)[:2].tolist()
+        states[first, 0] += 2
+        states[second, 1] += 2
+        sequences[f"i{number}"] = states
+        mos.append(float(first < second))
+    store = write_store(tmp_path, sequences)
+    table = pd.DataFrame({"image_id": list(sequences), "mos": mos})
+    head = build_head("xlstm", 6, seed=0, dim=16, blocks=2, heads=2, hidden=16, dropout=0.0)
+    settings = SETTINGS | {"epochs": 25, "lr": 1e-2, "token_dropout": 0.0}
+    weights, history = train_head(head, store, table[:160], table[160:200], **settings)
+    head.load_state_dict(weights)
+    assert abs(history["val_srcc"].iloc[0]) < 0.5
+    assert spearman(predict(head, store, list(table["image_id"][200:])), table[200:]) > 0.8
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 2])
+def test_a_resumed_run_ends_in_the_same_bytes(world, tmp_path, killed_after):
+    store, train, val, _ = world
+
+    def killed(epochs, **_):
+        for epoch in epochs:
+            if epoch > killed_after:
+                raise KeyboardInterrupt
+            yield epoch
+
+    def run(name, head, **options):
+        weights, history = train_head(head, store, train, val, **SETTINGS, **options)
+        head.load_state_dict(weights)
+        save_head(head, tmp_path / name)
+        return history, (tmp_path / name / "head.safetensors").read_bytes()
+
+    history, whole = run("whole", small_head())
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", small_head(), checkpoints=tmp_path / "checkpoints", progress=killed)
+    resumed_history, resumed = run("resumed", small_head(), checkpoints=tmp_path / "checkpoints")
+    assert resumed == whole
+    pd.testing.assert_frame_equal(resumed_history, history, check_exact=True)
+
+
+def test_a_checkpoint_of_other_settings_or_scores_is_not_used(world, tmp_path):
+    store, train, val, _ = world
+    options = {"checkpoints": tmp_path}
+    train_head(small_head(), store, train, val, **SETTINGS, **options)
+    checkpoint = (tmp_path / "head.safetensors").read_bytes()
+    for changed in (
+        lambda: train_head(small_head(), store, train, val, **SETTINGS | {"lr": 1e-3}, **options),
+        lambda: train_head(small_head(), store, train.assign(mos=train["mos"] * 2), val, **SETTINGS, **options),
+        lambda: train_head(small_head(seed=1), store, train, val, **SETTINGS, **options),
+        lambda: train_head(small_head(dropout=0.2), store, train, val, **SETTINGS, **options),
+    ):
+        _, history = changed()
+        assert list(history["epoch"]) == [0, 1, 2, 3]
+        assert (tmp_path / "head.safetensors").read_bytes() != checkpoint
+
+
+def test_patience_ends_training_early(world):
+    store, train, val, _ = world
+    _, history = train_head(small_head(), store, train, val, **SETTINGS | {"lr": 1e-12, "epochs": 9}, patience=2)
+    assert len(history) <= 6
+
+
+def test_predictions_come_in_the_order_asked_for_and_on_the_mos_scale(world):
+    store, train, val, test = world
+    head = small_head()
+    weights, _ = train_head(head, store, train, val, **SETTINGS, loss="mse_plcc")
+    head.load_state_dict(weights)
+    ids = list(test["image_id"])[::-1]
+    predicted = predict(head, store, ids, batch=7)
+    assert list(predicted.index) == ids
+    one_by_one = [predict(head, store, [image_id]).iloc[0] for image_id in ids]
+    np.testing.assert_allclose(predicted, one_by_one, rtol=1e-5)
+    assert abs(predicted.mean() - train["mos"].mean()) < 0.5
+
+
+def test_constant_features_scores_and_single_images_are_survived(tmp_path):
+    sequences = {f"i{number}": torch.ones(1, 6) for number in range(4)}
+    store = write_store(tmp_path, sequences)
+    table = pd.DataFrame({"image_id": list(sequences), "mos": 3.0})
+    head = small_head()
+    weights, history = train_head(head, store, table[:3], table[3:], **SETTINGS)
+    head.load_state_dict(weights)
+    assert history["val_srcc"].isna().all()
+    assert predict(head, store, ["i3"]).iloc[0] == pytest.approx(3.0, abs=0.01)
+
+
+def test_too_few_images_and_unknown_losses_are_refused(world):
+    store, train, val, _ = world
+    with pytest.raises(InputError, match="at least 2 training images and 1 to select on, not 1 and 20"):
+        train_head(small_head(), store, train[:1], val, **SETTINGS)
+    with pytest.raises(InputError, match="unknown loss 'mae'; known are mse, mse_plcc"):
+        train_head(small_head(), store, train, val, **SETTINGS, loss="mae")
+
+
+def test_ridge_takes_the_penalty_with_the_least_generalised_cross_validation_error():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(40, 60))
+    y = x[:, 0] + random.normal(size=40)
+    x, y = x - x.mean(axis=0), y - y.mean()
+    errors = {}
+    for alpha in 10.0 ** np.arange(5, -4.5, -0.5):
+        hat = x @ np.linalg.solve(x.T @ x + alpha * np.eye(60), x.T)
+        spare = 1 - (np.trace(hat) + 1) / 40
+        errors[alpha] = np.sum((y - hat @ y) ** 2) / spare**2 if spare > 0.01 else np.inf
+    best = min(errors, key=errors.get)
+    assert 1e-4 < best < 1e5
+    expected = Ridge(best, fit_intercept=False).fit(x, y).coef_
+    np.testing.assert_allclose(ridge(x.T @ x, x.T @ y, y @ y, 40), expected, atol=1e-8)

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from data.errors import InputError
+from stages import settings
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path):
+    """Write params.yaml with some keys changed ("a.b" for nested ones) and give its path."""
+
+    def write(**changes):
+        values = YAML(typ="safe").load(PARAMS)
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            section = values
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        path = tmp_path / "params.yaml"
+        YAML().dump(values, path)
+        return path
+
+    return write
+
+
+def test_the_checked_in_params_are_valid():
+    assert settings.load(PARAMS).dataset == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"aspect": "beauty"}, "aspect: .*'quality', 'correspondence' or 'authenticity'.*'beauty'"),
+        ({"dataset": "agiqa"}, "dataset is 'agiqa', which is not among datasets: synthetic, folder"),
+        ({"head": "gru"}, "head is 'gru', which is not among heads: xlstm"),
+        ({"mllm": "gpt"}, "mllm is 'gpt', which is not among mllms: tiny"),
+        ({"teacher": "oracle"}, "teacher is 'oracle', which is not among teachers: offline"),
+        ({"split.val": 0}, "split.val: .*greater than 0.*given: 0"),
+        ({"distill.epoch": 3}, "distill.epoch: Extra inputs"),
+        ({"train.lr": "fast"}, "train.lr: .*valid number.*'fast'"),
+        ({"datasets.folder.scale": [5, 1]}, r"scale must be \[lowest, highest\]"),
+        ({"datasets.folder.reader": "zip"}, "datasets.folder: .*'zip'"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(params, change, message):
+    with pytest.raises(InputError, match=message) as error:
+        settings.load(params(**change))
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_as_dvc_writes_it_is_a_number(params):
+    """`dvc exp run -S train.lr=1e-5` writes 1e-05, which YAML 1.1 reads as a string."""
+    path = params()
+    path.write_text(path.read_text().replace("train:\n  seed: 0", "train:\n  seed: 0"))
+    text = path.read_text()
+    start = text.index("\ntrain:")
+    path.write_text(text[:start] + text[start:].replace("lr: 0.001", "lr: 1e-05", 1))
+    assert settings.load(path).train.lr == 1e-5
+
+
+@pytest.mark.parametrize("text", ["a: [", "{", "- just\n- a list\n", ""])
+def test_what_is_not_settings_is_refused(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        settings.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="run from the project's folder"):
+        settings.load(tmp_path / "params.yaml")
