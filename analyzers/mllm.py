@@ -125,7 +125,6 @@ class LocalMLLM:
             lora_dropout=dropout,
             target_modules=targets if isinstance(targets, str) else list(targets),
             modules_to_save=list(modules_to_save) or None,
-            ensure_weight_tying=True,  # input embeddings trained in full stay the output embeddings where they were
         )
         with _peft_without_noise(), torch.random.fork_rng():
             torch.manual_seed(seed)

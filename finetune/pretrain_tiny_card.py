@@ -60,7 +60,8 @@ conversations each); bf16 autocast, AdamW, cosine. The same command draws the sa
 agree up to the GPU's arithmetic.
 
 Data: scenes of `data/synthetic` with effects, bends, gaps, lights and patterns that the captions name as facts; chats
-of captions, comparisons with a text, short questions, and lists of words to be repeated. Loss on the answers only. Beside it a probe, thrown away
+of captions, comparisons with a text, short questions, and lists of words to be repeated. Loss on the answers only.
+Beside it a probe, thrown away
 afterwards, predicted a thumbnail and the fine, middle and coarse structure of each image token's pixels (weight 0.5),
 so that what no caption names stays readable in the tokens; this measures and does not judge.
 Seeds and combinations of things are disjoint from the data set `synthetic`: a quarter of all sets of (colour, kind) is

@@ -46,7 +46,7 @@ COMPARE_AGAIN = (
     "And how do image and text differ?",
     "Now compare it with the text.",
 )
-REPEAT = ('Repeat: "{}"', 'Say this once more: "{}"', 'Repeat these words: {}')
+REPEAT = ('Repeat: "{}"', 'Say this once more: "{}"', "Repeat these words: {}")
 OPENINGS = ("", "", "", "Look at the image. ", "A question about this image: ", "Please answer in few words. ")
 
 

@@ -30,7 +30,10 @@ def main(settings: Settings) -> None:
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
     described = []
-    with Scratch("describe", asked_of, code=[chat, mllm]) as scratch, Journal(scratch.path / "journal.jsonl") as journal:
+    with (
+        Scratch("describe", asked_of, code=[chat, mllm]) as scratch,
+        Journal(scratch.path / "journal.jsonl") as journal,
+    ):
         for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
             batch_key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
             if batch_key not in journal:

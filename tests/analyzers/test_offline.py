@@ -134,7 +134,7 @@ def test_the_comment_replaces_the_stock_sentence():
         ("a\x00b", "A b."),
         ("the badge is goodly", "The badge is goodly."),
         ("authent\u0131city: fa\u0131r", "Authent\u0131city: fa\u0131r."),
-        ("correspondence：少了一个球。画面很糊。", "画面很糊。"),  # noqa: RUF001 (full width)
+        ("correspondence：少了一个球。画面很糊。", "画面很糊。"),
     ],
 )
 def test_comments_are_cleaned(comment, cleaned):

@@ -77,7 +77,7 @@ def test_seeds_differ():
     [
         ("A Red Car", "a red car"),
         ("a red car", "  a\n red\tcar "),
-        ("a red car", "ａ ｒｅｄ ｃａｒ"),  # noqa: RUF001 (full width)
+        ("a red car", "ａ ｒｅｄ ｃａｒ"),
         ("Straße", "STRASSE"),
         ("caf\u00e9", "cafe\u0301"),
         ("\u0130stanbul", "i\u0307STANBUL"),

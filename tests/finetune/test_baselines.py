@@ -12,15 +12,19 @@ def made_up(images: int = 240) -> baselines.Rows:
     rng = np.random.default_rng(5)
     generator, fault = rng.integers(0, 4, images), rng.uniform(0, 1, images)
     mos = 1 + 0.5 * generator + 2 * (1 - fault)
-    table = pd.DataFrame({
-        "image_id": [f"i{row:03d}" for row in range(images)],
-        "split": np.where(np.arange(images) % 4 == 3, "test", np.where(np.arange(images) % 4 == 2, "val", "train")),
-        "mos": mos,
-        "prompt": [f"{1 + row % 3} red balls" for row in range(images)],
-        "generator": [f"g{number}" for number in generator],
-        "description": ["very blurred" if value > 0.6 else "a bit soft" if value > 0.3 else "sharp" for value in fault],
-        "level": np.floor(mos).astype(int),
-    })
+    table = pd.DataFrame(
+        {
+            "image_id": [f"i{row:03d}" for row in range(images)],
+            "split": np.where(np.arange(images) % 4 == 3, "test", np.where(np.arange(images) % 4 == 2, "val", "train")),
+            "mos": mos,
+            "prompt": [f"{1 + row % 3} red balls" for row in range(images)],
+            "generator": [f"g{number}" for number in generator],
+            "description": [
+                "very blurred" if value > 0.6 else "a bit soft" if value > 0.3 else "sharp" for value in fault
+            ],
+            "level": np.floor(mos).astype(int),
+        }
+    )
     measurements = pd.DataFrame({"sharpness": 3 - 2 * fault + rng.normal(0, 0.2, images), "same": np.ones(images)})
     states = np.outer(mos, rng.normal(size=16)).astype(np.float32) + rng.normal(size=(images, 16)).astype(np.float32)
     return baselines.Rows(table, measurements, states)
