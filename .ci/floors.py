@@ -7,8 +7,10 @@ from pathlib import Path
 FLOORS = {"quality": 0.90, "correspondence": 0.75, "authenticity": 0.75}  # of the ceiling, SRCC on test
 
 metrics = json.loads(Path("results/metrics.json").read_text(encoding="utf-8"))
-reached, floor = metrics["srcc_of_ceiling"], FLOORS[metrics["aspect"]]
-beaten_by = [name for name, rival in metrics["baselines"].items() if rival and rival["srcc"] >= metrics["srcc"]]
+reached, floor, gain = metrics["srcc_of_ceiling"], FLOORS[metrics["aspect"]], metrics["gain"]
 print(f"{metrics['aspect']}: SRCC {metrics['srcc']:.3f}, {reached:.3f} of the ceiling (floor {floor})")
-if reached < floor or beaten_by:
-    sys.exit(f"below the floor, or below a baseline: {beaten_by}")
+print(f"best baseline: {gain['over']}; gain over it {gain['srcc']:+.3f}, 95 % interval {gain['srcc_ci']}")
+if reached < floor:
+    sys.exit("below the floor")
+if gain["srcc_ci"][1] < 0:
+    sys.exit(f"worse than the baseline {gain['over']}")

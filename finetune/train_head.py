@@ -5,8 +5,7 @@ So it starts as the best linear predictor (ridge regression on mean states, its 
 cross-validation, which needs no images of its own) and learns what that leaves over. What is kept is a running
 average of the weights, which is steadier than the weights of any one step. The epoch is selected by its loss on the
 validation images; epoch 0, the linear predictor, takes part. The published code selects by SRCC + PLCC, on the test
-images; with 70 validation images the epoch of the highest rank correlation is often only the luckiest, and the
-squared error is steadier.
+images; on 70 validation images a squared error is steadier than a rank correlation.
 
 Every random draw of an epoch (order, tokens, dropout) is a function of (seed, epoch), so an epoch needs nothing from
 the one before but the weights and the optimiser's state. Those are in the checkpoint, one file, replaced after each

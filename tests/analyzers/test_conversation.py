@@ -36,7 +36,7 @@ def test_each_cut_continues_the_one_before():
 def test_prompts_are_quoted_as_they_are(prompt):
     (message,) = conversation("authenticity", prompt)
     question = message["content"][1]["text"]
-    assert question == f"Analyse the authenticity of this image, generated from the prompt: {prompt}"
+    assert question == f'Analyse the authenticity of this image, generated from the prompt: "{prompt}"'
 
 
 def test_an_image_without_prompt_gets_a_question_that_says_so():

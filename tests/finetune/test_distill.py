@@ -175,7 +175,7 @@ def test_a_finished_run_is_not_trained_again(model, whole):
 def test_the_adapter_is_the_epoch_with_the_lowest_val_loss(model, tmp_path):
     """What val says is never taught, so its loss rises, and the adapter scores what its best epoch scored."""
     val = [(image, conversation("quality", "x", "Zq#7 @@" + "W" * i, "poor")) for i, image in enumerate(IMAGES[:4])]
-    losses = run(model, tmp_path, val=val, lr=0.03, warmup=0.0).val_loss.dropna().tolist()
+    losses = run(model, tmp_path, val=val, epochs=12, lr=0.03, warmup=0.0).val_loss.dropna().tolist()
     assert losses[-1] > min(losses)
     mllm = student(model, adapter=tmp_path / "adapter")
     with torch.no_grad():

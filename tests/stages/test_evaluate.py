@@ -56,7 +56,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
         writer.write(part, ((image_id, states[image_id]) for image_id in part.image_ids))
     head = build_head("mean_mlp", DIM, seed=0)
     with torch.no_grad():
-        head.linear.weight[0, 0] = 1  # the head that is right: it reads the MOS off the first dimension
+        head.slope[0] = 1  # the head that is right: it reads the MOS off the first dimension
     save_head(head, paths.head(dataset, aspect))
     return chosen
 
