@@ -62,7 +62,7 @@ def test_switching_the_aspect_pays_no_teacher_and_switching_back_runs_nothing(re
         assert [stage for stage in STAGES if f"Running stage '{stage}'" in said] == list(STAGES[3:])
         assert project.metrics()["aspect"] == aspect
 
-    shown = project.dvc("exp", "show", "--csv", "--metrics-precision", "6").stdout
+    shown = project.dvc("exp", "show", "--csv").stdout
     assert "correspondence" in shown
     assert "authenticity" in shown
     difference = project.dvc("metrics", "diff", "correspondence", "authenticity").stdout
