@@ -119,7 +119,7 @@ UNRATED = {"bad": "weak", "poor": "weak", "fair": "middling", "good": "fine", "e
 RATING = re.compile(rf"\b({'|'.join(UNRATED)})\b", re.IGNORECASE | re.ASCII)  # ASCII: else a dotless i is an i
 SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=。)|\n+")
 ROUTE = re.compile(rf"({'|'.join(SUBJECTS)})\s*:\s*", re.IGNORECASE | re.ASCII)
-COMMENT_WORDS, COMMENT_BYTES = 14, 100
+COMMENT_WORDS, COMMENT_BYTES = 44, 250
 
 
 class OfflineTeacher:
@@ -193,14 +193,13 @@ def _in_words(number: re.Match[str]) -> str:
 def _explain(aspect: str, standing: Mapping[str, float], prompt: str, mos: float, remark: str, digest: bytes) -> str:
     """Findings first, then what the raters said, then the overall phrase."""
     slot = 2 * list(SUBJECTS).index(aspect)
-    seen = _findings(aspect, standing, mos)
+    # No measure sees shapes and shadows as raters do: where they spoke of the world, what they said stands alone.
+    seen = "" if aspect == "authenticity" and remark else _findings(aspect, standing, mos)
     parts = [_sentence(f"{OPENINGS[digest[slot] % len(OPENINGS)]}{seen}.")] if seen else []
     if aspect == "correspondence" and not prompt.strip():
         parts.append(NO_PROMPT)
     elif not remark:
         parts.append(UNCOMMENTED[aspect][_grade(mos, SCALE)])
-    elif aspect == "correspondence":
-        parts.append("Compared with what was asked for:")
     parts.append(remark)
     parts.append(f"{CLOSINGS[digest[slot + 1] % len(CLOSINGS)]} {SUBJECTS[aspect]} {GRADES[_grade(mos, len(GRADES))]}")
     return " ".join(filter(None, parts))

@@ -15,7 +15,7 @@ import torch
 from numpy.random import Generator
 from tokenizers import Tokenizer
 
-from data.synthetic.captions import Turn, converse, vary
+from data.synthetic.captions import Turn, converse, from_left, vary
 from data.synthetic.layouts import Layout, lay_out
 from data.synthetic.render import render
 from data.synthetic.scenes import Scene, draw_scene
@@ -54,18 +54,14 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, tokens, answers: see
 
 
 def picture(rng: Generator, reserved: bool) -> tuple[Scene, Layout]:
-    """A scene and a varied layout of it, its things in the order in which one sees them, from left to right.
+    """A scene and a varied layout of it, its things from left to right.
 
     A caption names them in this order. In the prompt's order, which a picture does not show, a caption could only be
     guessed, and a model that is asked to guess learns its pictures by heart instead.
     """
     scene = draw_scene(rng, reserved)
-    layout = vary(lay_out(scene, rng), rng)
-    places: dict[tuple[str, str], list[float]] = {}
-    for body in layout.bodies:
-        places.setdefault((body.colour, body.kind), []).append(body.x)
-    bodies = sorted(layout.bodies, key=lambda body: float(np.mean(places[body.colour, body.kind])))
-    return scene, replace(layout, bodies=tuple(bodies), filters=tuple(sorted(layout.filters)))
+    layout = from_left(vary(lay_out(scene, rng), rng))
+    return scene, replace(layout, filters=tuple(sorted(layout.filters)))
 
 
 def draw(rng: Generator, reserved: bool, chats: int) -> tuple[Layout, list[list[Turn]]]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from numpy.random import Generator
 
 from data.synthetic.changes import CHANGES, change, differences
@@ -71,6 +72,15 @@ def alter(body: Body, what: str, value: float, light: str) -> Body:
     return replace(body, **{what: value})
 
 
+def from_left(layout: Layout) -> Layout:
+    """`layout` with its things in the order in which one sees them, from left to right."""
+    places: dict[tuple[str, str], list[float]] = {}
+    for body in layout.bodies:
+        places.setdefault((body.colour, body.kind), []).append(body.x)
+    bodies = sorted(layout.bodies, key=lambda body: float(np.mean(places[body.colour, body.kind])))
+    return replace(layout, bodies=tuple(bodies))
+
+
 def describe(layout: Layout) -> str:
     """The whole picture in a few sentences."""
     groups = layout.groups
@@ -104,8 +114,8 @@ def compare(layout: Layout, scene: Scene, rng: Generator) -> Turn:
 
 def contrast(layout: Layout, text: Scene) -> str:
     """What a text names, what the picture shows, and what differs."""
-    asked = _list(text.groups)
-    shown = _list(layout.groups)
+    asked = things(text.groups)
+    shown = things(layout.groups)
     facts = differences(text, layout.groups, stands(layout, text))
     verdict = "Both name the same." if not facts else f"Different: {'; '.join(fact.text for fact in facts)}."
     return f"The text names {asked}. The image shows {shown}. {verdict}"
@@ -123,7 +133,7 @@ def _questions(layout: Layout, rng: Generator) -> list[Turn]:
     groups = layout.groups
     side = LIGHT_SIDES[layout.light]
     turns = [
-        ("What things are there?", _sentence(_list(groups))),
+        ("What things are there?", _sentence(things(groups))),
         ("What is the ground?", _sentence(GROUNDS[layout.ground])),
         ("Where does the light come from?", "From above." if side == "above" else f"From the {side}."),
         ("What light is it?", _sentence(LIGHTS[layout.light])),
@@ -147,7 +157,7 @@ def _questions(layout: Layout, rng: Generator) -> list[Turn]:
         for place in RELATIONS:
             there = [one for one in groups if one != other and relation(layout, one, other) == place]
             if there:
-                turns.append((f"What stands {place} the {name}?", _sentence(_list(there))))
+                turns.append((f"What stands {place} the {name}?", _sentence(things(there))))
     return turns
 
 
@@ -165,8 +175,13 @@ def _relation(layout: Layout, groups: Sequence[Group]) -> str | None:
     return relation(layout, groups[0], groups[1]) if len(groups) > 1 else None
 
 
+def world(layout: Layout) -> list[str]:
+    """What is not as it would be in a real place, a sentence each."""
+    return [*_stances(layout), *_lighting(layout), *_repeats(layout)]
+
+
 def _appearance(layout: Layout) -> list[str]:
-    return [*_stances(layout), *_lighting(layout), *_repeats(layout), *_effects(layout)]
+    return [*world(layout), *_effects(layout)]
 
 
 def _degree(value: float) -> str:
@@ -226,8 +241,8 @@ def _some(some: Sequence[Body], among: Sequence[Body]) -> str:
     return f"{_subject(some, among)} {'bends' if len(some) == 1 else 'bend'}"
 
 
-def _list(groups: Sequence[Group]) -> str:
-    """Name groups with their numbers: "one red ball and two blue cones"."""
+def things(groups: Sequence[Group]) -> str:
+    """Groups with their numbers: "one red ball and two blue cones"."""
     names = [group.phrase(number=True) for group in groups]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 

@@ -4,25 +4,23 @@ A rater has a bias and a gain for the whole session and a fresh error for every 
 the MOS, the deviation over the panel its std; the truth stays apart. The panel's words say what it noticed.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.random import Generator
 
-from data.synthetic.faults import ASPECTS, AUTHENTICITY, Picture
+from data.synthetic.captions import from_left, things, world
+from data.synthetic.faults import ASPECTS, Picture
 from data.synthetic.filters import tint_name
 
 BIAS, GAIN, ERROR = 0.3, 0.1, 0.9
 _WORDS = {
     "blur": "blurred", "grain": "grainy", "blocks": "blocky", "banding": "banded", "low contrast": "washed out",
-    "colour cast": "shifted to {}", "bend": "things bend over", "tear": "parts do not fit together",
-    "light": "shadows fall in two directions", "repeat": "the ground repeats one patch",
+    "colour cast": "shifted to {}",
 }  # fmt: skip
 _VAGUE = {"quality": "something is off", "correspondence": "not quite what was asked",
           "authenticity": "looks odd"}  # fmt: skip
 _NOTHING = {"quality": "clean", "correspondence": "all is there", "authenticity": "plausible"}
 NOTICED = 0.12  # what does less harm goes unmentioned
-SILENT, VAGUE = 0.12, 0.12  # share of remarks that are missing or imprecise
+SILENT, VAGUE = 0.06, 0.06  # share of remarks that are missing or imprecise
 
 
 def rate(truth: np.ndarray, raters: int, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -35,46 +33,35 @@ def rate(truth: np.ndarray, raters: int, rng: Generator) -> tuple[np.ndarray, np
 
 
 def comment(picture: Picture, rng: Generator) -> str:
-    """What the panel remarks, a sentence an aspect: "quality: very grainy. authenticity: things bend over."."""
-    remarks = {
-        "quality": _remarks(picture.quality, picture),
-        "correspondence": [difference.text for difference in picture.differences],
-        "authenticity": _remarks(picture.authenticity, picture),
+    """What the panel remarks, an aspect before each remark: "quality: Very grainy. correspondence: All is there."."""
+    layout = from_left(picture.layout)
+    differences = [difference.text for difference in picture.differences]
+    faults = {
+        "quality": [", ".join(_flaws(picture))],
+        "correspondence": [differences and f"Different: {', '.join(differences)}"],
+        "authenticity": [sentence.rstrip(".") for sentence in world(layout)],
     }
-    sentences = []
+    said = []
     for aspect in ASPECTS:
+        remarks = [remark for remark in faults[aspect] if remark]
         chance = rng.random()
         if chance < SILENT:
             continue
-        words = ", ".join(remarks[aspect]) or _NOTHING[aspect]
-        if chance < SILENT + VAGUE and remarks[aspect]:
-            words = _VAGUE[aspect]
-        sentences.append(f"{aspect}: {words}.")
-    return " ".join(sentences)
+        if remarks and chance < SILENT + VAGUE:
+            remarks = [_VAGUE[aspect]]
+        elif aspect == "correspondence":
+            remarks = [f"The image shows {things(layout.groups)}", *(remarks or [_NOTHING[aspect]])]
+        said += [f"{aspect}: {remark[0].upper()}{remark[1:]}." for remark in remarks or [_NOTHING[aspect]]]
+    return " ".join(said)
 
 
-def _remarks(severities: Mapping[str, float], picture: Picture) -> list[str]:
-    """The faults that are noticed, the worst first."""
-    worst = sorted(severities, key=lambda name: -severities[name])
+def _flaws(picture: Picture) -> list[str]:
+    """The faults of quality that are noticed, the worst first."""
     words = []
-    for name in worst:
-        value = severities[name]
-        if value < NOTICED:
-            continue
-        word = _WORDS[name].format(tint_name(picture.layout.seed))
-        if name == "colour cast":
-            word = f"colours {_adverb(value, 'strongly')}{word}"
-        elif name in AUTHENTICITY:
-            word = f"{word}{'' if name == 'light' else _manner(value)}"
-        else:
-            word = f"{_adverb(value)}{word}"
-        words.append(word)
+    for name, value in sorted(picture.quality.items(), key=lambda item: -item[1]):
+        if value >= NOTICED:
+            most = "strongly" if name == "colour cast" else "very"
+            adverb = "slightly " if value < 0.33 else "" if value < 0.66 else f"{most} "
+            colours = "colours " if name == "colour cast" else ""
+            words.append(f"{colours}{adverb}{_WORDS[name].format(tint_name(picture.layout.seed))}")
     return words
-
-
-def _adverb(value: float, most: str = "very") -> str:
-    return "slightly " if value < 0.33 else "" if value < 0.66 else f"{most} "
-
-
-def _manner(value: float) -> str:
-    return " a little" if value < 0.33 else "" if value < 0.66 else " badly"

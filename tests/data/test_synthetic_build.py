@@ -80,10 +80,10 @@ def test_the_panel_remarks_what_is_wrong(drawn):
     pictures, *_ = drawn
     remarks = [comment(picture, np.random.default_rng(k)) for k, picture in enumerate(pictures)]
     text = " ".join(remarks)
-    for words in ("grainy", "blurred", "blocky", "missing", "in place of", "do not fit", "two directions", "repeats"):
+    for words in ("grainy", "blurred", "blocky", "missing", "in place of", "come apart", "lit more", "repeats"):
         assert words in text
     for remark in remarks:
         for sentence in filter(None, remark.split(". ")):
             assert sentence.partition(":")[0] in ASPECTS
     silent = np.mean(["quality:" not in remark for remark in remarks])
-    assert 0.05 < silent < 0.2
+    assert 0.02 < silent < 0.1
