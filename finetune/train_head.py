@@ -1,11 +1,9 @@
 """Training a head on cached hidden states.
 
 Few images, long sequences: the danger is not that the head learns too little but that it learns the images by heart.
-So it starts as the best linear predictor (ridge regression on mean states, its penalty chosen by generalised
-cross-validation, which needs no images of its own) and learns what that leaves over. What is kept is a running
-average of the weights, which is steadier than the weights of any one step. The epoch is selected by its loss on the
-validation images; epoch 0, the linear predictor, takes part. The published code selects by SRCC + PLCC, on the test
-images; on 70 validation images a squared error is steadier than a rank correlation.
+So what is kept is a running average of the weights, which is steadier than the weights of any one step, and the epoch
+is selected by its loss on the validation images. The published code selects by SRCC + PLCC, on the test images; on 70
+validation images a squared error is steadier than a rank correlation.
 
 Every random draw of an epoch (order, tokens, dropout) is a function of (seed, epoch), so an epoch needs nothing from
 the one before but the weights and the optimiser's state. Those are in the checkpoint, one file, replaced after each
@@ -21,9 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
@@ -31,31 +29,19 @@ from torch.nn.utils import clip_grad_norm_
 from data.errors import InputError
 from data.feature_store import FeatureStore
 from data.files import atomic, fingerprint
-from finetune.heads import Head
+from finetune.heads import Head, statistics
 from finetune.metrics import plcc, srcc
 
 HISTORY = ["epoch", "train_loss", "val_loss", "val_srcc", "val_plcc"]
-PENALTIES = 10.0 ** np.arange(5, -4.5, -0.5)  # strongest first: it wins ties
 WARMUP = 0.1  # share of the steps
 AVERAGE = 0.98  # the running average looks back about 50 steps, two epochs of 400 images
 MAX_NORM = 1.0  # of the gradient; an exponential gate can make a rare large one
 
 Progress = Callable[..., Iterable[Any]]
-Loss = Callable[[Tensor, Tensor], Tensor]
-Floats = NDArray[np.float64]
 
 
 def _silent(iterable: Iterable[Any], **_: Any) -> Iterable[Any]:
     return iterable
-
-
-def mse_plcc(predicted: Tensor, mos: Tensor) -> Tensor:
-    """Mean squared error plus 1 - Pearson's correlation within the batch."""
-    a, b = predicted - predicted.mean(), mos - mos.mean()
-    return mse_loss(predicted, mos) + 1 - (a * b).sum() / (a.norm() * b.norm() + 1e-6)
-
-
-LOSSES: dict[str, Loss] = {"mse": mse_loss, "mse_plcc": mse_plcc}
 
 
 def train_head(
@@ -69,46 +55,40 @@ def train_head(
     lr: float,
     weight_decay: float,
     seed: int,
-    loss: str = "mse",
-    token_dropout: float = 0.5,
-    patience: int | None = None,
+    token_dropout: float,
     device: str = "cpu",
     checkpoints: Path | None = None,
     progress: Progress = _silent,
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Train `head`, in place, on tables of (image_id, mos); return the selected weights, on the CPU, and the history.
 
-    Epoch 0 of the history is the linear predictor. Losses are in units of the training MOS's variance. `patience`
-    ends training after so many epochs without a better one. `checkpoints` is a folder that survives a kill; a
-    checkpoint of other settings, images, scores or states is not used.
+    Losses are mean squared errors in units of the training MOS's variance: predicting its mean scores 1.
+    `checkpoints` is a folder that survives a kill; a checkpoint of other settings, images or states is not used.
     """
-    if loss not in LOSSES:
-        raise InputError(f"train.loss: unknown loss {loss!r}; known are {', '.join(LOSSES)}")
     if len(train) < 2 or len(val) < 1:
         raise InputError(f"a head needs at least 2 training images and 1 to select on, not {len(train)} and {len(val)}")
     scores = {row.image_id: float(row.mos) for row in train.itertuples()}
     targets = {row.image_id: float(row.mos) for row in val.itertuples()}
     head.to(device).token_dropout = token_dropout
-    start_linear(head, store, scores)
+    standardise(head, store, scores)
     run = _Run(head, lr, weight_decay, steps=epochs * -(-len(scores) // batch))
-    settings = [head.recipe, epochs, batch, lr, weight_decay, seed, loss, token_dropout]
+    settings = [head.recipe, epochs, batch, lr, weight_decay, seed, token_dropout]
     identity = fingerprint([settings, list(scores.items()), list(targets.items()), store.fingerprint])
     path = None if checkpoints is None else Path(checkpoints) / "head.safetensors"
-    if path is None or not run.load(path, identity):
-        run.record(0, float("nan"), store, targets, LOSSES[loss])
+    if path is not None:
+        run.load(path, identity)
 
     for epoch in progress(range(1, epochs + 1), total=epochs, desc="train head", unit="epoch"):
-        done = run.history[-1]["epoch"]
-        if epoch <= done or (patience is not None and done - run.best_epoch >= patience):
+        if epoch <= len(run.history):
             continue
         torch.manual_seed(int(fingerprint([seed, epoch])[:15], 16))
         total = 0.0
         head.train()
         for images in store.batches(list(scores), batch, seed=seed, epoch=epoch):
             mos = torch.tensor([scores[image_id] for image_id in images.image_ids], device=device)
-            error = run.step(images.states.to(device), images.mask.to(device), mos, LOSSES[loss])
+            error = run.step(images.states.to(device), images.mask.to(device), mos)
             total += error * len(mos)
-        run.record(epoch, total / len(scores), store, targets, LOSSES[loss])
+        run.record(epoch, total / len(scores), store, targets)
         if path is not None:
             run.save(path, identity)
     return run.best, pd.DataFrame(run.history, columns=HISTORY)
@@ -146,14 +126,14 @@ class _Run:
         self.lr, self.steps, self.done = lr, steps, 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
-        self.best_epoch, self.best_loss = 0, np.inf
+        self.best_loss = np.inf
 
-    def step(self, states: Tensor, mask: Tensor, mos: Tensor, loss: Loss) -> float:
+    def step(self, states: Tensor, mask: Tensor, mos: Tensor) -> float:
         """One step of the optimiser, and of the running average; the loss before it."""
         warm = min(1.0, (self.done + 1) / (WARMUP * self.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
-        error = self._error(self.head(states, mask), mos, loss)
+        error = self._error(self.head(states, mask), mos)
         self.optimiser.zero_grad()
         error.backward()
         clip_grad_norm_(self.head.parameters(), MAX_NORM)
@@ -165,18 +145,18 @@ class _Run:
                 mean.lerp_(weight, follow)
         return error.item()
 
-    def record(self, epoch: int, train_loss: float, store: FeatureStore, targets: dict[str, float], loss: Loss) -> None:
+    def record(self, epoch: int, train_loss: float, store: FeatureStore, targets: dict[str, float]) -> None:
         """Score the running average on the validation images, add a row to the history, keep the best."""
         device = str(self.head.mos_mean.device)
         predicted = predict(self.average, store, list(targets), device=device)
         mos = torch.tensor(list(targets.values()), device=device)
-        val_loss = self._error(torch.tensor(predicted.to_numpy(np.float32), device=device), mos, loss).item()
+        val_loss = self._error(torch.tensor(predicted.to_numpy(np.float32), device=device), mos).item()
         rank, linear = srcc(predicted, list(targets.values())), plcc(predicted, list(targets.values()))
         figures = [epoch, train_loss, val_loss, *(np.nan if value is None else value for value in (rank, linear))]
         self.history.append(dict(zip(HISTORY, figures, strict=True)))
         if val_loss < self.best_loss:
             self.best = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
-            self.best_epoch, self.best_loss = epoch, val_loss
+            self.best_loss = val_loss
 
     def save(self, path: Path, identity: str) -> None:
         tensors = {f"best.{name}": value for name, value in self.best.items()}
@@ -185,20 +165,19 @@ class _Run:
         for name, weight in self.head.named_parameters():
             state = self.optimiser.state[weight]
             tensors |= {f"{moment}.{name}": state[moment].cpu() for moment in ("exp_avg", "exp_avg_sq")}
-        facts = {"identity": identity, "done": self.done, "history": self.history}
-        facts |= {"best_epoch": self.best_epoch, "best_loss": self.best_loss}
+        facts = {"identity": identity, "done": self.done, "history": self.history, "best_loss": self.best_loss}
         tensors = {name: value.contiguous() for name, value in tensors.items()}
         with atomic(path) as temporary:
             save_file(tensors, temporary, {"json": json.dumps(facts)})
 
-    def load(self, path: Path, identity: str) -> bool:
+    def load(self, path: Path, identity: str) -> None:
         """Continue from the checkpoint at `path`, if it is there and of the same run."""
         if not path.exists():
-            return False
+            return
         with safe_open(path, "pt") as file:
             facts = json.loads(file.metadata()["json"])
             if facts["identity"] != identity:
-                return False
+                return
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         for prefix, module in (("head", self.head), ("average", self.average)):
             module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()})
@@ -206,67 +185,26 @@ class _Run:
         for name, weight in self.head.named_parameters():
             moments = {moment: tensors[f"{moment}.{name}"].to(weight.device) for moment in ("exp_avg", "exp_avg_sq")}
             self.optimiser.state[weight] = {"step": torch.tensor(float(facts["done"])), **moments}
-        self.done, self.history = facts["done"], facts["history"]
-        self.best_epoch, self.best_loss = facts["best_epoch"], facts["best_loss"]
-        return True
+        self.done, self.history, self.best_loss = facts["done"], facts["history"], facts["best_loss"]
 
-    def _error(self, predicted: Tensor, mos: Tensor, loss: Loss) -> Tensor:
-        centre, scale = self.head.mos_mean, self.head.mos_scale
-        return loss((predicted - centre) / scale, (mos - centre) / scale)
+    def _error(self, predicted: Tensor, mos: Tensor) -> Tensor:
+        return mse_loss(predicted, mos) / self.head.mos_scale**2
 
 
-def start_linear(head: Head, store: FeatureStore, scores: dict[str, float]) -> None:
-    """Give the head its statistics and its linear map, in one pass over the training images' states.
+def standardise(head: Head, store: FeatureStore, scores: dict[str, float]) -> None:
+    """Give the head the training images' statistics, in one pass over their states.
 
-    Mean states vary much less over images than states over tokens: each has a scale of its own.
+    An image's statistics vary much less over images than states over tokens: each has a scale of its own.
     """
-    total, squares, tokens = (torch.zeros(store.dim, dtype=torch.float64) for _ in range(3))
-    products = torch.zeros(store.dim, store.dim, dtype=torch.float64)  # of the mean states, over the images
-    centre, moment = torch.zeros_like(total), torch.zeros_like(total)
     mos = torch.tensor(list(scores.values()), dtype=torch.float64)
-    spread = mos.std(correction=0).clamp(min=1e-6)
-    target = (mos - mos.mean()) / spread
-    for image_id, score in zip(scores, target, strict=True):
+    over_tokens, over_images = StandardScaler(), StandardScaler()
+    for image_id in scores:
         states = store[image_id].double()  # (T, D)
-        total += states.sum(dim=0)
-        squares += states.square().sum(dim=0)
-        tokens += len(states)
-        mean = states.mean(dim=0)
-        products.addr_(mean, mean)
-        centre += mean / len(scores)
-        moment += mean * score
-    token_mean = total / tokens
-    deviation = (squares / tokens - token_mean.square()).clamp(min=0).sqrt()
-    products.addr_(centre, centre, alpha=-len(scores))
-    scale = (products.diagonal() / len(scores)).clamp(min=0).sqrt()
-    scale = torch.where(scale > 1e-6, 1 / scale, 0.0)  # a feature that is always the same says nothing
-    gram = products * scale[:, None] * scale
-    slope = ridge(gram.numpy(), (moment * scale).numpy(), float(target @ target), len(scores))
+        over_tokens.partial_fit(states.numpy())
+        over_images.partial_fit(statistics(states[None], torch.ones(1, len(states), dtype=torch.bool)).numpy())
     with torch.no_grad():
-        head.token_mean.copy_(token_mean)
-        head.token_scale.copy_(torch.where(deviation > 1e-6, 1 / deviation, 0.0))
-        head.image_mean.copy_(centre)
-        head.image_scale.copy_(scale)
-        head.slope.copy_(torch.from_numpy(slope))
+        for name, scaler in (("token", over_tokens), ("image", over_images)):
+            getattr(head, f"{name}_mean").copy_(torch.from_numpy(scaler.mean_))
+            getattr(head, f"{name}_scale").copy_(torch.from_numpy(1 / scaler.scale_))
         head.mos_mean.copy_(mos.mean())
-        head.mos_scale.copy_(spread)
-
-
-def ridge(gram: Floats, moment: Floats, square: float, images: int) -> Floats:
-    """Ridge coefficients from X'X (D, D), X'y (D,), y'y and the number of rows; X and y are centred.
-
-    The penalty is the one with the least generalised cross-validation error, which is leave-one-out error with every
-    image's leverage replaced by the mean leverage: squared residual / (1 - degrees of freedom / images)². It needs
-    sums over the images and no matrix of them, so memory stays flat.
-    """
-    values, vectors = np.linalg.eigh(gram)
-    values, projected = values.clip(min=0), vectors.T @ moment
-    errors = []
-    for penalty in PENALTIES:
-        shrunk = projected / (values + penalty)
-        residual = square - 2 * shrunk @ projected + values @ shrunk**2
-        freedom = 1 + np.sum(values / (values + penalty))  # 1: the mean, which was fitted too
-        spare = 1 - freedom / images
-        errors.append(residual / spare**2 if spare > 0.01 else np.inf)  # a fit through every point says nothing
-    penalty = PENALTIES[int(np.argmin(errors))]
-    return vectors @ (projected / (values + penalty))
+        head.mos_scale.copy_(mos.std(correction=0).clamp(min=1e-6))

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "evaluate")
 SMALL = {
-    "datasets.synthetic.prompts": 10,
+    "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
     "datasets.synthetic.size": 96,
     "mllms.tiny.max_new_tokens": 24,
     "distill.epochs": 1,

@@ -1,7 +1,11 @@
-"""SIGKILL at a random moment of each stage: the next `dvc repro` ends where an undisturbed run would have."""
+"""SIGKILL at a random moment of each stage: the next `dvc repro` ends where an undisturbed run would have.
+
+The long stages, killed as soon as some of their work is on the disk, go on from it.
+"""
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +22,7 @@ def project(reproduced, tmp_path_factory):
     return reproduced.copy(tmp_path_factory.mktemp("killed") / "project")
 
 
-def _start(project, stage) -> subprocess.Popen:
+def _start(project, stage, log=subprocess.DEVNULL) -> subprocess.Popen:
     """The stage in a process group of its own, DVC first: as `dvc repro` starts it."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.Popen(
@@ -26,7 +30,7 @@ def _start(project, stage) -> subprocess.Popen:
         cwd=project.path,
         env=environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
         start_new_session=True,
     )
 
@@ -43,3 +47,44 @@ def test_a_killed_stage_leaves_nothing_wrong_behind(reproduced, project, stage):
     project.dvc("repro")
     assert project.lock() == reproduced.lock()
     assert project.metrics() == reproduced.metrics()
+
+
+def _holds_work(path: Path) -> bool:
+    """A journal is there, empty, before its first record; the marker of a whole checkpoint is always empty."""
+    return path.name == "complete" or path.stat().st_size > 0
+
+
+def _progress_total(said: str, stage: str) -> int:
+    """How much a stage had to do, as it says itself: "distill: 0/5 step"."""
+    return int(re.search(rf"^{stage}: 0/(\d+)", said, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize(
+    ("stage", "unfinished"),
+    [("distill", "checkpoint-*/complete"), ("describe", "journal.jsonl"), ("features", "part-00000.parquet")],
+)
+def test_a_killed_stage_goes_on_from_what_it_had(reproduced, project, tmp_path, stage, unfinished):
+    scratch = project.path / ".cache" / stage
+    shutil.rmtree(scratch, ignore_errors=True)
+    log = tmp_path / "log"
+    running = _start(project, stage, log.open("w"))
+    while not (
+        found := [path for path in scratch.glob(f"*/{unfinished}") if stage != "describe" or path.stat().st_size]
+    ):
+        assert running.poll() is None, "the stage ended before it could be killed"
+        time.sleep(0.005)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not list(scratch.glob("*/finished"))
+    kept, written = found[0].read_bytes(), found[0].stat().st_mtime_ns
+
+    project.run("git", "checkout", "--quiet", "dvc.lock")
+    said = project.dvc("repro").stderr
+    assert project.lock() == reproduced.lock()
+    if stage == "distill":
+        assert _progress_total(said, stage) < _progress_total(log.read_text(), stage)
+    elif stage == "describe":
+        assert kept
+        assert found[0].read_bytes().startswith(kept)
+    else:
+        assert found[0].stat().st_mtime_ns == written

@@ -54,11 +54,20 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
         states[image_id][:, 0] += score
     for part in writer.missing():
         writer.write(part, ((image_id, states[image_id]) for image_id in part.image_ids))
+    save_head(_head_that_is_right(), paths.head(dataset, aspect))
+    return chosen
+
+
+def _head_that_is_right():
+    """A head that reads the MOS off the first dimension's mean, through one hidden unit; the others are silent."""
     head = build_head("mean_mlp", DIM, seed=0)
     with torch.no_grad():
-        head.slope[0] = 1  # the head that is right: it reads the MOS off the first dimension
-    save_head(head, paths.head(dataset, aspect))
-    return chosen
+        for weight in head.parameters():
+            weight.zero_()
+        head.shortcut[1].weight[0, 0] = 1
+        head.regressor[0].weight[0, 0] = 1
+        head.regressor[3].weight[0, 0] = 1
+    return head
 
 
 @pytest.fixture
