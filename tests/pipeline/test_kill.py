@@ -17,7 +17,6 @@ import pytest
 from conftest import STAGES
 from ruamel.yaml import YAML
 
-
 LATEST = {"split": 1.6, "caption": 2.5}  # seconds; they take no longer
 
 
