@@ -59,6 +59,15 @@ class Chat:
                 labels[row, shift + start : shift + end] = batch["input_ids"][row, shift + start : shift + end]
         return labels
 
+    def last_answer(self, messages: Conversation, length: int) -> tuple[int, int]:
+        """Where the assistant's last turn stands in a conversation that ends with a question.
+
+        `length` is the whole's number of tokens, the image's included. The end-of-turn token is part of the turn.
+        """
+        shift = length - len(self._ids(messages, answer=True))  # the tokens that the image adds
+        start, end = self.turns(messages)[1][-1]
+        return shift + start, shift + end
+
     def turns(self, messages: Conversation) -> tuple[list[int], list[tuple[int, int]]]:
         """The token ids, the image's placeholder unexpanded, and where in them each assistant turn starts and ends.
 

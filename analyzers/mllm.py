@@ -37,6 +37,7 @@ class Reading:
 
     word: str
     states: Tensor  # (T, D): what the vocabulary head would see, padding left out
+    description: tuple[int, int]  # where in T the description stands, its end-of-turn token included
 
 
 @dataclass
@@ -157,10 +158,14 @@ class LocalMLLM:
         return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
-        """The rating word and the hidden states of conversations that end with a question, from one forward pass."""
+        """The rating word and the hidden states of described images' conversations, from one forward pass."""
         words = list(self._word_tokens)
         batch = self._tensors(images, conversations, padding_side="right").to(self.device)
         lengths = batch["attention_mask"].sum(dim=1)  # (B,)
+        spans = [
+            self._chat.last_answer(messages, length)
+            for messages, length in zip(conversations, lengths.tolist(), strict=True)
+        ]
         self.model.eval()
         with torch.inference_mode():
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
@@ -168,17 +173,13 @@ class LocalMLLM:
             logits = self._network.get_output_embeddings()(last)  # (B, V)
             choices = logits[:, list(self._word_tokens.values())].argmax(dim=1)  # (B,)
         return [  # copied outside of inference mode: tensors that a head may be trained on
-            Reading(words[choice], row[:length].to("cpu", copy=True))
-            for choice, row, length in zip(choices.tolist(), states, lengths.tolist(), strict=True)
+            Reading(words[choice], row[:length].to("cpu", copy=True), span)
+            for choice, row, length, span in zip(choices.tolist(), states, lengths.tolist(), spans, strict=True)
         ]
 
     def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
         """The rating word whose first token is the likeliest next one."""
         return [reading.word for reading in self.read(images, conversations)]
-
-    def hidden_states(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Tensor]:
-        """The last hidden states (T_i, D), after the final norm, of the sequence that `rate` reads; on the CPU."""
-        return [reading.states for reading in self.read(images, conversations)]
 
     @property
     def _network(self) -> Any:

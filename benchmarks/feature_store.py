@@ -12,23 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks import seconds
-from data.feature_store import FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore, FeatureWriter, Row
 
 SHAPES = {"8 B model, 477 x 4096": (128, 477, 4096), "tiny, 150 x 256": (4096, 150, 256)}
 
 
-def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[tuple[str, Tensor]]:
+def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[Row]:
     """A few different states, again and again: making them must not count."""
     pool = [torch.randn(tokens, dim, generator=torch.Generator().manual_seed(n)).bfloat16() for n in range(4)]
-    return ((image_id, pool[number % 4]) for number, image_id in enumerate(images))
+    return ((image_id, pool[number % 4], (0, tokens)) for number, image_id in enumerate(images))
 
 
 def write_raw(path: Path, images: Sequence[str], tokens: int, dim: int) -> None:
     with path.open("wb") as file:
-        for _, states in rows(images, tokens, dim):
+        for _, states, _ in rows(images, tokens, dim):
             file.write(states.view(torch.uint8).numpy())
         file.flush()
         os.fsync(file.fileno())

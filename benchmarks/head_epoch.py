@@ -7,7 +7,7 @@ on states that already lie in memory.
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from analyzers.conversation import conversation
 from analyzers.mllm import LocalMLLM
-from data.feature_store import FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore, FeatureWriter, Row
 from finetune.heads import build_head
 from finetune.train_head import train_head
 
@@ -33,14 +33,15 @@ def main() -> None:
     ids = [f"image-{number:03d}" for number in range(IMAGES)]
     mllm = LocalMLLM.load("models/tiny", revision=None, dtype="float32", max_length=384, device="cpu")
 
-    def read_with_the_mllm(images: Iterable[str]) -> list[torch.Tensor]:
+    def read_with_the_mllm(images: Sequence[str]) -> list[Row]:
         rows = [ids.index(image_id) for image_id in images]
-        return mllm.hidden_states([pictures[row] for row in rows], [texts[row] for row in rows])
+        readings = mllm.read([pictures[row] for row in rows], [texts[row] for row in rows])
+        return [(image_id, each.states, each.description) for image_id, each in zip(images, readings, strict=True)]
 
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(folder, {}, ids, shard_images=BATCH)
         for part in writer.missing():
-            writer.write(part, zip(part.image_ids, read_with_the_mllm(part.image_ids), strict=True))
+            writer.write(part, read_with_the_mllm(part.image_ids))
         cached = FeatureStore.open(Path(folder), cache_bytes=1)  # even a store that does not fit into memory
         in_memory = FeatureStore.open(Path(folder))
         reading, reading_again = _seconds_to_read(in_memory), _seconds_to_read(cached)
@@ -80,8 +81,8 @@ def _seconds_to_train(store: FeatureStore, ids: list[str]) -> float:
             yield epoch
         ends.append(time.perf_counter())
 
-    settings = {"epochs": 3, "batch": BATCH, "lr": 1e-3, "weight_decay": 0.05, "seed": 0, "progress": clock}
-    train_head(build_head("xlstm", store.dim, seed=0), store, table[8:], table[:8], **settings)
+    settings = {"epochs": 3, "batch": BATCH, "lr": 1e-3, "weight_decay": 0.05, "seed": 0, "token_dropout": 0.5}
+    train_head(build_head("xlstm", store.dim, seed=0), store, table[8:], table[:8], **settings, progress=clock)
     return min(end - start for start, end in pairwise(ends))
 
 

@@ -24,7 +24,9 @@ IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB
 def write(folder: Path, images: int) -> None:
     writer = FeatureWriter(folder, {}, [f"image-{number:05d}" for number in range(images)])
     for part in writer.missing():
-        writer.write(part, ((image_id, torch.randn(TOKENS, DIM).bfloat16()) for image_id in part.image_ids))
+        writer.write(
+            part, ((image_id, torch.randn(TOKENS, DIM).bfloat16(), (0, TOKENS)) for image_id in part.image_ids)
+        )
 
 
 def read(folder: Path, images: int) -> None:
@@ -38,7 +40,8 @@ def train(folder: Path, images: int) -> None:
     store = FeatureStore.open(folder)
     table = pd.DataFrame({"image_id": store.ids, "mos": torch.rand(images).tolist()})
     head = build_head("mean_mlp", DIM, seed=0, dim=16, hidden=16)
-    train_head(head, store, table[20:], table[:20], epochs=1, batch=8, lr=1e-3, weight_decay=0.0, seed=0)
+    settings = {"epochs": 1, "batch": 8, "lr": 1e-3, "weight_decay": 0.0, "seed": 0, "token_dropout": 0.5}
+    train_head(head, store, table[20:], table[:20], **settings)
 
 
 def nothing(folder: Path, images: int) -> None:

@@ -1,5 +1,7 @@
 """Hidden states on disk: one Parquet row an image, its states as the raw bytes of a (tokens, dim) matrix.
 
+Beside them stands where in the sequence the student's description is: a head may look at it apart from the rest.
+
 The MLLM reads every image once; the head is then trained from here, as often as one likes. A nested list type
 would be fifteen times slower, so `states` is a plain binary column, and Arrow knows no bfloat16, so the bits go in
 as they are and come out as they were. Neither dictionary nor statistics nor compression touch them (zstd would save
@@ -45,9 +47,15 @@ SCHEMA = pa.schema(
         pa.field("tokens", pa.int32(), nullable=False),
         pa.field("dim", pa.int32(), nullable=False),
         pa.field("dtype", pa.string(), nullable=False),
+        pa.field("description_start", pa.int32(), nullable=False),
+        pa.field("description_end", pa.int32(), nullable=False),
         pa.field("states", pa.large_binary(), nullable=False),
     ]
 )
+
+
+Span = tuple[int, int]  # tokens from the first up to the second, which is left out
+Row = tuple[str, Tensor, Span]  # image_id, its states (T, D), and where in them the description stands
 
 
 class Part(NamedTuple):
@@ -67,6 +75,15 @@ class Batch(NamedTuple):
     image_ids: tuple[str, ...]
     states: Tensor  # (B, T, D), the dtype of the store
     mask: Tensor  # (B, T), True at real tokens
+    description: Tensor  # (B, T), True at the description's tokens
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a head takes."""
+        return self.states, self.mask, self.description
+
+    def to(self, device: str | torch.device) -> "Batch":
+        return Batch(self.image_ids, *(tensor.to(device) for tensor in self.tensors))
 
 
 class FeatureWriter:
@@ -74,7 +91,7 @@ class FeatureWriter:
 
         writer = FeatureWriter(folder, fingerprint, image_ids)
         for part in writer.missing():
-            writer.write(part, ((image_id, states_of(image_id)) for image_id in part.image_ids))
+            writer.write(part, ((image_id, *states_and_span_of(image_id)) for image_id in part.image_ids))
 
     The plan is a function of `image_ids` and `shard_images` alone. Batch inside a part, never across: then a part
     that is written again after a kill goes through the model in the same batches, and comes out in the same bits.
@@ -102,12 +119,12 @@ class FeatureWriter:
         """The parts still to write. A file that is torn, or holds other images or other states, counts as missing."""
         return [part for part in self.parts if not self._whole(part)]
 
-    def write(self, part: Part, rows: Iterable[tuple[str, Tensor]]) -> None:
-        """Write one part from (image_id, (T, D) states), in the order of `part.image_ids`. `rows` may be a generator.
+    def write(self, part: Part, rows: Iterable[Row]) -> None:
+        """Write one part from its rows, in the order of `part.image_ids`. `rows` may be a generator.
 
         Raises:
             InputError: states that are not finite, which float16 makes of anything beyond 65504.
-            ValueError: a row out of order, missing or superfluous.
+            ValueError: a row out of order, missing or superfluous; a span that is empty or outside the sequence.
         """
         schema = SCHEMA.with_metadata(self._metadata)
         expected = iter(part.image_ids)
@@ -116,15 +133,15 @@ class FeatureWriter:
             atomic(self.folder / part.name) as temporary,
             pq.ParquetWriter(temporary, schema, write_page_checksum=True, **options) as writer,
         ):
-            group: list[tuple[str, Tensor]] = []
-            for image_id, states in rows:
+            group: list[Row] = []
+            for image_id, states, description in rows:
                 if image_id != (due := next(expected, None)):
                     raise ValueError(f"{part.name}: got the states of {image_id!r} where {due!r} was due")
-                _check(image_id, states)
-                if group and sum(other.nbytes for _, other in group) + states.nbytes > GROUP_BYTES:
+                _check(image_id, states, description)
+                if group and sum(other.nbytes for _, other, _ in group) + states.nbytes > GROUP_BYTES:
                     writer.write_table(_table(group, schema))
                     group = []
-                group.append((image_id, states))
+                group.append((image_id, states, description))
             if (due := next(expected, None)) is not None:
                 raise ValueError(f"{part.name}: the states of {due!r} are missing")
             writer.write_table(_table(group, schema))
@@ -163,6 +180,7 @@ class _Place:
     tokens: int
     dim: int
     dtype: str
+    description: Span
 
 
 class FeatureStore:
@@ -234,6 +252,10 @@ class FeatureStore:
         """Length of one image's sequence, without reading it."""
         return self._place(image_id).tokens
 
+    def description(self, image_id: str) -> Span:
+        """Where in one image's sequence the description stands, without reading it."""
+        return self._place(image_id).description
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -263,8 +285,10 @@ class FeatureStore:
         for ids in self._buckets(list(image_ids), batch_size, seed, epoch):
             rows = [self[image_id] for image_id in ids]
             states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T, D)
+            at = torch.arange(states.shape[1])  # (T,)
             lengths = torch.tensor([len(row) for row in rows])
-            yield Batch(tuple(ids), states, torch.arange(states.shape[1]) < lengths[:, None])
+            start, end = torch.tensor([self.description(image_id) for image_id in ids]).T[..., None]  # (B, 1) each
+            yield Batch(tuple(ids), states, at < lengths[:, None], (start <= at) & (at < end))
 
     def _buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
         if seed is None:
@@ -299,30 +323,35 @@ class FeatureStore:
         return self._cache[key]
 
 
-def _check(image_id: str, states: Tensor) -> None:
+def _check(image_id: str, states: Tensor, description: Span) -> None:
     name = str(states.dtype).removeprefix("torch.")
     if name not in DTYPES or states.dim() != 2 or not states.numel():
         raise ValueError(
             f"{image_id}: expected a (tokens, dim) matrix of {', '.join(DTYPES)}; got {name} {states.shape}"
         )
+    if not 0 <= description[0] < description[1] <= len(states):
+        raise ValueError(f"{image_id}: no description at tokens {description} of {len(states)}")
     if not torch.isfinite(torch.stack(states.aminmax())).all():  # NaN passes through aminmax; 20x faster than all
         hint = "; float16 ends at 65504, bfloat16 does not" if name == "float16" else ""
         raise InputError(f"{image_id}: the hidden states are not finite{hint}")
 
 
-def _table(group: list[tuple[str, Tensor]], schema: pa.Schema) -> pa.Table:
+def _table(group: list[Row], schema: pa.Schema) -> pa.Table:
     """A row group. The states are copied once, end to end, into one buffer."""
-    sizes = [states.nbytes for _, states in group]
+    ids, matrices, spans = zip(*group, strict=True)
+    sizes = [states.nbytes for states in matrices]
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
     payload = np.empty(offsets[-1], dtype=np.uint8)
-    for (_, states), start, end in zip(group, offsets, offsets[1:], strict=False):
+    for states, start, end in zip(matrices, offsets, offsets[1:], strict=False):
         payload[start:end] = states.detach().cpu().contiguous().view(torch.uint8).flatten().numpy()
     binary = pa.Array.from_buffers(pa.large_binary(), len(group), [None, pa.py_buffer(offsets), pa.py_buffer(payload)])
     columns = [
-        pa.array([image_id for image_id, _ in group], pa.string()),
-        pa.array([states.shape[0] for _, states in group], pa.int32()),
-        pa.array([states.shape[1] for _, states in group], pa.int32()),
-        pa.array([str(states.dtype).removeprefix("torch.") for _, states in group], pa.string()),
+        pa.array(ids, pa.string()),
+        pa.array([states.shape[0] for states in matrices], pa.int32()),
+        pa.array([states.shape[1] for states in matrices], pa.int32()),
+        pa.array([str(states.dtype).removeprefix("torch.") for states in matrices], pa.string()),
+        pa.array([start for start, _ in spans], pa.int32()),
+        pa.array([end for _, end in spans], pa.int32()),
         binary,
     ]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -334,7 +363,8 @@ def _places(path: Path, file: pq.ParquetFile) -> dict[str, _Place]:
     for group in range(file.num_row_groups):
         columns = file.read_row_group(group, columns=names).to_pydict()
         for row, values in enumerate(zip(*(columns[name] for name in names), strict=True)):
-            places[values[0]] = _Place(path, group, row, *values[1:])
+            image_id, tokens, dim, dtype, *description = values
+            places[image_id] = _Place(path, group, row, tokens, dim, dtype, tuple(description))
     return places
 
 

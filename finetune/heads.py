@@ -4,8 +4,8 @@
 valid tokens, and a small regressor; the blocks are xlstm's own. A few hundred images do not feed such a stack, so
 what can be known beforehand is not left to it:
 - tokens, image statistics and MOS are standardised with the training images' statistics, which are part of the head;
-- each image's mean states and their deviation over the tokens (statistics pooling, Snyder et al. 2018, X-vectors)
-  also reach the regressor, by a residual connection around the stack;
+- the mean of an image's states and their deviation (statistics pooling, Snyder et al. 2018, X-vectors), over all tokens
+  and over those of the description, also reach the regressor, by a residual connection around the stack;
 - in training the stack sees a random half of the tokens (`token_dropout`: a sequence is never twice the same, and a
   step takes half the time), and the residual connection a random part of the features.
 
@@ -50,19 +50,19 @@ class Head(nn.Module):
         super().__init__()
         self.register_buffer("token_mean", torch.zeros(input_dim))
         self.register_buffer("token_scale", torch.ones(input_dim))
-        self.register_buffer("image_mean", torch.zeros(2 * input_dim))
-        self.register_buffer("image_scale", torch.ones(2 * input_dim))
+        self.register_buffer("image_mean", torch.zeros(4 * input_dim))
+        self.register_buffer("image_scale", torch.ones(4 * input_dim))
         self.register_buffer("mos_mean", torch.zeros(()))
         self.register_buffer("mos_scale", torch.ones(()))
-        self.shortcut = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(2 * input_dim, dim))
+        self.shortcut = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(4 * input_dim, dim))
         self.regressor = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
         nn.init.zeros_(self.regressor[-1].weight)
         nn.init.zeros_(self.regressor[-1].bias)
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D), (B, T) -> (B,) on the MOS scale."""
+    def forward(self, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
+        """(B, T, D) and two masks (B, T), of all tokens and of the description's -> (B,) on the MOS scale."""
         states = states.float()
-        moments = (statistics(states, mask) - self.image_mean) * self.image_scale  # (B, 2 D)
+        moments = (statistics(states, mask, description) - self.image_mean) * self.image_scale  # (B, 4 D)
         score = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
         return score * self.mos_scale + self.mos_mean
 
@@ -186,11 +186,14 @@ def thin_out(x: Tensor, mask: Tensor, share: float) -> tuple[Tensor, Tensor]:
     return x.gather(1, order[..., None].expand(-1, -1, x.shape[2])), kept.gather(1, order)
 
 
-def statistics(x: Tensor, mask: Tensor) -> Tensor:
-    """(B, T, D), (B, T) -> (B, 2 D): mean and standard deviation over the tokens that are there."""
-    mean = masked_mean(x, mask)
-    spread = masked_mean((x - mean[:, None]).square(), mask)
-    return torch.cat([mean, (spread + 1e-6).sqrt()], dim=1)
+def statistics(x: Tensor, *masks: Tensor) -> Tensor:
+    """(B, T, D), M masks (B, T) -> (B, 2 M D): mean and standard deviation over the tokens of each mask."""
+    moments = []
+    for mask in masks:
+        mean = masked_mean(x, mask)  # (B, D)
+        spread = masked_mean((x - mean[:, None]).square(), mask)
+        moments += [mean, (spread + 1e-6).sqrt()]
+    return torch.cat(moments, dim=1)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
 
 from data.errors import InputError
-from data.feature_store import FeatureStore
+from data.feature_store import Batch, FeatureStore
 from data.files import atomic, fingerprint
 from finetune.heads import Head, statistics
 from finetune.metrics import plcc, srcc
@@ -86,7 +86,7 @@ def train_head(
         head.train()
         for images in store.batches(list(scores), batch, seed=seed, epoch=epoch):
             mos = torch.tensor([scores[image_id] for image_id in images.image_ids], device=device)
-            error = run.step(images.states.to(device), images.mask.to(device), mos)
+            error = run.step(images.to(device), mos)
             total += error * len(mos)
         run.record(epoch, total / len(scores), store, targets)
         if path is not None:
@@ -109,7 +109,7 @@ def predict(
     batches = progress(store.batches(ids, batch), total=-(-len(ids) // batch), desc="predict", unit="batch")
     with torch.no_grad():
         for images in batches:
-            predicted = head(images.states.to(device), images.mask.to(device))
+            predicted = head(*images.to(device).tensors)
             found.update(zip(images.image_ids, predicted.tolist(), strict=True))
     return pd.Series([found[image_id] for image_id in ids], pd.Index(ids, name="image_id"), float, "predicted")
 
@@ -128,12 +128,12 @@ class _Run:
         self.best: dict[str, Tensor] = {}
         self.best_loss = np.inf
 
-    def step(self, states: Tensor, mask: Tensor, mos: Tensor) -> float:
+    def step(self, images: Batch, mos: Tensor) -> float:
         """One step of the optimiser, and of the running average; the loss before it."""
         warm = min(1.0, (self.done + 1) / (WARMUP * self.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
-        error = self._error(self.head(states, mask), mos)
+        error = self._error(self.head(*images.tensors), mos)
         self.optimiser.zero_grad()
         error.backward()
         clip_grad_norm_(self.head.parameters(), MAX_NORM)
@@ -198,10 +198,10 @@ def standardise(head: Head, store: FeatureStore, scores: dict[str, float]) -> No
     """
     mos = torch.tensor(list(scores.values()), dtype=torch.float64)
     over_tokens, over_images = StandardScaler(), StandardScaler()
-    for image_id in scores:
-        states = store[image_id].double()  # (T, D)
-        over_tokens.partial_fit(states.numpy())
-        over_images.partial_fit(statistics(states[None], torch.ones(1, len(states), dtype=torch.bool)).numpy())
+    for images in store.batches(list(scores), 1):
+        states = images.states.double()  # (1, T, D)
+        over_tokens.partial_fit(states[0].numpy())
+        over_images.partial_fit(statistics(states, images.mask, images.description).numpy())
     with torch.no_grad():
         for name, scaler in (("token", over_tokens), ("image", over_images)):
             getattr(head, f"{name}_mean").copy_(torch.from_numpy(scaler.mean_))

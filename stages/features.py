@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 
 import pandas as pd
-from torch import Tensor
 
 from analyzers import chat, mllm
 from analyzers.conversation import conversation, questions_fingerprint
@@ -47,18 +46,18 @@ def main(settings: Settings) -> None:
         writer.publish(paths.features(dataset, aspect))
 
 
-def _states(student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, Tensor]]:
-    """Each image's states, (T, D), in the part's order; batches hold similar lengths, so that little is padding."""
+def _states(student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings) -> Iterator[feature_store.Row]:
+    """Each image's states, in the part's order; batches hold similar lengths, so that little is padding."""
     by_length = part.sort_values("description", key=lambda text: text.str.len(), kind="stable")
-    states: dict[str, Tensor] = {}
+    readings: dict[str, mllm.Reading] = {}
     for start in range(0, len(by_length), settings.runtime.batch):
         batch = by_length.iloc[start : start + settings.runtime.batch]
         images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
         asked = [conversation(settings.aspect, prompt, description) for prompt, description in rounds]
-        states.update(zip(batch.index, student.hidden_states(images, asked), strict=True))
+        readings.update(zip(batch.index, student.read(images, asked), strict=True))
     for image_id in part.index:
-        yield image_id, states[image_id]
+        yield image_id, readings[image_id].states, readings[image_id].description
 
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ def smolvlm(folders):
     return load(folders["smolvlm"])
 
 
+def states_of(mllm, images, conversations):
+    return [reading.states for reading in mllm.read(images, conversations)]
+
+
 def with_lora(mllm, modules_to_save=()):
     mllm.add_lora(r=2, alpha=4, dropout=0.0, targets=LANGUAGE_LORA, modules_to_save=modules_to_save, seed=0)
     with torch.no_grad():  # as if trained: B is zero at first, and a zero would hide what is not saved
@@ -92,9 +96,18 @@ def test_reading_does_not_depend_on_neighbours(mllm):
         (alone,) = mllm.read([image], [messages])
         assert alone.word == reading.word
         torch.testing.assert_close(alone.states, reading.states, atol=1e-5, rtol=1e-5)
+        assert alone.description == reading.description
     assert mllm.rate(IMAGES, RATE) == [reading.word for reading in together]
-    for states, reading in zip(mllm.hidden_states(IMAGES, RATE), together, strict=True):
-        assert torch.equal(states, reading.states)
+
+
+def test_a_reading_tells_where_the_description_stands(mllm):
+    batch = mllm._tensors(IMAGES, RATE, padding_side="right")
+    for row, (text, reading) in enumerate(zip(DESCRIPTIONS, mllm.read(IMAGES, RATE), strict=True)):
+        *said, end = batch["input_ids"][row, slice(*reading.description)].tolist()
+        assert "".join(mllm.processor.tokenizer.decode(said).split()) == "".join(
+            mllm._chat._plain({"type": "text", "text": text})["text"].split()
+        )
+        assert end in mllm._chat.ends
 
 
 def test_states_are_what_the_vocabulary_head_sees(mllm):
@@ -109,13 +122,13 @@ def test_states_are_what_the_vocabulary_head_sees(mllm):
 
 
 def test_states_change_with_the_image_and_each_text(mllm):
-    (states,) = mllm.hidden_states([IMAGES[0]], [conversation("quality", "a red cube", "Sharp.")])
+    (states,) = states_of(mllm, [IMAGES[0]], [conversation("quality", "a red cube", "Sharp.")])
     for image, texts in [
         (IMAGES[2], ("quality", "a red cube", "Sharp.")),
         (IMAGES[0], ("quality", "a red cone", "Sharp.")),
         (IMAGES[0], ("quality", "a red cube", "Soft..")),
     ]:
-        (other,) = mllm.hidden_states([image], [conversation(*texts)])
+        (other,) = states_of(mllm, [image], [conversation(*texts)])
         assert not torch.allclose(states[-1], other[-1], atol=1e-4)
 
 
@@ -180,9 +193,9 @@ def test_a_saved_adapter_gives_the_same_outputs(folders, tmp_path, modules_to_sa
     bare = load(folders["smolvlm"])
     assert loaded.describe(IMAGES, ASK, 12) == trained.describe(IMAGES, ASK, 12)
     for one, other, base in zip(
-        loaded.hidden_states(IMAGES, RATE),
-        trained.hidden_states(IMAGES, RATE),
-        bare.hidden_states(IMAGES, RATE),
+        states_of(loaded, IMAGES, RATE),
+        states_of(trained, IMAGES, RATE),
+        states_of(bare, IMAGES, RATE),
         strict=True,
     ):
         assert torch.equal(one, other)
@@ -203,7 +216,7 @@ def test_a_saved_adapter_names_its_base_as_given(folders, tmp_path, monkeypatch)
 
 def test_bfloat16_reads_about_the_same(folders):
     exact, rounded = load(folders["smolvlm"]), load(folders["smolvlm"], dtype="bfloat16")
-    (states,), (other,) = exact.hidden_states(IMAGES[:1], RATE[:1]), rounded.hidden_states(IMAGES[:1], RATE[:1])
+    (states,), (other,) = states_of(exact, IMAGES[:1], RATE[:1]), states_of(rounded, IMAGES[:1], RATE[:1])
     assert other.dtype == torch.bfloat16
     assert torch.nn.functional.cosine_similarity(states, other.float()).min() > 0.9
 
@@ -220,7 +233,7 @@ def test_identity_follows_weights_dtype_and_adapter(folders, tmp_path):
 
 
 def test_a_sequence_that_does_not_fit_is_refused(smolvlm):
-    (states,) = smolvlm.hidden_states(IMAGES[:1], RATE[:1])
+    (states,) = states_of(smolvlm, IMAGES[:1], RATE[:1])
     tokens = len(states)
     smolvlm.max_length = tokens
     smolvlm.read(IMAGES[:1], RATE[:1])

@@ -13,6 +13,7 @@ from data import feature_store
 from data.errors import InputError
 from data.feature_store import DTYPES, FeatureStore, FeatureWriter
 
+SMALL_COLUMNS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
 FINGERPRINT = {"model": "tiny", "layer": -1, "adapter": {"sha256": "ab", "r": 64}, "dtype": "bfloat16"}
 
 
@@ -21,11 +22,16 @@ def states_of(number, tokens=None, dim=8, dtype=torch.bfloat16):
     return torch.randn(tokens or 3 + number % 7, dim, generator=generator).to(dtype)
 
 
+def row_of(image_id, **shape):
+    states = states_of(int(image_id[-3:]), **shape)
+    return image_id, states, (len(states) // 3, len(states))
+
+
 def write(folder, count=23, fingerprint=FINGERPRINT, parts=None, **shape):
     ids = [f"image-{number:03d}" for number in range(count)]
     writer = FeatureWriter(folder, fingerprint, ids, shard_images=5)
     for part in writer.missing()[:parts]:
-        writer.write(part, ((image_id, states_of(int(image_id[-3:]), **shape)) for image_id in part.image_ids))
+        writer.write(part, (row_of(image_id, **shape) for image_id in part.image_ids))
     return writer
 
 
@@ -58,7 +64,7 @@ def test_every_finite_bit_pattern_comes_back(tmp_path_factory, dtype, shapes, di
         patch.setattr(feature_store, "GROUP_BYTES", group_bytes)
         writer = FeatureWriter(folder, {"dtype": dtype}, list(rows), shard_images=3)
         for part in writer.missing():
-            writer.write(part, [(image_id, rows[image_id]) for image_id in part.image_ids])
+            writer.write(part, [(image_id, rows[image_id], (0, 1)) for image_id in part.image_ids])
     store = FeatureStore.open(folder, {"dtype": dtype}, cache_bytes=1)
     assert store.ids == list(rows)
     for image_id, states in rows.items():
@@ -123,7 +129,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path_factory, killed_at, t
             if len(done) == killed_at:
                 raise KeyboardInterrupt
             done.append(image_id)
-            yield image_id, states_of(int(image_id[-3:]))
+            yield row_of(image_id)
 
     writer = FeatureWriter(folder, FINGERPRINT, [f"image-{number:03d}" for number in range(23)], shard_images=5)
     with pytest.raises(KeyboardInterrupt):
@@ -156,25 +162,28 @@ def test_states_that_are_not_finite_are_refused(tmp_path, bad):
     states[1, 2] = bad
     writer = FeatureWriter(tmp_path, {}, ["a"])
     with pytest.raises(InputError, match="a: the hidden states are not finite; float16 ends at 65504"):
-        writer.write(writer.parts[0], [("a", states)])
+        writer.write(writer.parts[0], [("a", states, (0, 1))])
     assert not list(tmp_path.iterdir())
 
 
 def test_rows_out_of_order_and_repeated_images_are_refused(tmp_path):
     writer = FeatureWriter(tmp_path, {}, ["a", "b"])
     with pytest.raises(ValueError, match="'b' where 'a' was due"):
-        writer.write(writer.parts[0], [("b", states_of(0))])
+        writer.write(writer.parts[0], [("b", states_of(0), (0, 1))])
     with pytest.raises(ValueError, match="'b' are missing"):
-        writer.write(writer.parts[0], [("a", states_of(0))])
+        writer.write(writer.parts[0], [("a", states_of(0), (0, 1))])
     with pytest.raises(ValueError, match=r"expected a .tokens, dim. matrix"):
-        writer.write(writer.parts[0], [("a", torch.ones(3, dtype=torch.float32))])
+        writer.write(writer.parts[0], [("a", torch.ones(3, dtype=torch.float32), (0, 1))])
+    for span in ((1, 1), (0, 4), (-1, 2)):
+        with pytest.raises(ValueError, match=r"no description at tokens .* of 3"):
+            writer.write(writer.parts[0], [("a", states_of(0), span)])
     with pytest.raises(InputError, match="'a' appears twice"):
         FeatureWriter(tmp_path, {}, ["a", "b", "a"])
 
 
 def test_states_of_two_widths_are_no_store(tmp_path):
     writer = FeatureWriter(tmp_path, {}, ["a", "b"])
-    writer.write(writer.parts[0], [("a", states_of(0)), ("b", states_of(0, dim=9))])
+    writer.write(writer.parts[0], [("a", states_of(0), (0, 1)), ("b", states_of(0, dim=9), (0, 1))])
     with pytest.raises(InputError, match="different width or type"):
         FeatureStore.open(tmp_path)
 
@@ -199,11 +208,14 @@ def test_batches_are_padded_on_the_right_and_cover_every_image_once(tmp_path):
     assert orders[0] == orders[1] != orders[2]
     for batches in [*epochs, list(store.batches(store.ids, 4))]:
         assert sorted(image_id for batch in batches for image_id in batch.image_ids) == store.ids
-        for image_ids, states, mask in batches:
+        for image_ids, states, mask, description in batches:
             for row, image_id in enumerate(image_ids):
                 assert mask[row].sum() == store.tokens(image_id)
                 assert torch.equal(states[row][mask[row]], store[image_id])
                 assert not states[row][~mask[row]].any()
+                start, end = store.description(image_id)
+                assert torch.equal(states[row][description[row]], store[image_id][start:end])
+                assert end == store.tokens(image_id) > start > 0
     lengths = [store.tokens(image_id) for batch in store.batches(store.ids, 4) for image_id in batch.image_ids]
     assert lengths == sorted(lengths, reverse=True)
 
@@ -232,7 +244,7 @@ def test_any_reader_can_make_sense_of_a_part(tmp_path):
     write(tmp_path)
     file = pq.ParquetFile(tmp_path / "part-00000.parquet")
     assert json.loads(file.schema_arrow.metadata[b"fingerprint"]) == FINGERPRINT
-    states = file.metadata.row_group(0).column(4)
+    states = file.metadata.row_group(0).column(6)
     assert (states.path_in_schema, states.compression, states.statistics) == ("states", "UNCOMPRESSED", None)
     assert not any("DICTIONARY" in encoding for encoding in states.encodings)
-    assert file.read().column_names == ["image_id", "tokens", "dim", "dtype", "states"]
+    assert file.read().column_names == [*SMALL_COLUMNS, "states"]

@@ -115,17 +115,31 @@ def test_padding_changes_nothing(kind, lengths, junk):
     for row, sequence in zip(states, sequences, strict=True):
         row[: len(sequence)] = sequence
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    description = mask & (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2)
     with torch.no_grad():
-        together = head(states, mask)
-        alone = torch.cat([head(s[None], torch.ones(1, len(s), dtype=torch.bool)) for s in sequences])
+        together = head(states, mask, description)
+        alone = torch.cat(
+            [
+                head(s[None], torch.ones(1, len(s), dtype=torch.bool), torch.arange(len(s))[None] >= len(s) // 2)
+                for s in sequences
+            ]
+        )
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_the_xlstm_head_sees_the_order_and_mean_mlp_does_not():
     states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
-    moved = [(head(states, mask) - head(states.flip(1), mask)).abs().item() for head in map(stirred, SMALL)]
-    assert moved[0] > 1e-3
-    assert moved[1] < 1e-5
+    for head, moves in ((stirred("xlstm"), True), (stirred("mean_mlp"), False)):
+        moved = (head(states, mask, mask) - head(states.flip(1), mask, mask)).abs().item()
+        assert moved > 1e-3 if moves else moved < 1e-5
+
+
+def test_what_stands_in_the_description_weighs_for_itself():
+    states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
+    first, second = torch.arange(12)[None] < 6, torch.arange(12)[None] >= 6
+    head = stirred("mean_mlp")
+    assert (head(states, mask, first) - head(states, mask, second)).abs().item() > 1e-3
+    torch.testing.assert_close(head(states, mask, first), head(states.roll(6, 1), mask, second))
 
 
 def test_longer_sequences_than_ever_before_stay_causal():
@@ -163,7 +177,7 @@ def test_a_saved_head_predicts_the_same(tmp_path, kind):
     first = (tmp_path / "head.safetensors").read_bytes()
     loaded = load_head(tmp_path)
     states, mask = torch.randn(2, 7, 6).to(torch.bfloat16), torch.ones(2, 7, dtype=torch.bool)
-    assert torch.equal(loaded(states, mask), head(states, mask))
+    assert torch.equal(loaded(states, mask, mask), head(states, mask, mask))
     assert not loaded.training
     save_head(loaded, tmp_path)
     assert (tmp_path / "head.safetensors").read_bytes() == first

@@ -53,7 +53,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     for image_id, score in zip(ids, truth, strict=True):
         states[image_id][:, 0] += score
     for part in writer.missing():
-        writer.write(part, ((image_id, states[image_id]) for image_id in part.image_ids))
+        writer.write(part, ((image_id, states[image_id], (0, 1)) for image_id in part.image_ids))
     save_head(_head_that_is_right(), paths.head(dataset, aspect))
     return chosen
 
