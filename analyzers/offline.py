@@ -119,7 +119,7 @@ UNRATED = {"bad": "weak", "poor": "weak", "fair": "middling", "good": "fine", "e
 RATING = re.compile(rf"\b({'|'.join(UNRATED)})\b", re.IGNORECASE | re.ASCII)  # ASCII: else a dotless i is an i
 SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=。)|\n+")
 ROUTE = re.compile(rf"({'|'.join(SUBJECTS)})\s*:\s*", re.IGNORECASE | re.ASCII)
-COMMENT_WORDS, COMMENT_BYTES = 44, 250
+COMMENT_WORDS, COMMENT_BYTES = 64, 400
 
 
 class OfflineTeacher:

@@ -142,8 +142,8 @@ def test_comments_are_cleaned(comment, cleaned):
 
 
 def test_long_comments_are_cut():
-    assert len(route("word " * 100)["quality"].split()) <= 44
-    assert len(route("字" * 500)["quality"].encode()) <= 260
+    assert len(route("word " * 100)["quality"].split()) <= 64
+    assert len(route("字" * 500)["quality"].encode()) <= 410
 
 
 def test_no_request_to_compare_with():
