@@ -94,7 +94,7 @@ GRADES = (  # of half a point of MOS each
     "is strong throughout.",
     "is nearly flawless.",
 )
-# Without a comment, the MOS alone must say how things stand; of one point of MOS each.
+# Without a comment of some words, the MOS alone must say how things stand; of one point of MOS each.
 UNCOMMENTED = {
     "quality": ("",) * SCALE,  # its measurements say enough
     "correspondence": (
@@ -119,7 +119,7 @@ UNRATED = {"bad": "weak", "poor": "weak", "fair": "middling", "good": "fine", "e
 RATING = re.compile(rf"\b({'|'.join(UNRATED)})\b", re.IGNORECASE | re.ASCII)  # ASCII: else a dotless i is an i
 SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=。)|\n+")
 ROUTE = re.compile(rf"({'|'.join(SUBJECTS)})\s*:\s*", re.IGNORECASE | re.ASCII)
-COMMENT_WORDS, COMMENT_BYTES = 64, 400
+COMMENT_WORDS, COMMENT_BYTES = 44, 250
 
 
 class OfflineTeacher:
@@ -198,7 +198,7 @@ def _explain(aspect: str, standing: Mapping[str, float], prompt: str, mos: float
     parts = [_sentence(f"{OPENINGS[digest[slot] % len(OPENINGS)]}{seen}.")] if seen else []
     if aspect == "correspondence" and not prompt.strip():
         parts.append(NO_PROMPT)
-    elif not remark:
+    elif len(remark.split()) < 2:  # nothing, or one word that says little
         parts.append(UNCOMMENTED[aspect][_grade(mos, SCALE)])
     parts.append(remark)
     parts.append(f"{CLOSINGS[digest[slot + 1] % len(CLOSINGS)]} {SUBJECTS[aspect]} {GRADES[_grade(mos, len(GRADES))]}")

@@ -123,6 +123,11 @@ def test_the_comment_replaces_the_stock_sentence():
     assert "Everything" not in of(mos=4.9, comment="correspondence: a ball is missing.", aspect="correspondence")
 
 
+@pytest.mark.parametrize("aspect", ASPECTS)
+def test_a_comment_of_one_word_does_not_stand_alone(aspect):
+    check(of(mos=1.5, comment="0", aspect=aspect))
+
+
 @pytest.mark.parametrize(
     ("comment", "cleaned"),
     [
@@ -142,8 +147,8 @@ def test_comments_are_cleaned(comment, cleaned):
 
 
 def test_long_comments_are_cut():
-    assert len(route("word " * 100)["quality"].split()) <= 64
-    assert len(route("字" * 500)["quality"].encode()) <= 410
+    assert len(route("word " * 100)["quality"].split()) <= 44
+    assert len(route("字" * 500)["quality"].encode()) <= 260
 
 
 def test_no_request_to_compare_with():
