@@ -94,7 +94,7 @@ GRADES = (  # of half a point of MOS each
     "is strong throughout.",
     "is nearly flawless.",
 )
-# Without a comment of some words, the MOS alone must say how things stand; of one point of MOS each.
+# Without a comment, the MOS alone must say how things stand; of one point of MOS each.
 UNCOMMENTED = {
     "quality": ("",) * SCALE,  # its measurements say enough
     "correspondence": (
@@ -123,7 +123,7 @@ COMMENT_WORDS, COMMENT_BYTES = 44, 250
 
 
 class OfflineTeacher:
-    """Explains one sample, all its aspects at once, in 10 to 80 words each."""
+    """Explains one sample, all its aspects at once, in 9 to 80 words each."""
 
     name = "offline"
 
@@ -198,7 +198,7 @@ def _explain(aspect: str, standing: Mapping[str, float], prompt: str, mos: float
     parts = [_sentence(f"{OPENINGS[digest[slot] % len(OPENINGS)]}{seen}.")] if seen else []
     if aspect == "correspondence" and not prompt.strip():
         parts.append(NO_PROMPT)
-    elif len(remark.split()) < 2:  # nothing, or one word that says little
+    elif not remark:
         parts.append(UNCOMMENTED[aspect][_grade(mos, SCALE)])
     parts.append(remark)
     parts.append(f"{CLOSINGS[digest[slot + 1] % len(CLOSINGS)]} {SUBJECTS[aspect]} {GRADES[_grade(mos, len(GRADES))]}")

@@ -5,10 +5,9 @@ valid tokens, and a small regressor; the blocks are xlstm's own. A few hundred i
 what can be known beforehand is not left to it:
 - tokens, image statistics and MOS are standardised with the training images' statistics, which are part of the head;
 - the mean of an image's states and their deviation (statistics pooling, Snyder et al. 2018, X-vectors), over all tokens
-  and over those of the description, also reach the regressor, by a residual connection around the stack, and the
-  score itself, by a linear one: most of what a few hundred images can teach is linear;
+  and over those of the description, also reach the regressor, by a residual connection around the stack;
 - in training the stack sees a random half of the tokens (`token_dropout`: a sequence is never twice the same, and a
-  step takes half the time), and both connections a random part of the features.
+  step takes half the time), and the residual connection a random part of the features.
 
 `mean_mlp` is the same without the stack: what the stack is worth shows in the difference.
 
@@ -56,18 +55,16 @@ class Head(nn.Module):
         self.register_buffer("mos_mean", torch.zeros(()))
         self.register_buffer("mos_scale", torch.ones(()))
         self.shortcut = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(4 * input_dim, dim))
-        self.linear = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(4 * input_dim, 1))
         self.regressor = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
-        for layer in (self.linear[-1], self.regressor[-1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.regressor[-1].weight)
+        nn.init.zeros_(self.regressor[-1].bias)
 
     def forward(self, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
         """(B, T, D) and two masks (B, T), of all tokens and of the description's -> (B,) on the MOS scale."""
         states = states.float()
         moments = (statistics(states, mask, description) - self.image_mean) * self.image_scale  # (B, 4 D)
-        score = self.regressor(self.pool(states, mask) + self.shortcut(moments)) + self.linear(moments)  # (B, 1)
-        return score.squeeze(-1) * self.mos_scale + self.mos_mean
+        score = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
+        return score * self.mos_scale + self.mos_mean
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002 - subclasses look at them
         """(B, T, D), (B, T) -> (B, dim), what the sequence tells beyond its mean: by default nothing."""
