@@ -1,0 +1,257 @@
+"""The caption stage with a paid teacher, over real HTTP: what it sends, keeps, and how it ends."""
+
+import json
+import random
+
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from data.files import sha256
+from data.tables import read_table, write_table
+from stages import caption, paths
+from stages.run import stage
+from stages.settings import load
+from stages.teachers import Options
+from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
+from tests.stages.test_bad_input import PARAMS
+
+IMAGES = 16
+SPLIT = ["train", "train", "val", "test"] * (IMAGES // 4)
+ASPECTS = ("quality", "correspondence")
+FAST = {"requests_per_minute": 60_000, "input_tokens_per_minute": 60_000_000, "requests_per_day": 100_000}
+
+
+@pytest.fixture(autouse=True)
+def server(monkeypatch):
+    with GeminiServer() as server:
+        monkeypatch.setenv("GEMINI_API_KEY", KEY)
+        monkeypatch.setenv("GEMINI_API_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Images, their tables, and params set to the teacher gemini; `write(**changes)` writes the params again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    write_samples()
+    write_table(pd.DataFrame({"image_id": map(str, range(IMAGES)), "split": SPLIT}), paths.splits("folder"))
+
+    def write(**changes):
+        params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder", "teacher": "gemini"}
+        params["runtime"]["teacher"] |= FAST | {"concurrency": 4, "timeout": 5}
+        for key, value in changes.items():
+            section = params
+            *parents, last = key.split(".")
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        YAML().dump(params, tmp_path / "params.yaml")
+        return load()
+
+    write()
+    return write
+
+
+def write_samples(aspects=ASPECTS):
+    rows = []
+    for number in range(IMAGES):
+        path = paths.raw("folder") / f"images/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (number, 70, 170)).save(path)
+        row = {"image_id": str(number), "path": f"images/{number}.png", "prompt": f"ball {number}", "generator": ""}
+        row |= {"comment": "", "sha256": sha256(path)}
+        row |= {f"{kind}_{aspect}": 1 + number / 10 for aspect in aspects for kind in ("mos", "std")}
+        rows.append(row)
+    write_table(pd.DataFrame(rows), paths.samples("folder"))
+
+
+def run(*flags):
+    caption.main(load(), Options(**dict.fromkeys(flags, True)))
+
+
+def captions():
+    return read_table(paths.captions("folder"))
+
+
+def totals():
+    return json.loads((paths.RESULTS / "caption.json").read_text())
+
+
+def test_train_and_val_images_are_described_and_nothing_else_is_sent(project, server):
+    run()
+    expected = {f"ball {number}" for number, part in enumerate(SPLIT) if part != "test"}
+    assert set(server.prompts()) == expected
+    assert len(server.requests) == len(expected)
+    described = captions()
+    assert list(described.columns) == ["image_id", *ASPECTS, "teacher", "saw_mos"]
+    assert set(described["quality"]) == {TEXTS["quality"]}
+    assert described["saw_mos"].all()
+    said = totals()
+    assert (said["images"], said["described"], said["failed"], said["requests"]) == (12, 12, 0, 12)
+    assert said["tokens"]["input"] > 12 * 258
+    assert said["usd"] > 0
+    assert said["answered_by"] == {"gemini-3.8-flash": 12}
+
+
+def test_what_was_answered_is_never_asked_again(project, server):
+    run()
+    before = paths.captions("folder").read_bytes(), totals()
+    paths.captions("folder").unlink()
+    run()
+    assert (paths.captions("folder").read_bytes(), totals()) == before
+    shuffled = random.Random(1).sample(SPLIT, IMAGES)
+    write_table(pd.DataFrame({"image_id": map(str, range(IMAGES)), "split": shuffled}), paths.splits("folder"))
+    run()
+    fresh = sum(old == "test" != new for old, new in zip(SPLIT, shuffled, strict=True))
+    assert len(server.requests) == 12 + fresh
+
+
+def test_without_a_key_what_is_answered_is_still_there(project, monkeypatch):
+    run()
+    monkeypatch.delenv("GEMINI_API_KEY")
+    run()
+
+
+def test_a_new_aspect_is_asked_for_alone(project, server):
+    run()
+    write_samples((*ASPECTS, "authenticity"))
+    run()
+    assert {request.aspects for request in server.requests[12:]} == {("authenticity",)}
+    assert len(server.requests) == 24
+    assert set(captions()["authenticity"]) == {TEXTS["authenticity"]}
+    assert set(captions()["quality"]) == {TEXTS["quality"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"teachers.gemini.model": "gemini-4-argon"},
+        {"teachers.gemini.temperature": 0.5},
+        {"teachers.gemini.show_mos": False},
+    ],
+)
+def test_another_request_is_another_answer(project, server, change):
+    run()
+    project(**change)
+    run()
+    assert len(server.requests) == 24
+
+
+def test_what_changes_no_answer_asks_nothing(project, server):
+    run()
+    project(**{"runtime.teacher.concurrency": 1, "teachers.gemini.prices.input": 9.0})
+    run()
+    assert len(server.requests) == 12
+
+
+def test_unusable_answers_are_asked_for_again_and_then_recorded(project, server):
+    def script(request):
+        number = int(request.text.split("ball ")[1].split('"')[0])
+        bad = {"quality": "", "correspondence": TEXTS["correspondence"]}
+        earlier = sum(f'"ball {number}"' in request.text for request in server.requests) - 1
+        return answer(request, said=bad) if number == 5 or (number == 1 and earlier == 0) else answer(request)
+
+    server.script = script
+    project(**{"caption.max_failed": 0.2})
+    run()
+    asked = [request for request in server.requests if '"ball 5"' in request.text]
+    assert [set(request.aspects) for request in asked] == [set(ASPECTS), {"quality"}, {"quality"}]
+    assert "5" not in set(captions()["image_id"])
+    assert totals()["failures"] == {"unusable: empty": 1}
+    assert totals()["requests"] == 12 + 2 + 1
+
+    server.script = answer
+    run()
+    assert len(server.requests) == 15
+    run("retry_blocked")
+    assert len(server.requests) == 16
+    assert len(captions()) == 12
+    assert totals()["failed"] == 0
+
+
+def test_refresh_asks_everything_again(project, server):
+    run()
+    server.script = lambda request: answer(request, version="gemini-4-argon")
+    run("refresh")
+    assert len(server.requests) == 24
+    assert totals()["answered_by"] == {"gemini-3.8-flash": 12, "gemini-4-argon": 12}
+
+
+def test_a_dry_run_counts_and_asks_nothing(project, server, capsys):
+    run("dry_run")
+    said = capsys.readouterr().out
+    assert "12 images, 0 of them failed before; 12 new requests" in said
+    assert "counted by the service on 8 of them" in said
+    assert "at most, 8,192 each" in said
+    assert "prices of 2026-11-25" in said
+    assert not server.requests
+    assert not paths.captions("folder").exists()
+    run()
+    run("dry_run")
+    assert "; 0 new requests" in capsys.readouterr().out
+    run("dry_run", "refresh")
+    said = capsys.readouterr().out
+    assert f"input:  {totals()['tokens']['input']:,} tokens" in said
+    assert f"output: {totals()['tokens']['output']:,} tokens (by the mean" in said
+    assert len(server.requests) == 12
+
+
+def ends(capsys):
+    """The exit status of the stage and what it said last."""
+    with pytest.raises(SystemExit) as stopped:
+        stage(caption.main)
+    return stopped.value.code, capsys.readouterr().err.splitlines()[-1]
+
+
+def test_too_many_failures_fail_the_stage(project, server, capsys):
+    server.script = lambda request: blocked_prompt(request) if '"ball 1"' in request.text else answer(request)
+    status, said = ends(capsys)
+    assert status == 2
+    assert "1 of 12 images have no description" in said
+    assert "1 × prompt: PROHIBITED_CONTENT" in said
+    assert totals()["failures"] == {"prompt: PROHIBITED_CONTENT": 1}
+    assert not paths.captions("folder").exists()
+    assert len(server.requests) == 12
+
+
+def test_a_daily_quota_ends_the_run_with_everything_kept(project, server, capsys):
+    server.script = lambda request: answer(request) if request.number < 5 else daily_quota()
+    status, said = ends(capsys)
+    assert status == 75
+    assert "run it again after" in said
+    server.script = answer
+    kept = len(server.requests)
+    run()
+    assert len(server.requests) == kept + 12 - 5
+
+
+def test_the_days_requests_are_counted_over_runs(project, server, capsys):
+    project(**{"runtime.teacher.requests_per_day": 7})
+    assert ends(capsys)[0] == 75
+    assert ends(capsys)[0] == 75
+    assert len(server.requests) == 7
+
+
+def test_errors_that_stay_stop_at_once(project, server, capsys):
+    server.script = lambda _: error(403, "No access.")
+    status, said = ends(capsys)
+    assert status == 2
+    assert "403: No access" in said
+    assert len(server.requests) <= 4
+
+
+def test_errors_that_pass_are_waited_for(project, server):
+    def script(request):
+        return (
+            [too_many("0.1s"), error(503), answer(request, sent=0.4)][request.number]
+            if request.number < 3
+            else answer(request)
+        )
+
+    server.script = script
+    run()
+    assert len(captions()) == 12
+    assert totals()["requests"] == len(server.requests) == 15
