@@ -16,7 +16,7 @@ _DECIMAL = re.compile(r"\d+[.,]\d+")
 _RATING = re.compile(
     rf"\bmean opinion\b|\bMOS\b"
     rf"|\b{_NUMBER}\s*(?:/|out of)\s*(?:5|five|10|ten|100)\b"
-    rf"|\b(?:score|scores|scored|scoring|rate|rates|rated|rating)\b[^.!?\n]{{0,24}}?\b{_NUMBER}\b"
+    rf"|(?<!-)\b(?:score|scores|scored|scoring|rate|rates|rated|rating)\b[^.!?\n]{{0,24}}?\b{_NUMBER}\b"
     rf"|\b{_NUMBER}\s+(?:stars?|points?)\b",
     re.IGNORECASE,
 )

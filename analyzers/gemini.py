@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from analyzers.brief import brief
 from analyzers.explanations import parse
@@ -79,6 +79,7 @@ class Gemini:
     show_mos: bool
     sdk: str
     timeout: float
+    tries: ClassVar[int] = 3
 
     def key(self, question: Question) -> str:
         settings = [self.model, self.temperature, self.max_output_tokens, MOST_PIXELS_A_SIDE]

@@ -5,20 +5,18 @@ was asked for, what it answers: whoever asks the same again, about the same byte
 here, whatever else has changed since.
 
 An aspect is described by its last usable explanation. It is failed, and left alone from then on, when the model
-refused the image or its answers were unusable `MOST_UNUSABLE` times.
+refused the image, or its answers were unusable as often as the teacher may try.
 """
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from analyzers.explanations import check
-from analyzers.teacher import Answer, Question, Usage
+from analyzers.teacher import Answer, Question, Teacher, Usage
 from data.journal import Journal
-
-MOST_UNUSABLE = 3
 
 
 @dataclass
@@ -31,10 +29,10 @@ class Part:
 
 
 class Ledger:
-    """The journal's answers; `key` is the teacher's."""
+    """The journal's answers, as the questions to `teacher` find them."""
 
-    def __init__(self, journal: Journal, key: Callable[[Question], str]) -> None:
-        self._journal, self._key = journal, key
+    def __init__(self, journal: Journal, teacher: Teacher) -> None:
+        self._journal, self._teacher = journal, teacher
         self._parts: dict[str, Part] = {}
         self._lock = threading.Lock()
         self.spent = Usage()  # since this ledger was opened
@@ -80,7 +78,7 @@ class Ledger:
             "seconds": round(seconds, 3),
             "at": round(at, 3),
         }
-        key = self._key(question)
+        key = self._teacher.key(question)
         with self._lock:
             self._journal.append(f"{key[:32]}-{len(self._journal.records)}", record)
             self._apply(record)
@@ -112,7 +110,7 @@ class Ledger:
         return {aspect: self._parts.get(self._part_key(question, aspect), unasked) for aspect in question.mos}
 
     def _part_key(self, question: Question, aspect: str) -> str:
-        return self._key(question.about([aspect]))
+        return self._teacher.key(question.about([aspect]))
 
     def _apply(self, record: dict[str, Any]) -> None:
         for aspect, key in record["parts"].items():
@@ -123,7 +121,7 @@ class Ledger:
                 self._parts[key] = Part(record["explanations"][aspect])
             else:
                 part.unusable += 1
-                if part.unusable >= MOST_UNUSABLE:
+                if part.unusable >= self._teacher.tries:
                     part.failure = f"unusable: {record['unusable'][aspect]}"
 
 

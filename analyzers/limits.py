@@ -90,8 +90,8 @@ class Limiter:
         self._per_day, self._today, self._day = requests_per_day, 0, this_day(clock())
         self._largest, self._held_until, self._clock = tokens_a_request, 0.0, clock
         self._queue, self._lock = threading.Lock(), threading.Lock()
-        self._recall(notes)
-        self._notes = notes.open("a", encoding="ascii")
+        self._notes = notes
+        self._recall()
 
     def acquire(self, sleep: Callable[[float], object] = time.sleep) -> Spent:
         """Wait for a request's turn. Raises DailyQuota when the day has no more."""
@@ -100,8 +100,8 @@ class Limiter:
                 sleep(pause)
             with self._lock:
                 now = self._clock()
-                self._notes.write(f"{now:.3f} {self._largest}\n")
-                self._notes.flush()
+                with self._notes.open("a", encoding="ascii") as notes:
+                    notes.write(f"{now:.3f} {self._largest}\n")
                 self._today += 1
                 self._requests.spend(now, 1)
                 return self._tokens.spend(now, self._largest)
@@ -116,9 +116,6 @@ class Limiter:
         """Let nothing through for so long: the service says that it is too much."""
         with self._lock:
             self._held_until = max(self._held_until, self._clock() + seconds)
-
-    def close(self) -> None:
-        self._notes.close()
 
     def _pause(self) -> float:
         with self._lock:
@@ -135,16 +132,16 @@ class Limiter:
             pauses = self._requests.pause(now, 1), self._tokens.pause(now, self._largest), self._held_until - now
             return max(0.0, *pauses)
 
-    def _recall(self, notes: Path) -> None:
+    def _recall(self) -> None:
         """Take up what earlier processes spent, and forget the days before."""
         now = self._clock()
-        today = [(min(at, now), amount) for at, amount in _read(notes) if at >= self._day]
+        today = [(min(at, now), amount) for at, amount in _read(self._notes) if at >= self._day]
         self._today = len(today)
         for at, amount in today:
             if at + MINUTE > now:
                 self._requests.spend(at, 1)
                 self._tokens.spend(at, amount)
-        write_text(notes, "".join(f"{at:.3f} {amount}\n" for at, amount in today))
+        write_text(self._notes, "".join(f"{at:.3f} {amount}\n" for at, amount in today))
 
 
 def _read(notes: Path) -> Iterator[tuple[float, int]]:

@@ -63,6 +63,8 @@ class Answer:
 class Teacher(Protocol):
     """Who is asked."""
 
+    tries: int  # how often it may answer in a way that cannot be used
+
     def key(self, question: Question) -> str:
         """A hash of everything that shapes the answer."""
 

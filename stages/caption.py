@@ -7,17 +7,21 @@ fails where they are more than `caption.max_failed` of all.
 
 import argparse
 import sys
+from collections import Counter
 from functools import partial
+
+import pandas as pd
 
 from analyzers.asking import Unavailable
 from analyzers.teacher import DailyQuota
 from data.errors import InputError
 from data.files import write_json
-from data.tables import joined, read_table, write_table
+from data.tables import aspects_of, joined, read_table, write_table
 from stages import paths
+from stages.paid import Options, estimate, paid
 from stages.run import stage
 from stages.settings import Settings
-from stages.teachers import Options, describe, estimate
+from stages.teachers import FREE, Described
 
 QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVAILABLE
 
@@ -25,23 +29,54 @@ QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVA
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
     dataset = settings.dataset
     samples = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
-    seen = samples[samples["split"] != "test"]
+    seen, test = samples[samples["split"] != "test"], samples[samples["split"] == "test"]
+    kind = settings.teachers[settings.teacher].kind
     if options.dry_run:
-        print(estimate(settings, seen, options))
+        print(f"teacher {kind} is free" if kind in FREE else estimate(settings, seen, options))
         return
     try:
-        described = describe(settings, seen, options)
+        described = FREE[kind](settings, seen, test) if kind in FREE else paid(settings, seen, options)
     except (DailyQuota, Unavailable) as error:
         print(f"caption: {error}", file=sys.stderr)
         sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
+    write_json(paths.RESULTS / "caption.json", _summary(settings, described))
+    _check(described, settings.caption.max_failed)
+    write_table(_table(described, aspects_of(seen), kind), paths.captions(dataset))
 
-    write_json(paths.RESULTS / "caption.json", {"dataset": dataset, "teacher": settings.teacher, **described.summary()})
-    if len(described.failures) > settings.caption.max_failed * len(seen):
+
+def _table(described: Described, aspects: tuple[str, ...], teacher: str) -> pd.DataFrame:
+    rows = [{"image_id": image_id, **said, "teacher": teacher} for image_id, said in described.explanations.items()]
+    table = pd.DataFrame(rows, columns=["image_id", *aspects, "teacher"])
+    return table if described.saw_mos is None else table.assign(saw_mos=described.saw_mos)
+
+
+def _summary(settings: Settings, described: Described) -> dict[str, object]:
+    """The same for every teacher; one that is free spent nothing."""
+    totals, prices = described.totals, described.prices
+    return {
+        "dataset": settings.dataset,
+        "teacher": settings.teacher,
+        "images": len(described.explanations) + len(described.failures),
+        "described": len(described.explanations),
+        "failed": len(described.failures),
+        "failures": dict(sorted(Counter(described.failures.values()).items())),
+        "requests": totals.requests,
+        "answers": totals.answers,
+        "tokens": totals.usage.as_dict(),
+        "usd": round(prices.cost(totals.usage), 4) if prices else 0.0,
+        "prices_of": str(prices.date) if prices else None,
+        "answered_by": dict(sorted(totals.versions.items())),
+    }
+
+
+def _check(described: Described, max_failed: float) -> None:
+    failed, images = len(described.failures), len(described.explanations) + len(described.failures)
+    if failed > max_failed * images:
+        reasons = Counter(described.failures.values()).most_common()
         raise InputError(
-            f"{len(described.failures)} of {len(seen)} images have no description, more than caption.max_failed "
-            f"({settings.caption.max_failed}) allows: {described.reasons()}"
+            f"{failed} of {images} images have no description, more than caption.max_failed ({max_failed}) allows: "
+            + ", ".join(f"{count} × {reason}" for reason, count in reasons)
         )
-    write_table(described.captions, paths.captions(dataset))
 
 
 def _options() -> Options:

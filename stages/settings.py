@@ -76,6 +76,19 @@ class GeminiTeacher(_Strict):
     prices: Prices
 
 
+class MLLMTeacher(_Strict):
+    kind: Literal["mllm"]
+    mllm: str
+
+
+class FileTeacher(_Strict):
+    kind: Literal["file"]
+    path: Path
+
+
+Teacher = Annotated[OfflineTeacher | GeminiTeacher | MLLMTeacher | FileTeacher, Field(discriminator="kind")]
+
+
 class Caption(_Strict):
     max_failed: Annotated[float, Field(ge=0, lt=1)]
 
@@ -154,7 +167,7 @@ class Settings(_Strict):
     head: str
     datasets: dict[str, Annotated[Synthetic | Folder, Field(discriminator="reader")]]
     split: Split
-    teachers: dict[str, Annotated[OfflineTeacher | GeminiTeacher, Field(discriminator="kind")]]
+    teachers: dict[str, Teacher]
     caption: Caption
     mllms: dict[str, MLLM]
     distill: Distill
@@ -169,6 +182,11 @@ class Settings(_Strict):
             if getattr(self, name) not in getattr(self, profiles):
                 known = ", ".join(getattr(self, profiles))
                 raise ValueError(f"{name} is {getattr(self, name)!r}, which is not among {profiles}: {known}")
+        for name, teacher in self.teachers.items():
+            if isinstance(teacher, MLLMTeacher) and teacher.mllm not in self.mllms:
+                raise ValueError(
+                    f"teachers.{name}.mllm is {teacher.mllm!r}, which is not among mllms: {', '.join(self.mllms)}"
+                )
         return self
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,9 +12,10 @@ from ruamel.yaml import YAML
 from data.files import sha256
 from data.tables import read_table, write_table
 from stages import caption, paths
+from stages.paid import Options
 from stages.run import stage
 from stages.settings import load
-from stages.teachers import Options
+from tests import tiny_mllm
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
 from tests.stages.test_bad_input import PARAMS
 
@@ -55,9 +57,9 @@ def project(tmp_path, monkeypatch):
     return write
 
 
-def write_samples(aspects=ASPECTS):
+def write_samples(aspects=ASPECTS, images=IMAGES):
     rows = []
-    for number in range(IMAGES):
+    for number in range(images):
         path = paths.raw("folder") / f"images/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32), (number, 70, 170)).save(path)
@@ -255,3 +257,49 @@ def test_errors_that_pass_are_waited_for(project, server):
     run()
     assert len(captions()) == 12
     assert totals()["requests"] == len(server.requests) == 15
+
+
+def test_teacher_file(project, server, capsys):
+    project(teacher="file", **{"teachers.file.path": "mine.csv", "caption.max_failed": 0.1})
+    rows = [f'{number}.png,"{TEXTS["quality"]}","{TEXTS["correspondence"]}"' for number in range(IMAGES)]
+    Path("mine.csv").write_text("\n".join(["name,quality,correspondence", *rows[:1], *rows[2:]]))
+    run()
+    assert captions()["teacher"].eq("file").all()
+    assert totals()["failures"] == {"not in the file": 1}
+    assert (totals()["described"], totals()["usd"]) == (11, 0)
+    Path("mine.csv").write_text("name,quality,correspondence\n0.png,,x")
+    status, said = ends(capsys)
+    assert status == 2
+    assert "mine.csv, row 2: quality of '0.png': empty" in said
+    assert not server.requests
+
+
+def test_teacher_mllm(project, server, monkeypatch, tmp_path):
+    monkeypatch.delenv("GEMINI_API_KEY")
+    write_samples(ASPECTS, images=4)
+    write_table(pd.DataFrame({"image_id": map(str, range(4)), "split": SPLIT[:4]}), paths.splits("folder"))
+    model = {"model": str(tiny_mllm.smolvlm(tmp_path / "smolvlm")), "max_new_tokens": 40, "max_length": 200}
+    changes = {f"mllms.tiny.{key}": value for key, value in model.items()}
+    project(teacher="mllm", **changes, **{"caption.max_failed": 0.9})  # its words are noise, and some are too few
+    run("dry_run")
+    run()
+    first = paths.captions("folder").read_bytes()
+    assert {"0"} <= set(captions()["image_id"]) <= {"0", "1", "2"}
+    assert not captions()["saw_mos"].any()
+    assert (totals()["images"], totals()["requests"]) == (3, 3)
+    kept = tmp_path / ".cache/caption/mllm/answers.jsonl"
+    assert kept.read_text().count("\n") == 3
+    run()
+    assert kept.read_text().count("\n") == 3
+    assert paths.captions("folder").read_bytes() == first
+    assert not server.requests
+
+
+def test_teacher_offline_costs_nothing(project, server, capsys):
+    project(teacher="offline")
+    run()
+    assert list(captions().columns) == ["image_id", *ASPECTS, "teacher"]
+    assert (totals()["described"], totals()["requests"], totals()["usd"]) == (12, 0, 0)
+    run("dry_run")
+    assert "offline is free" in capsys.readouterr().out
+    assert not server.requests
