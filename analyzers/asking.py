@@ -81,11 +81,12 @@ class Asker:
         return question
 
     def _ask(self, question: Question, attempts: int) -> None:
+        prepared = self._teacher.prepare(question)
         spent = self._limiter.acquire(self._sleep)
         self._sleep(0)
         start = time.monotonic()
         try:
-            answer = self._teacher.ask(question)
+            answer = self._teacher.ask(prepared)
         except TryAgain as error:
             if error.wait is not None:
                 self._limiter.hold(error.wait)

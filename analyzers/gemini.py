@@ -9,10 +9,10 @@ The key comes from GEMINI_API_KEY and goes nowhere but into the SDK; GEMINI_API_
 import io
 import os
 import re
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
@@ -69,6 +69,16 @@ class Sdk(Protocol):
     def count_tokens(self, text: str, png: bytes) -> int: ...
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A request, ready to leave."""
+
+    connection: Sdk
+    text: str
+    png: bytes
+    schema: dict[str, Any]
+
+
 @dataclass
 class Gemini:
     """The teacher, with what shapes its answers; `sdk` and `timeout` do not."""
@@ -80,14 +90,18 @@ class Gemini:
     sdk: str
     timeout: float
     tries: ClassVar[int] = 3
+    _connected: Sdk | None = field(default=None, init=False)
+    _connecting: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def key(self, question: Question) -> str:
         settings = [self.model, self.temperature, self.max_output_tokens, MOST_PIXELS_A_SIDE]
         return fingerprint([settings, question.sha256, self._text(question), _schema(question)])
 
-    def ask(self, question: Question) -> Answer:
-        text, png = self._text(question), _png(question)
-        reply = self._call("generate", text, png, _schema(question))
+    def prepare(self, question: Question) -> Prepared:
+        return Prepared(self._connection, self._text(question), _png(question), _schema(question))
+
+    def ask(self, prepared: Prepared) -> Answer:
+        reply = _call(prepared.connection.generate, prepared.text, prepared.png, prepared.schema)
         why = reply.block_reason or (reply.finish_reason if reply.finish_reason in FINAL else None)
         return Answer(
             said=parse(reply.text),
@@ -103,21 +117,19 @@ class Gemini:
 
     def count_tokens(self, question: Question) -> int:
         """Input tokens of this question, as the service counts them; it costs nothing."""
-        return self._call("count_tokens", self._text(question), _png(question))
+        return _call(self._connection.count_tokens, self._text(question), _png(question))
 
     def _text(self, question: Question) -> str:
         return brief(question, show_mos=self.show_mos)
 
-    def _call(self, method: str, *arguments: Any) -> Any:
-        try:
-            return getattr(self._connection, method)(*arguments)
-        except Lost as error:
-            raise TryAgain(str(error)) from None
-        except ApiError as error:
-            raise _meaning(error) from None
-
-    @cached_property
+    @property
     def _connection(self) -> Sdk:
+        """One for all threads, made when it is first needed."""
+        with self._connecting:
+            self._connected = self._connected or self._connect()
+            return self._connected
+
+    def _connect(self) -> Sdk:
         key = os.environ.get(KEY)
         if not key:
             raise InputError(f"{KEY} is not set: the teacher gemini needs a key (https://aistudio.google.com/apikey)")
@@ -127,6 +139,15 @@ class Gemini:
             raise InputError(f"teachers.gemini.sdk is {self.sdk}, which is not installed ({error.name})") from None
         settings = {"temperature": self.temperature, "max_output_tokens": self.max_output_tokens}
         return module.Connection(key, os.environ.get(ENDPOINT), self.model, settings, self.timeout)
+
+
+def _call(method: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return method(*arguments)
+    except Lost as error:
+        raise TryAgain(str(error)) from None
+    except ApiError as error:
+        raise _meaning(error, without=os.environ[KEY]) from None
 
 
 def _schema(question: Question) -> dict[str, Any]:
@@ -142,8 +163,9 @@ def _png(question: Question) -> bytes:
     return file.getvalue()
 
 
-def _meaning(error: ApiError) -> Exception:
-    said = f"Gemini answers {error.status}: {' '.join(str(error).split())}"
+def _meaning(error: ApiError, without: str) -> Exception:
+    """What to do about it; what the service said is repeated `without` the key."""
+    said = f"Gemini answers {error.status}: {' '.join(str(error).split())}".replace(without, "…")
     if error.status == 429:
         quotas = [quota for detail in error.details for quota in detail.get("violations", ())]
         if any("PerDay" in quota.get("quotaId", "") for quota in quotas):

@@ -27,6 +27,9 @@ class LocalTeacher:
         asked = [self._questions[aspect] for aspect in question.mos]
         return fingerprint([self.model.identity, self.max_new_tokens, question.sha256, question.prompt, asked])
 
+    def prepare(self, question: Question) -> Question:
+        return question
+
     def ask(self, question: Question) -> Answer:
         image = load_image(question.path)
         asked = [conversation(aspect, question.prompt) for aspect in question.mos]

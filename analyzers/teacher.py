@@ -68,7 +68,10 @@ class Teacher(Protocol):
     def key(self, question: Question) -> str:
         """A hash of everything that shapes the answer."""
 
-    def ask(self, question: Question) -> Answer:
+    def prepare(self, question: Question) -> Any:
+        """All that can be done before it is the request's turn, so that it leaves at once when it is."""
+
+    def ask(self, prepared: Any) -> Answer:
         """One request. Raises what the table above says."""
 
 

@@ -39,8 +39,12 @@ def teacher(sdk, **changes):
     return Gemini(**settings | {"sdk": sdk, "timeout": 5} | changes)
 
 
+def ask(teacher, question):
+    return teacher.ask(teacher.prepare(question))
+
+
 def test_one_request_asks_for_all_aspects_and_is_answered(server, sdk, question):
-    given = teacher(sdk).ask(question)
+    given = ask(teacher(sdk), question)
     assert given.said == {aspect: TEXTS[aspect] for aspect in MOS}
     assert (given.finish_reason, given.model_version, given.blocked) == ("STOP", "gemini-3.8-flash", None)
     [request] = server.requests
@@ -55,7 +59,7 @@ def test_one_request_asks_for_all_aspects_and_is_answered(server, sdk, question)
 
 def test_thinking_and_a_rerouted_model_are_seen(server, sdk, question):
     server.script = lambda request: answer(request, thinking=70, version="gemini-4-argon")
-    given = teacher(sdk).ask(question)
+    given = ask(teacher(sdk), question)
     assert given.model_version == "gemini-4-argon"
     assert given.usage.thinking == 70
     assert given.usage.input > 258
@@ -72,7 +76,7 @@ def test_thinking_and_a_rerouted_model_are_seen(server, sdk, question):
 )
 def test_what_cannot_be_described_says_why(server, sdk, question, script, blocked):
     server.script = script
-    given = teacher(sdk).ask(question)
+    given = ask(teacher(sdk), question)
     assert given.blocked == blocked
     assert given.usage.input > 0
 
@@ -80,14 +84,14 @@ def test_what_cannot_be_described_says_why(server, sdk, question, script, blocke
 @pytest.mark.parametrize("said", ["", "no JSON {", "[1, 2]"])
 def test_an_unusable_answer_is_an_answer(server, sdk, question, said):
     server.script = lambda request: answer(request, said=said)
-    given = teacher(sdk).ask(question)
+    given = ask(teacher(sdk), question)
     assert given.blocked is None
     assert not isinstance(given.said, dict)
 
 
 def test_an_unknown_finish_reason_is_an_answer(server, sdk, question):
     server.script = lambda request: answer(request, finish="A_NEW_REASON", no_content=True)
-    assert teacher(sdk).ask(question).blocked is None
+    assert ask(teacher(sdk), question).blocked is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_an_unknown_finish_reason_is_an_answer(server, sdk, question):
 def test_errors_that_pass(server, sdk, question, script):
     server.script = script
     with pytest.raises(TryAgain) as error:
-        teacher(sdk, timeout=0.5).ask(question)
+        ask(teacher(sdk, timeout=0.5), question)
     assert error.value.wait is None
     assert len(server.requests) == 1
 
@@ -113,20 +117,20 @@ def test_errors_that_pass(server, sdk, question, script):
 def test_nothing_listens(server, sdk, question, monkeypatch):
     monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
     with pytest.raises(TryAgain):
-        teacher(sdk).ask(question)
+        ask(teacher(sdk), question)
 
 
 def test_retry_info_is_obeyed(server, sdk, question):
     server.script = lambda _: too_many("22s")
     with pytest.raises(TryAgain) as error:
-        teacher(sdk).ask(question)
+        ask(teacher(sdk), question)
     assert error.value.wait == 22
 
 
 def test_a_daily_quota_says_when_to_resume(server, sdk, question):
     server.script = lambda _: daily_quota()
     with pytest.raises(DailyQuota, match=r"after \d{4}-\d\d-\d\d 00:00 Pacific"):
-        teacher(sdk).ask(question)
+        ask(teacher(sdk), question)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +140,14 @@ def test_a_daily_quota_says_when_to_resume(server, sdk, question):
 def test_errors_that_stay_say_what_to_do(server, sdk, question, status, advice):
     server.script = lambda _: error(status, "Not so.")
     with pytest.raises(InputError, match=f"{status}: Not so.*{advice}"):
-        teacher(sdk).ask(question)
+        ask(teacher(sdk), question)
     assert len(server.requests) == 1
 
 
 def test_without_a_key_nothing_is_sent(server, sdk, question, monkeypatch):
     monkeypatch.delenv(KEY_NAME)
     with pytest.raises(InputError, match="GEMINI_API_KEY is not set"):
-        teacher(sdk).ask(question)
+        ask(teacher(sdk), question)
 
 
 def test_tokens_are_counted_for_nothing(server, sdk, question):
@@ -152,6 +156,6 @@ def test_tokens_are_counted_for_nothing(server, sdk, question):
 
 
 def test_the_scores_can_be_kept_back(server, sdk, question):
-    teacher(sdk, show_mos=False).ask(question)
+    ask(teacher(sdk, show_mos=False), question)
     assert "3.42" not in server.requests[0].text
     assert Usage(1, 2, 3) + Usage(1, 1, 1) == Usage(2, 3, 4)

@@ -4,25 +4,19 @@ import json
 import random
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from PIL import Image
-from ruamel.yaml import YAML
 
-from data.files import sha256
-from data.tables import read_table, write_table
+from data.tables import read_table
 from stages import caption, paths
 from stages.paid import Options
 from stages.run import stage
 from stages.settings import load
 from tests import tiny_mllm
+from tests.caption_project import ASPECTS, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
-from tests.stages.test_bad_input import PARAMS
 
 IMAGES = 16
 SPLIT = ["train", "train", "val", "test"] * (IMAGES // 4)
-ASPECTS = ("quality", "correspondence")
-FAST = {"requests_per_minute": 60_000, "input_tokens_per_minute": 60_000_000, "requests_per_day": 100_000}
 
 
 @pytest.fixture(autouse=True)
@@ -35,39 +29,13 @@ def server(monkeypatch):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Images, their tables, and params set to the teacher gemini; `write(**changes)` writes the params again."""
+    """A project in a new folder; `project(**changes)` writes its params again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    write_samples()
-    write_table(pd.DataFrame({"image_id": map(str, range(IMAGES)), "split": SPLIT}), paths.splits("folder"))
-
-    def write(**changes):
-        params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder", "teacher": "gemini"}
-        params["runtime"]["teacher"] |= FAST | {"concurrency": 4, "timeout": 5}
-        for key, value in changes.items():
-            section = params
-            *parents, last = key.split(".")
-            for parent in parents:
-                section = section[parent]
-            section[last] = value
-        YAML().dump(params, tmp_path / "params.yaml")
-        return load()
-
-    write()
-    return write
-
-
-def write_samples(aspects=ASPECTS, images=IMAGES):
-    rows = []
-    for number in range(images):
-        path = paths.raw("folder") / f"images/{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), (number, 70, 170)).save(path)
-        row = {"image_id": str(number), "path": f"images/{number}.png", "prompt": f"ball {number}", "generator": ""}
-        row |= {"comment": "", "sha256": sha256(path)}
-        row |= {f"{kind}_{aspect}": 1 + number / 10 for aspect in aspects for kind in ("mos", "std")}
-        rows.append(row)
-    write_table(pd.DataFrame(rows), paths.samples("folder"))
+    write_samples(IMAGES)
+    write_splits(SPLIT)
+    write_params()
+    return write_params
 
 
 def run(*flags):
@@ -105,7 +73,7 @@ def test_what_was_answered_is_never_asked_again(project, server):
     run()
     assert (paths.captions("folder").read_bytes(), totals()) == before
     shuffled = random.Random(1).sample(SPLIT, IMAGES)
-    write_table(pd.DataFrame({"image_id": map(str, range(IMAGES)), "split": shuffled}), paths.splits("folder"))
+    write_splits(shuffled)
     run()
     fresh = sum(old == "test" != new for old, new in zip(SPLIT, shuffled, strict=True))
     assert len(server.requests) == 12 + fresh
@@ -119,7 +87,7 @@ def test_without_a_key_what_is_answered_is_still_there(project, monkeypatch):
 
 def test_a_new_aspect_is_asked_for_alone(project, server):
     run()
-    write_samples((*ASPECTS, "authenticity"))
+    write_samples(IMAGES, (*ASPECTS, "authenticity"))
     run()
     assert {request.aspects for request in server.requests[12:]} == {("authenticity",)}
     assert len(server.requests) == 24
@@ -276,8 +244,8 @@ def test_teacher_file(project, server, capsys):
 
 def test_teacher_mllm(project, server, monkeypatch, tmp_path):
     monkeypatch.delenv("GEMINI_API_KEY")
-    write_samples(ASPECTS, images=4)
-    write_table(pd.DataFrame({"image_id": map(str, range(4)), "split": SPLIT[:4]}), paths.splits("folder"))
+    write_samples(4)
+    write_splits(SPLIT[:4])
     model = {"model": str(tiny_mllm.smolvlm(tmp_path / "smolvlm")), "max_new_tokens": 40, "max_length": 200}
     changes = {f"mllms.tiny.{key}": value for key, value in model.items()}
     project(teacher="mllm", **changes, **{"caption.max_failed": 0.9})  # its words are noise, and some are too few
