@@ -52,7 +52,7 @@ class Move:
 
 
 def answer(request: Request, **changes: Any) -> Move:
-    """What was asked for, well answered; `said`, `finish`, `version`, `thinking` and `delay` may be changed."""
+    """What was asked for, well answered; `changes` say what is wrong with it."""
     said = changes.get("said", {aspect: TEXTS[aspect] for aspect in request.aspects})
     text = said if isinstance(said, str) else json.dumps(said)
     finish, thinking = changes.get("finish", "STOP"), changes.get("thinking", 0)
@@ -65,6 +65,8 @@ def answer(request: Request, **changes: Any) -> Move:
         candidate = {"finishReason": finish, "index": 0}
     body = {"candidates": [candidate], "usageMetadata": usage}
     body["modelVersion"] = changes.get("version", "gemini-3.8-flash")
+    if cut := changes.get("cut"):
+        body = json.dumps(body).partition(cut)[0]
     return Move(200, body, delay=changes.get("delay", 0.0), sent=changes.get("sent", 1.0))
 
 

@@ -8,7 +8,7 @@ from analyzers.gemini import KEY as KEY_NAME
 from analyzers.teacher import DailyQuota, Question, TryAgain, Usage
 from data.errors import InputError
 from data.files import sha256
-from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
+from tests.gemini_server import KEY, TEXTS, GeminiServer, Move, answer, blocked_prompt, daily_quota, error, too_many
 
 MOS = {"quality": 3.42, "correspondence": 1.5}
 
@@ -100,11 +100,14 @@ def test_an_unknown_finish_reason_is_an_answer(server, sdk, question):
         lambda _: error(500),
         lambda _: error(503, "The model is overloaded."),
         lambda _: error(504),
+        lambda _: Move(502, "<html>Bad gateway</html>"),
+        lambda request: answer(request, cut='"finishReason"'),
+        lambda _: error(429),
         lambda request: answer(request, sent=0),
         lambda request: answer(request, sent=0.5),
         lambda request: answer(request, delay=1.5),
     ],
-    ids=["500", "503", "504", "dropped", "half an answer", "slow"],
+    ids=["500", "503", "504", "502", "cut JSON", "429", "dropped", "half an answer", "slow"],
 )
 def test_errors_that_pass(server, sdk, question, script):
     server.script = script
