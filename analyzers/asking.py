@@ -13,13 +13,22 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import NoReturn
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_all,
+    wait_random_exponential,
+)
 
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
 from analyzers.teacher import Question, Teacher, TryAgain
 
-MOST_ATTEMPTS = 12  # some ten minutes where the service names no wait: then it is down, and a later run goes on
+# Only after so many attempts and so many seconds is the service taken to be down; a later run goes on from there.
+MOST_ATTEMPTS, PATIENCE = 12, 600
 BACKOFF = wait_random_exponential(multiplier=1, max=120)
 JITTER = 0.1  # seconds after a wait that the service asked for, so that not all come back at once
 
@@ -65,7 +74,7 @@ class Asker:
         patiently = Retrying(
             retry=retry_if_exception_type((TryAgain, _Unusable)),
             wait=_pause,
-            stop=stop_after_attempt(MOST_ATTEMPTS),
+            stop=stop_all(stop_after_attempt(MOST_ATTEMPTS), stop_after_delay(PATIENCE)),
             sleep=self._sleep,
             retry_error_callback=_give_up,
         )

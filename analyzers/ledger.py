@@ -10,7 +10,7 @@ refused the image, or its answers were unusable as often as the teacher may try.
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Part:
     explanation: str | None = None
     failure: str | None = None
     unusable: int = 0
+    at: float = 0.0  # of the last record, in seconds since the epoch
 
 
 class Ledger:
@@ -55,11 +56,11 @@ class Ledger:
         reasons = [part.failure for _, part in parts if part.explanation is None and part.failure]
         return reasons[0] if reasons else None
 
-    def forget(self, questions: Iterable[Question], *, only_failures: bool) -> None:
-        """Have them asked again. The records stay, and so does what they cost."""
+    def forget(self, questions: Iterable[Question], forgettable: Callable[[Part], bool]) -> None:
+        """Have these parts asked again. The records stay, and so does what they cost."""
         for question in questions:
             for aspect, part in self._of(question).items():
-                if part.failure or not only_failures:
+                if forgettable(part):
                     self._parts[self._part_key(question, aspect)] = Part()
 
     def record(self, question: Question, answer: Answer, *, attempts: int, seconds: float, at: float) -> None:
@@ -115,10 +116,11 @@ class Ledger:
     def _apply(self, record: dict[str, Any]) -> None:
         for aspect, key in record["parts"].items():
             part = self._parts.setdefault(key, Part())
+            part.at = record["at"]
             if record["blocked"]:
                 part.failure = record["blocked"]
             elif aspect in record["explanations"]:
-                self._parts[key] = Part(record["explanations"][aspect])
+                self._parts[key] = Part(record["explanations"][aspect], at=record["at"])
             else:
                 part.unusable += 1
                 if part.unusable >= self._teacher.tries:

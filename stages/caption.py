@@ -8,6 +8,7 @@ fails where they are more than `caption.max_failed` of all.
 import argparse
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from functools import partial
 
 import pandas as pd
@@ -83,7 +84,14 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m stages.caption", description="Have the images described.")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and ask nothing")
     parser.add_argument("--retry-blocked", action="store_true", help="ask again about images that failed")
-    parser.add_argument("--refresh", action="store_true", help="ask again about every image, and pay again")
+    parser.add_argument(
+        "--refresh",
+        type=datetime.fromisoformat,
+        nargs="?",
+        const=datetime.now(UTC),
+        metavar="TIME",
+        help="ask again what was answered before TIME (now), and pay again; to go on, give the TIME of the first run",
+    )
     return Options(**vars(parser.parse_args()))
 
 

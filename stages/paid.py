@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Options:
 
     dry_run: bool = False
     retry_blocked: bool = False
-    refresh: bool = False
+    refresh: datetime | None = None  # ask again what was answered before
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,10 @@ def _hire(settings: Settings) -> Hired:
 
 
 def _to_ask(ledger: Ledger, asked: Sequence[Question], options: Options) -> list[Question]:
-    if options.refresh or options.retry_blocked:
-        ledger.forget(asked, only_failures=not options.refresh)
+    if options.retry_blocked:
+        ledger.forget(asked, lambda part: part.failure is not None)
+    if options.refresh:
+        ledger.forget(asked, lambda part: part.at < options.refresh.timestamp())
     return [question for question in asked if ledger.missing(question)]
 
 

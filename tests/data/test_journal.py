@@ -33,3 +33,13 @@ def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path):
     path.write_text('{"key": "a"}\nnot json\n{"key": "b"}\n')
     with pytest.raises(InputError, match="line 2"):
         Journal(path)
+
+
+def test_one_writer_at_a_time(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append("a", {})
+        with pytest.raises(InputError, match="another run writes to"):
+            Journal(path)
+    with Journal(path) as journal:
+        assert "a" in journal

@@ -2,10 +2,13 @@
 
 import json
 import random
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from analyzers import asking
 from data.tables import read_table
 from stages import caption, paths
 from stages.paid import Options
@@ -38,8 +41,8 @@ def project(tmp_path, monkeypatch):
     return write_params
 
 
-def run(*flags):
-    caption.main(load(), Options(**dict.fromkeys(flags, True)))
+def run(**options):
+    caption.main(load(), Options(**options))
 
 
 def captions():
@@ -136,7 +139,7 @@ def test_unusable_answers_are_asked_for_again_and_then_recorded(project, server)
     server.script = answer
     run()
     assert len(server.requests) == 15
-    run("retry_blocked")
+    run(retry_blocked=True)
     assert len(server.requests) == 16
     assert len(captions()) == 12
     assert totals()["failed"] == 0
@@ -144,14 +147,21 @@ def test_unusable_answers_are_asked_for_again_and_then_recorded(project, server)
 
 def test_refresh_asks_everything_again(project, server):
     run()
+    server.script = lambda request: answer(request, version="gemini-4-argon") if request.number < 19 else daily_quota()
+    begun = datetime.now(UTC)
+    with pytest.raises(SystemExit):
+        run(refresh=begun)
+    kept = len(server.answered)
+    assert kept == 19
     server.script = lambda request: answer(request, version="gemini-4-argon")
-    run("refresh")
-    assert len(server.requests) == 24
+    asked = len(server.requests)
+    run(refresh=begun)
+    assert len(server.requests) - asked == 24 - kept
     assert totals()["answered_by"] == {"gemini-3.8-flash": 12, "gemini-4-argon": 12}
 
 
 def test_a_dry_run_counts_and_asks_nothing(project, server, capsys):
-    run("dry_run")
+    run(dry_run=True)
     said = capsys.readouterr().out
     assert "12 images, 0 of them failed before; 12 new requests" in said
     assert "counted by the service on 8 of them" in said
@@ -160,9 +170,9 @@ def test_a_dry_run_counts_and_asks_nothing(project, server, capsys):
     assert not server.requests
     assert not paths.captions("folder").exists()
     run()
-    run("dry_run")
+    run(dry_run=True)
     assert "; 0 new requests" in capsys.readouterr().out
-    run("dry_run", "refresh")
+    run(dry_run=True, refresh=datetime.now(UTC))
     said = capsys.readouterr().out
     assert f"input:  {totals()['tokens']['input']:,} tokens" in said
     assert f"output: {totals()['tokens']['output']:,} tokens (by the mean" in said
@@ -185,6 +195,26 @@ def test_too_many_failures_fail_the_stage(project, server, capsys):
     assert totals()["failures"] == {"prompt: PROHIBITED_CONTENT": 1}
     assert not paths.captions("folder").exists()
     assert len(server.requests) == 12
+
+
+def test_a_service_that_is_down_ends_the_run_with_everything_kept(project, server, capsys, monkeypatch):
+    monkeypatch.setattr(asking, "PATIENCE", 0)
+    server.script = lambda request: answer(request) if request.number < 5 else too_many("0s")
+    status, said = ends(capsys)
+    assert status == 69
+    assert f"no answer after {asking.MOST_ATTEMPTS} attempts, the last one: Gemini answers 429" in said
+    server.script, asked = answer, len(server.requests)
+    run()
+    assert len(server.requests) == asked + 12 - 5
+
+
+def test_a_copy_of_the_repository_shares_the_answers(project, server, tmp_path, monkeypatch):
+    run()
+    elsewhere = shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns(".cache", "captions"))
+    monkeypatch.chdir(elsewhere)  # as `dvc exp run --temp` does; DVC_ROOT still names the repository
+    run()
+    assert len(server.requests) == 12
+    assert paths.captions("folder").read_bytes() == (tmp_path / paths.captions("folder")).read_bytes()
 
 
 def test_a_daily_quota_ends_the_run_with_everything_kept(project, server, capsys):
@@ -249,7 +279,7 @@ def test_teacher_mllm(project, server, monkeypatch, tmp_path):
     model = {"model": str(tiny_mllm.smolvlm(tmp_path / "smolvlm")), "max_new_tokens": 40, "max_length": 200}
     changes = {f"mllms.tiny.{key}": value for key, value in model.items()}
     project(teacher="mllm", **changes, **{"caption.max_failed": 0.9})  # its words are noise, and some are too few
-    run("dry_run")
+    run(dry_run=True)
     run()
     first = paths.captions("folder").read_bytes()
     assert {"0"} <= set(captions()["image_id"]) <= {"0", "1", "2"}
@@ -268,6 +298,6 @@ def test_teacher_offline_costs_nothing(project, server, capsys):
     run()
     assert list(captions().columns) == ["image_id", *ASPECTS, "teacher"]
     assert (totals()["described"], totals()["requests"], totals()["usd"]) == (12, 0, 0)
-    run("dry_run")
+    run(dry_run=True)
     assert "offline is free" in capsys.readouterr().out
     assert not server.requests
