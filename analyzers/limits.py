@@ -96,15 +96,13 @@ class Limiter:
     def acquire(self, sleep: Callable[[float], object] = time.sleep) -> Spent:
         """Wait for a request's turn. Raises DailyQuota when the day has no more."""
         with self._queue:  # one waits for the buckets, the others behind it
-            while pause := self._pause():
+            while True:
+                with self._lock:
+                    now = self._clock()
+                    pause = self._pause(now)
+                    if not pause:
+                        return self._spend(now)
                 sleep(pause)
-            with self._lock:
-                now = self._clock()
-                with self._notes.open("a", encoding="ascii") as notes:
-                    notes.write(f"{now:.3f} {self._largest}\n")
-                self._today += 1
-                self._requests.spend(now, 1)
-                return self._tokens.spend(now, self._largest)
 
     def settle(self, spent: Spent, tokens: int) -> None:
         """What a request really took."""
@@ -117,31 +115,37 @@ class Limiter:
         with self._lock:
             self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def _pause(self) -> float:
-        with self._lock:
-            now = self._clock()
-            if (day := this_day(now)) != self._day:
-                self._day, self._today = day, 0
-            if self._per_day is not None and self._today >= self._per_day:
-                raise DailyQuota(now)
-            if self._tokens.size is not None and self._largest > self._tokens.size:
-                raise InputError(
-                    f"runtime.teacher.input_tokens_per_minute is {self._tokens.size}, less than the {self._largest} "
-                    "of one request"
-                )
-            pauses = self._requests.pause(now, 1), self._tokens.pause(now, self._largest), self._held_until - now
-            return max(0.0, *pauses)
+    def _pause(self, now: float) -> float:
+        """Seconds until one more request fits, as things stand."""
+        if (day := this_day(now)) != self._day:
+            self._day, self._today = day, 0
+        if self._per_day is not None and self._today >= self._per_day:
+            raise DailyQuota(now)
+        if self._tokens.size is not None and self._largest > self._tokens.size:
+            raise InputError(
+                f"runtime.teacher.input_tokens_per_minute is {self._tokens.size}, less than the {self._largest} "
+                "of one request"
+            )
+        pauses = self._requests.pause(now, 1), self._tokens.pause(now, self._largest), self._held_until - now
+        return max(0.0, *pauses)
+
+    def _spend(self, now: float) -> Spent:
+        with self._notes.open("a", encoding="ascii") as notes:
+            notes.write(f"{now:.3f} {self._largest}\n")
+        self._today += 1
+        self._requests.spend(now, 1)
+        return self._tokens.spend(now, self._largest)
 
     def _recall(self) -> None:
-        """Take up what earlier processes spent, and forget the days before."""
+        """Take up what earlier processes spent, and forget what no longer counts."""
         now = self._clock()
-        today = [(min(at, now), amount) for at, amount in _read(self._notes) if at >= self._day]
-        self._today = len(today)
-        for at, amount in today:
-            if at + MINUTE > now:
-                self._requests.spend(at, 1)
-                self._tokens.spend(at, amount)
-        write_text(self._notes, "".join(f"{at:.3f} {amount}\n" for at, amount in today))
+        since = min(self._day, now - MINUTE)
+        recent = [(min(at, now), amount) for at, amount in _read(self._notes) if at >= since]
+        self._today = sum(at >= self._day for at, _ in recent)
+        for at, amount in recent:
+            self._requests.spend(at, 1)
+            self._tokens.spend(at, amount)
+        write_text(self._notes, "".join(f"{at:.3f} {amount}\n" for at, amount in recent))
 
 
 def _read(notes: Path) -> Iterator[tuple[float, int]]:

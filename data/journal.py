@@ -57,13 +57,15 @@ class Journal:
 
 def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """The records, and where the last whole line ends."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1  # 0 where there is no line yet
-    records = {}
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            records[record["key"]] = record
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}, line {number}: not a journal record; remove the line to go on") from None
+    records, whole = {}, 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                record = json.loads(line)
+                records[record["key"]] = record
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{path}, line {number}: not a journal record; remove the line to go on") from None
+            whole += len(line)
     return records, whole

@@ -58,6 +58,7 @@ def paid(settings: Settings, seen: pd.DataFrame, options: Options) -> Described:
         ledger = Ledger(journal, hired.teacher)
         if todo := _to_ask(ledger, asked, options):
             _ask(hired, ledger, todo, _kept(settings, "requests.txt"))
+            ledger = Ledger(journal, hired.teacher)  # as every later run will read it
         found = {question.image_id: ledger.explanations(question) for question in asked}
         return Described(
             explanations={image_id: explanations for image_id, explanations in found.items() if explanations},
@@ -114,7 +115,7 @@ def _hire(settings: Settings) -> Hired:
 
 def _to_ask(ledger: Ledger, asked: Sequence[Question], options: Options) -> list[Question]:
     if options.retry_blocked:
-        ledger.forget(asked, lambda part: part.failure is not None)
+        ledger.forget(asked, lambda part: part.failure is not None and part.explanation is None)
     if options.refresh:
         ledger.forget(asked, lambda part: part.at < options.refresh.timestamp())
     return [question for question in asked if ledger.missing(question)]

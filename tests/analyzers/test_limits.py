@@ -124,6 +124,16 @@ def test_a_day_ends_at_midnight_pacific(tmp_path):
     world.limiter.acquire(world.sleep)
 
 
+def test_a_minute_goes_on_over_midnight_and_a_restart(tmp_path):
+    world = World(next_day(START) - 5)
+    world.limiter = limiter(tmp_path / "notes", world.clock, requests=1)
+    world.limiter.acquire(world.sleep)
+    world.now += 10
+    world.limiter = limiter(tmp_path / "notes", world.clock, requests=1, day=1)
+    world.limiter.acquire(world.sleep)
+    assert world.now == pytest.approx(next_day(START) + 56)
+
+
 def test_a_day_may_have_23_hours():
     spring = datetime(2026, 3, 8, tzinfo=PACIFIC).timestamp()
     assert next_day(spring) - spring == 23 * 3600

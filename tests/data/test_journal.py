@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError
@@ -8,6 +8,7 @@ from data.journal import Journal
 RECORDS = st.lists(st.tuples(st.text(max_size=8), st.text(max_size=30)), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(records=RECORDS, data=st.data())
 def test_cut_at_any_byte_the_whole_records_are_there_and_writing_goes_on(tmp_path_factory, records, data):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"

@@ -98,6 +98,17 @@ def test_a_new_aspect_is_asked_for_alone(project, server):
     assert set(captions()["quality"]) == {TEXTS["quality"]}
 
 
+def test_a_refresh_that_fails_keeps_the_earlier_words(project, server):
+    run()
+    before = paths.captions("folder").read_bytes()
+    server.script = blocked_prompt
+    run(refresh=datetime.now(UTC))
+    assert len(server.requests) == 24
+    assert paths.captions("folder").read_bytes() == before
+    run(retry_blocked=True)
+    assert len(server.requests) == 24
+
+
 @pytest.mark.parametrize(
     "change",
     [
