@@ -4,6 +4,7 @@ One JSON line a record, `{"key": …, …}`. A kill can tear only the last line,
 the next append cuts off; a damaged line before it is an error, because something else wrote there.
 """
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -13,21 +14,25 @@ from data.errors import InputError
 
 
 class Journal:
-    """The records at `path` by their key; the last record of a key counts. One writer at a time."""
+    """The records at `path` by their key; the last record of a key counts. One writer at a time holds its lock.
+
+    Raises:
+        InputError: another process writes to it, or a line is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.records: dict[str, dict[str, Any]] = {}
-        content = path.read_bytes() if path.exists() else b""
-        whole = content.rfind(b"\n") + 1  # 0 where there is no line yet
-        for number, line in enumerate(content[:whole].splitlines(), start=1):
-            try:
-                record = json.loads(line)
-                self.records[record["key"]] = record
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{path}, line {number}: not a journal record; remove the line to go on") from None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.records, whole = _read(path)
+        except BlockingIOError:
+            self._file.close()
+            raise InputError(f"another run writes to {path}: wait for it or stop it") from None
+        except InputError:
+            self._file.close()
+            raise
         self._file.truncate(whole)
 
     def __enter__(self) -> Self:
@@ -48,3 +53,19 @@ class Journal:
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         return self.records[key]
+
+
+def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """The records, and where the last whole line ends."""
+    records, whole = {}, 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                record = json.loads(line)
+                records[record["key"]] = record
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{path}, line {number}: not a journal record; remove the line to go on") from None
+            whole += len(line)
+    return records, whole

@@ -1,7 +1,7 @@
 """Progress, rate and ETA: a bar on a terminal, a plain line every ten seconds in a log."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -19,12 +19,14 @@ class _LogLines(tqdm):
         return True
 
 
-def progress(iterable: Iterable[T], *, total: int, desc: str, unit: str) -> Iterator[T]:
-    """Yield from `iterable`, showing how far it is, how fast, and when it will be done."""
+def progress(
+    iterable: Iterable[T], *, total: int, desc: str, unit: str, note: Callable[[], str] | None = None
+) -> Iterator[T]:
+    """Yield from `iterable`, showing how far it is, how fast, when it will be done, and what `note` says by then."""
     terminal = sys.stderr.isatty()
     bar = tqdm if terminal else _LogLines
-    shape = "{desc}: {n_fmt}/{total_fmt} " + unit + " [{elapsed}<{remaining}, {rate_fmt}]"
-    yield from bar(
+    shape = "{desc}: {n_fmt}/{total_fmt} " + unit + " [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+    shown = bar(
         iterable,
         total=total,
         desc=desc,
@@ -34,3 +36,7 @@ def progress(iterable: Iterable[T], *, total: int, desc: str, unit: str) -> Iter
         bar_format=None if terminal else shape,
         dynamic_ncols=terminal,
     )
+    for item in shown:
+        if note:
+            shown.set_postfix_str(note(), refresh=False)
+        yield item

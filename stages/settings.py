@@ -5,6 +5,7 @@ line that names the key and what it may be. Names that select a profile (`datase
 `mllm`, `head`) must exist among the profiles.
 """
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from analyzers.teacher import Usage
 from data.errors import InputError
 
 PARAMS = Path("params.yaml")
@@ -50,8 +52,45 @@ class Split(_Strict):
     test: Fraction
 
 
-class Teacher(_Strict):
+class OfflineTeacher(_Strict):
     kind: Literal["offline"]
+
+
+class Prices(_Strict):
+    date: dt.date
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+    def cost(self, usage: Usage) -> float:
+        """USD; thinking is billed as output."""
+        return (usage.input * self.input + (usage.output + usage.thinking) * self.output) / 1e6
+
+
+class GeminiTeacher(_Strict):
+    kind: Literal["gemini"]
+    sdk: Literal["google-generativeai", "google-genai"]
+    model: str
+    show_mos: bool
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    max_output_tokens: PositiveInt
+    prices: Prices
+
+
+class MLLMTeacher(_Strict):
+    kind: Literal["mllm"]
+    mllm: str
+
+
+class FileTeacher(_Strict):
+    kind: Literal["file"]
+    path: Path
+
+
+Teacher = Annotated[OfflineTeacher | GeminiTeacher | MLLMTeacher | FileTeacher, Field(discriminator="kind")]
+
+
+class Caption(_Strict):
+    max_failed: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Lora(_Strict):
@@ -106,9 +145,18 @@ class Evaluate(_Strict):
     bootstrap: PositiveInt
 
 
+class TeacherLimits(_Strict):
+    requests_per_minute: PositiveInt | None
+    input_tokens_per_minute: PositiveInt | None
+    requests_per_day: PositiveInt | None
+    concurrency: PositiveInt
+    timeout: PositiveFloat
+
+
 class Runtime(_Strict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     batch: PositiveInt
+    teacher: TeacherLimits
 
 
 class Settings(_Strict):
@@ -120,6 +168,7 @@ class Settings(_Strict):
     datasets: dict[str, Annotated[Synthetic | Folder, Field(discriminator="reader")]]
     split: Split
     teachers: dict[str, Teacher]
+    caption: Caption
     mllms: dict[str, MLLM]
     distill: Distill
     heads: dict[str, Head]
@@ -133,6 +182,11 @@ class Settings(_Strict):
             if getattr(self, name) not in getattr(self, profiles):
                 known = ", ".join(getattr(self, profiles))
                 raise ValueError(f"{name} is {getattr(self, name)!r}, which is not among {profiles}: {known}")
+        for name, teacher in self.teachers.items():
+            if isinstance(teacher, MLLMTeacher) and teacher.mllm not in self.mllms:
+                raise ValueError(
+                    f"teachers.{name}.mllm is {teacher.mllm!r}, which is not among mllms: {', '.join(self.mllms)}"
+                )
         return self
 
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError
@@ -8,6 +8,7 @@ from data.journal import Journal
 RECORDS = st.lists(st.tuples(st.text(max_size=8), st.text(max_size=30)), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(records=RECORDS, data=st.data())
 def test_cut_at_any_byte_the_whole_records_are_there_and_writing_goes_on(tmp_path_factory, records, data):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
@@ -33,3 +34,13 @@ def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path):
     path.write_text('{"key": "a"}\nnot json\n{"key": "b"}\n')
     with pytest.raises(InputError, match="line 2"):
         Journal(path)
+
+
+def test_one_writer_at_a_time(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append("a", {})
+        with pytest.raises(InputError, match="another run writes to"):
+            Journal(path)
+    with Journal(path) as journal:
+        assert "a" in journal

@@ -1,0 +1,122 @@
+"""Asks a teacher many questions, several at once, until each is described or failed: the one loop that tries again.
+
+Serves every teacher that costs time or money. Each answer is on the disk before its place is given to the next
+question. An error that passes is met with patience: as long as the service asks for, else a random wait that grows.
+Whatever ends the run early, also a signal, lets the requests that are under way finish, because they are paid for.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import NoReturn
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_all,
+    wait_random_exponential,
+)
+
+from analyzers.ledger import Ledger
+from analyzers.limits import Limiter
+from analyzers.teacher import Question, Teacher, TryAgain
+
+# Only after so many attempts and so many seconds is the service taken to be down; a later run goes on from there.
+MOST_ATTEMPTS, PATIENCE = 12, 600
+BACKOFF = wait_random_exponential(multiplier=1, max=120)
+JITTER = 0.1  # seconds after a wait that the service asked for, so that not all come back at once
+
+
+class Unavailable(Exception):  # noqa: N818
+    """The service has not answered for a long time."""
+
+
+class _Unusable(Exception):  # noqa: N818
+    """An answer came, but some explanation in it cannot be used: ask again at once."""
+
+
+class _Stopped(Exception):  # noqa: N818
+    """The run is ending: wait for nothing more."""
+
+
+class Asker:
+    """A teacher at work: `concurrency` requests at once, within the limits."""
+
+    def __init__(self, teacher: Teacher, ledger: Ledger, limiter: Limiter, concurrency: int) -> None:
+        self._teacher, self._ledger, self._limiter, self._concurrency = teacher, ledger, limiter, concurrency
+        self._stopping = threading.Event()
+
+    def settle(self, questions: Iterable[Question]) -> Iterator[Question]:
+        """Each question once nothing of it is missing in the ledger, in the order in which that happens.
+
+        Raises:
+            DailyQuota, Unavailable, InputError: as the teacher says; what was answered until then is kept.
+        """
+        waiting = iter(questions)
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            try:
+                running = {pool.submit(self._settle, question) for question in islice(waiting, self._concurrency)}
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    settled = [future.result() for future in done]
+                    running |= {pool.submit(self._settle, question) for question in islice(waiting, len(done))}
+                    yield from settled
+            finally:
+                self._stopping.set()
+
+    def _settle(self, question: Question) -> Question:
+        patiently = Retrying(
+            retry=retry_if_exception_type((TryAgain, _Unusable)),
+            wait=_pause,
+            stop=stop_all(stop_after_attempt(MOST_ATTEMPTS), stop_after_delay(PATIENCE)),
+            sleep=self._sleep,
+            retry_error_callback=_give_up,
+        )
+        attempts = 0
+        for attempt in patiently:
+            with attempt:
+                if missing := self._ledger.missing(question):
+                    attempts += 1
+                    self._ask(question.about(missing), attempts)
+                    attempts = 0
+                if self._ledger.missing(question):
+                    raise _Unusable
+        return question
+
+    def _ask(self, question: Question, attempts: int) -> None:
+        prepared = self._teacher.prepare(question)
+        spent = self._limiter.acquire(self._sleep)
+        self._sleep(0)
+        start = time.monotonic()
+        try:
+            answer = self._teacher.ask(prepared)
+        except TryAgain as error:
+            if error.wait is not None:
+                self._limiter.hold(error.wait)
+            raise
+        self._limiter.settle(spent, answer.usage.input)
+        self._ledger.record(question, answer, attempts=attempts, seconds=time.monotonic() - start, at=time.time())
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise _Stopped
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception()
+    if isinstance(error, _Unusable):
+        return 0.0
+    return BACKOFF(state) if error.wait is None else error.wait + random.uniform(0, JITTER)  # noqa: S311
+
+
+def _give_up(state: RetryCallState) -> NoReturn:
+    raise Unavailable(
+        f"no answer after {state.attempt_number} attempts, the last one: {state.outcome.exception()}; everything "
+        "answered is kept, and a later run goes on from there"
+    )

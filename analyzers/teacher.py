@@ -1,0 +1,106 @@
+"""What a teacher that costs time or money is: it answers a Question, or says in one of three ways why it did not.
+
+| raised       | means                                                  | what asking.py does                   |
+|--------------|--------------------------------------------------------|---------------------------------------|
+| TryAgain     | an error that passes: overload, timeout, a lost answer | asks again, after `wait` if it is set |
+| DailyQuota   | nothing more today                                     | stops, everything kept                |
+| InputError   | no request can succeed: key, model, settings           | stops at once                         |
+
+An Answer is what was paid for, usable or not: `blocked` says why the model will not describe the image.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, Self
+from zoneinfo import ZoneInfo
+
+PACIFIC = ZoneInfo("America/Los_Angeles")  # where Google's day begins
+
+
+@dataclass(frozen=True)
+class Question:
+    """One image, and the aspects that are to be explained, each with the MOS that people gave it (0 to 5)."""
+
+    image_id: str
+    path: Path
+    sha256: str
+    prompt: str
+    mos: Mapping[str, float]
+
+    def about(self, aspects: Iterable[str]) -> Self:
+        """The same image, fewer aspects."""
+        return replace(self, mos={aspect: self.mos[aspect] for aspect in aspects})
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens, as the service counted them; thinking is billed as output."""
+
+    input: int = 0
+    output: int = 0
+    thinking: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.input + other.input, self.output + other.output, self.thinking + other.thinking)
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and what it took."""
+
+    said: Any  # should be {aspect: explanation}
+    finish_reason: str
+    model_version: str  # what really served: retired models are rerouted silently
+    usage: Usage
+    blocked: str | None = None
+
+
+class Teacher(Protocol):
+    """Who is asked."""
+
+    tries: int  # how often it may answer in a way that cannot be used
+
+    def key(self, question: Question) -> str:
+        """A hash of everything that shapes the answer."""
+
+    def prepare(self, question: Question) -> Any:
+        """All that can be done before it is the request's turn, so that it leaves at once when it is."""
+
+    def ask(self, prepared: Any) -> Answer:
+        """One request. Raises what the table above says."""
+
+
+class TryAgain(Exception):  # noqa: N818 (what to do says more than that it is an error)
+    """An error that passes; `wait` is what the service asks for, in seconds."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class DailyQuota(Exception):  # noqa: N818 (nothing went wrong)
+    """The day's requests are spent; the next day begins at midnight Pacific time."""
+
+    def __init__(self, now: float) -> None:
+        seconds = int(next_day(now) - now)
+        local, utc = datetime.fromtimestamp(next_day(now), PACIFIC), datetime.fromtimestamp(next_day(now), UTC)
+        super().__init__(
+            f"the daily quota is spent and everything answered is kept; run it again after {local:%Y-%m-%d %H:%M} "
+            f"Pacific ({utc:%Y-%m-%d %H:%M} UTC, in {seconds // 3600} h {seconds % 3600 // 60} min)"
+        )
+
+
+def next_day(now: float) -> float:
+    """The next midnight Pacific after `now`, in seconds since the epoch."""
+    today = datetime.fromtimestamp(now, PACIFIC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (today + timedelta(days=1)).timestamp()  # wall-clock arithmetic: 23 or 25 hours when clocks change
+
+
+def this_day(now: float) -> float:
+    """The last midnight Pacific at or before `now`, in seconds since the epoch."""
+    return datetime.fromtimestamp(now, PACIFIC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

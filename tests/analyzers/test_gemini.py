@@ -1,0 +1,164 @@
+"""The contract that every SDK's adapter keeps, over real HTTP."""
+
+import pytest
+from PIL import Image
+
+from analyzers.gemini import ENDPOINT, SDKS, Gemini
+from analyzers.gemini import KEY as KEY_NAME
+from analyzers.teacher import DailyQuota, Question, TryAgain, Usage
+from data.errors import InputError
+from data.files import sha256
+from tests.gemini_server import KEY, TEXTS, GeminiServer, Move, answer, blocked_prompt, daily_quota, error, too_many
+
+MOS = {"quality": 3.42, "correspondence": 1.5}
+
+
+@pytest.fixture(params=SDKS)
+def sdk(request):
+    return request.param
+
+
+@pytest.fixture
+def server(monkeypatch):
+    with GeminiServer() as server:
+        monkeypatch.setenv(KEY_NAME, KEY)
+        monkeypatch.setenv(ENDPOINT, server.url)
+        yield server
+
+
+@pytest.fixture
+def question(tmp_path):
+    path = tmp_path / "ball.png"
+    Image.new("RGB", (32, 24), (200, 30, 30)).save(path)
+    return Question("ball", path, sha256(path), "a red ball", MOS)
+
+
+def teacher(sdk, **changes):
+    pytest.importorskip({"google-generativeai": "google.ai", "google-genai": "google.genai"}[sdk])
+    settings = {"model": "gemini-3.8-flash", "temperature": 1.0, "max_output_tokens": 900, "show_mos": True}
+    return Gemini(**settings | {"sdk": sdk, "timeout": 5} | changes)
+
+
+def ask(teacher, question):
+    return teacher.ask(teacher.prepare(question))
+
+
+def test_one_request_asks_for_all_aspects_and_is_answered(server, sdk, question):
+    given = ask(teacher(sdk), question)
+    assert given.said == {aspect: TEXTS[aspect] for aspect in MOS}
+    assert (given.finish_reason, given.model_version, given.blocked) == ("STOP", "gemini-3.8-flash", None)
+    [request] = server.requests
+    assert set(request.aspects) == set(MOS)
+    assert 'The prompt was: "a red ball"' in request.text
+    assert "quality 3.42, correspondence 1.50" in request.text
+    config = request.body["generationConfig"]
+    assert config["responseMimeType"] == "application/json"
+    assert config["responseSchema"]["required"] == list(MOS)
+    assert (config["temperature"], config["maxOutputTokens"]) == (1.0, 900)
+
+
+def test_thinking_and_a_rerouted_model_are_seen(server, sdk, question):
+    server.script = lambda request: answer(request, thinking=70, version="gemini-4-argon")
+    given = ask(teacher(sdk), question)
+    assert given.model_version == "gemini-4-argon"
+    assert given.usage.thinking == 70
+    assert given.usage.input > 258
+
+
+@pytest.mark.parametrize(
+    ("script", "blocked"),
+    [
+        (blocked_prompt, "prompt: PROHIBITED_CONTENT"),
+        (lambda request: answer(request, finish="SAFETY", no_content=True), "answer: SAFETY"),
+        (lambda request: answer(request, finish="RECITATION", no_content=True), "answer: RECITATION"),
+        (lambda request: answer(request, finish="MAX_TOKENS", said='{"quality": "Edges are'), "answer: MAX_TOKENS"),
+    ],
+)
+def test_what_cannot_be_described_says_why(server, sdk, question, script, blocked):
+    server.script = script
+    given = ask(teacher(sdk), question)
+    assert given.blocked == blocked
+    assert given.usage.input > 0
+
+
+@pytest.mark.parametrize("said", ["", "no JSON {", "[1, 2]"])
+def test_an_unusable_answer_is_an_answer(server, sdk, question, said):
+    server.script = lambda request: answer(request, said=said)
+    given = ask(teacher(sdk), question)
+    assert given.blocked is None
+    assert not isinstance(given.said, dict)
+
+
+def test_an_unknown_finish_reason_is_an_answer(server, sdk, question):
+    server.script = lambda request: answer(request, finish="A_NEW_REASON", no_content=True)
+    assert ask(teacher(sdk), question).blocked is None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        lambda _: error(500),
+        lambda _: error(503, "The model is overloaded."),
+        lambda _: error(504),
+        lambda _: Move(502, "<html>Bad gateway</html>"),
+        lambda request: answer(request, cut='"finishReason"'),
+        lambda _: error(429),
+        lambda request: answer(request, sent=0),
+        lambda request: answer(request, sent=0.5),
+        lambda request: answer(request, delay=1.5),
+    ],
+    ids=["500", "503", "504", "502", "cut JSON", "429", "dropped", "half an answer", "slow"],
+)
+def test_errors_that_pass(server, sdk, question, script):
+    server.script = script
+    with pytest.raises(TryAgain) as error:
+        ask(teacher(sdk, timeout=0.5), question)
+    assert error.value.wait is None
+    assert len(server.requests) == 1
+
+
+def test_nothing_listens(server, sdk, question, monkeypatch):
+    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
+    with pytest.raises(TryAgain):
+        ask(teacher(sdk), question)
+
+
+def test_retry_info_is_obeyed(server, sdk, question):
+    server.script = lambda _: too_many("22s")
+    with pytest.raises(TryAgain) as error:
+        ask(teacher(sdk), question)
+    assert error.value.wait == 22
+
+
+def test_a_daily_quota_says_when_to_resume(server, sdk, question):
+    server.script = lambda _: daily_quota()
+    with pytest.raises(DailyQuota, match=r"after \d{4}-\d\d-\d\d 00:00 Pacific"):
+        ask(teacher(sdk), question)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(400, "GEMINI_API_KEY"), (401, "GEMINI_API_KEY"), (403, "may use this model"), (404, r"teachers\.gemini\.model")],
+)
+def test_errors_that_stay_say_what_to_do(server, sdk, question, status, advice):
+    server.script = lambda _: error(status, "Not so.")
+    with pytest.raises(InputError, match=f"{status}: Not so.*{advice}"):
+        ask(teacher(sdk), question)
+    assert len(server.requests) == 1
+
+
+def test_without_a_key_nothing_is_sent(server, sdk, question, monkeypatch):
+    monkeypatch.delenv(KEY_NAME)
+    with pytest.raises(InputError, match="GEMINI_API_KEY is not set"):
+        ask(teacher(sdk), question)
+
+
+def test_tokens_are_counted_for_nothing(server, sdk, question):
+    assert teacher(sdk).count_tokens(question) > 258
+    assert not server.requests
+
+
+def test_the_scores_can_be_kept_back(server, sdk, question):
+    ask(teacher(sdk, show_mos=False), question)
+    assert "3.42" not in server.requests[0].text
+    assert Usage(1, 2, 3) + Usage(1, 1, 1) == Usage(2, 3, 4)

@@ -1,0 +1,50 @@
+"""What the caption stage needs, in a folder of its own: images, their tables, params set to the teacher gemini."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+from ruamel.yaml import YAML
+
+from data.files import sha256
+from data.tables import write_table
+from stages import paths
+from stages.settings import PARAMS, Settings, load
+
+ROOT = Path(__file__).parents[1]
+ASPECTS = ("quality", "correspondence")
+UNHURRIED = {"requests_per_minute": 60_000, "input_tokens_per_minute": 60_000_000, "requests_per_day": 100_000}
+
+
+def write_samples(images: int, aspects: Sequence[str] = ASPECTS) -> None:
+    """Images `0` … of one colour each, below the working directory."""
+    rows = []
+    for number in range(images):
+        path = paths.raw("folder") / f"images/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (number % 256, number // 256, 170)).save(path)
+        row = {"image_id": str(number), "path": f"images/{number}.png", "prompt": f"ball {number}", "generator": ""}
+        row |= {"comment": "", "sha256": sha256(path)}
+        row |= {f"{kind}_{aspect}": 1 + number % 20 / 10 for aspect in aspects for kind in ("mos", "std")}
+        rows.append(row)
+    write_table(pd.DataFrame(rows), paths.samples("folder"))
+
+
+def write_splits(split: Sequence[str]) -> None:
+    write_table(pd.DataFrame({"image_id": map(str, range(len(split))), "split": split}), paths.splits("folder"))
+
+
+def write_params(**changes: Any) -> Settings:
+    """The checked-in params with some keys changed ("a.b" for nested ones)."""
+    params = YAML(typ="safe").load(ROOT / PARAMS) | {"dataset": "folder", "teacher": "gemini"}
+    params["runtime"]["teacher"] |= UNHURRIED | {"concurrency": 4, "timeout": 5}
+    for key, value in changes.items():
+        section = params
+        *parents, last = key.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    YAML().dump(params, PARAMS)
+    return load()

@@ -1,0 +1,202 @@
+"""The caption stage as a process, before a service that fails in every way and while it is being killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data.tables import read_table
+from stages import paths
+from tests.caption_project import ROOT, write_params, write_samples, write_splits
+from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
+
+IMAGES, TEST_IMAGES, KILLS = 300, 20, 20
+A_MINUTE = 250  # requests: the campaign needs more than that
+FAILING = 0.1  # share of the images that cannot be described
+LATE = 0.8  # seconds, longer than the timeout
+
+
+def start(root: Path, server: GeminiServer) -> subprocess.Popen:
+    """`python -m stages.caption` in `root`."""
+    environment = os.environ | {"GEMINI_API_KEY": KEY, "GEMINI_API_ENDPOINT": server.url}
+    environment |= {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "stages.caption"]
+    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def image_of(request) -> int:
+    return int(request.text.split('"ball ')[1].split('"')[0])
+
+
+def luck(*of: object) -> random.Random:
+    return random.Random(sha256(repr(of).encode()).hexdigest())
+
+
+def words(request) -> dict[str, str]:
+    return {aspect: f"{TEXTS[aspect]} It is ball number {image_of(request)}." for aspect in request.aspects}
+
+
+def settled(request):
+    """What the service says of an image whenever nothing goes wrong."""
+    chance = luck("image", image_of(request)).random()
+    if chance < FAILING / 3:
+        return blocked_prompt(request)
+    if chance < FAILING * 2 / 3:
+        return answer(request, finish="SAFETY", no_content=True)
+    if chance < FAILING:
+        return answer(request, finish="MAX_TOKENS", said='{"quality": "Edges')
+    return answer(request, said=words(request), thinking=40)
+
+
+class Faulty:
+    """One request in three meets a fault. An image is answered badly at most twice, and not one that will be refused:
+    a part of a bad answer may be usable, so that the end would not be that of an undisturbed run.
+    """
+
+    def __init__(self) -> None:
+        self.bad = Counter()
+
+    def __call__(self, request):
+        chance, number = luck("request", request.number), image_of(request)
+        time.sleep(chance.uniform(0, 0.1))
+        if chance.random() < 0.2:
+            passing = [too_many("0.2s"), error(500), error(503), answer(request, delay=LATE)]
+            return chance.choice([*passing, answer(request, sent=0), answer(request, sent=0.5)])
+        refused = luck("image", number).random() < FAILING
+        if chance.random() < 0.15 and self.bad[number] < 2 and not refused:
+            self.bad[number] += 1
+            half = dict(list(words(request).items())[:1])
+            said = chance.choice(["", "{", "[]", half, {**half, "quality": "3.1"}, {"quality": [], "x": ""}])
+            return answer(request, said=said, version="gemini-4-argon")
+        return settled(request)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_samples(IMAGES + TEST_IMAGES)
+    write_splits(["train", "val"] * (IMAGES // 2) + ["test"] * TEST_IMAGES)
+    write(requests_per_minute=None)
+    return tmp_path
+
+
+def write(requests_per_minute):
+    limits = {"concurrency": 16, "timeout": 0.4, "requests_per_minute": requests_per_minute}
+    changes = {f"runtime.teacher.{key}": value for key, value in limits.items()}
+    write_params(**changes, **{"caption.max_failed": 2 * FAILING})
+
+
+def journal(root: Path) -> list[dict]:
+    path = root / ".cache/caption/gemini/answers.jsonl"
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+
+def done(records: list[dict]) -> set[int]:
+    """The images of which nothing is left to ask."""
+    described: dict[int, set[str]] = {}
+    for record in records:
+        described.setdefault(int(record["image"]), set()).update(record["explanations"])
+    return {n for n, aspects in described.items() if len(aspects) == 2} | {
+        int(record["image"]) for record in records if record["blocked"]
+    }
+
+
+def killed(project: Path, server: GeminiServer, chance: random.Random, by: signal.Signals) -> set[int]:
+    """Start the stage and kill it at a random moment: the images of which nothing was left to ask by then."""
+    running, late = start(project, server), time.monotonic() + 8
+    until = len(server.requests) + chance.randrange(30)
+    while running.poll() is None and len(server.requests) < until and time.monotonic() < late:
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, 0.2))
+    before = journal(project)
+    running.send_signal(by)
+    running.communicate()
+    after = journal(project)
+    assert after[: len(before)] == before
+    return done(after)
+
+
+def test_whatever_fails_and_whoever_kills_it_nothing_is_lost_and_nothing_is_paid_twice(project):
+    chance, known = random.Random(3), {}
+    write(requests_per_minute=A_MINUTE)
+    with GeminiServer(Faulty()) as server:
+        for kill in range(KILLS):
+            by = signal.SIGTERM if kill % 2 else signal.SIGKILL
+            images = killed(project, server, chance, by)
+            known[len(server.requests)] = images
+        running = start(project, server)
+        said = running.communicate()[0].decode()
+        assert running.returncode == 0, said
+
+    for sent, images in known.items():
+        assert not images & {image_of(request) for request in server.requests[sent:]}
+    at = [request.at for request in server.requests]
+    assert len(at) > A_MINUTE
+    assert all(later - earlier > 60 for earlier, later in zip(at, at[A_MINUTE:], strict=False))
+    assert all(image_of(request) < IMAGES for request in server.requests)
+    totals = json.loads((project / "results/caption.json").read_text())
+    assert totals["described"] + totals["failed"] == IMAGES
+    assert set(totals["failures"]) == {"prompt: PROHIBITED_CONTENT", "answer: SAFETY", "answer: MAX_TOKENS"}
+
+    disturbed, table = paths.captions("folder").read_bytes(), read_table(paths.captions("folder"))
+    (project / ".cache").rename(project / "kept")
+    write(requests_per_minute=None)
+    with GeminiServer(settled) as server:
+        running = start(project, server)
+        said = running.communicate()[0].decode()
+        assert running.returncode == 0, said
+    pd.testing.assert_frame_equal(read_table(paths.captions("folder")), table)
+    assert paths.captions("folder").read_bytes() == disturbed
+
+
+def test_a_terminated_run_keeps_what_was_under_way(project):
+    with GeminiServer(lambda request: answer(request, delay=0.3)) as server:
+        running = start(project, server)
+        while len(server.requests) < 20:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate()[0].decode()
+    assert running.returncode == 143
+    assert "Traceback" not in said
+    assert len(journal(project)) == len(server.answered) == len(server.requests)
+
+
+def bearers(root: Path) -> list[Path]:
+    """The files that hold the key."""
+    return [path for path in root.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        (settled, 0),
+        (lambda _: error(400, f"API key {KEY} is not valid."), 2),
+        (lambda _: error(401, f"{KEY}?"), 2),
+        (lambda _: error(403, f"{KEY} may not."), 2),
+        (lambda _: error(404, f"{KEY} finds nothing."), 2),
+        (lambda _: daily_quota(), 75),
+        (lambda request: answer(request, said=f"{KEY}"), 2),
+        (blocked_prompt, 2),
+    ],
+    ids=["success", "400", "401", "403", "404", "daily quota", "unusable", "blocked"],
+)
+def test_the_key_is_nowhere(project, script, status):
+    with GeminiServer(script) as server:
+        running = start(project, server)
+        while running.poll() is None and not server.requests:
+            time.sleep(0.01)
+        seen = Path(f"/proc/{running.pid}/cmdline").read_bytes()
+        said = running.communicate()[0]
+    assert running.returncode == status, said.decode()
+    assert server.requests
+    assert KEY.encode() not in seen + said
+    assert not bearers(project)
