@@ -123,7 +123,7 @@ COMMENT_WORDS, COMMENT_BYTES = 44, 250
 
 
 class OfflineTeacher:
-    """Explains one sample, all its aspects at once, in 10 to 80 words each."""
+    """Explains one sample, all its aspects at once, in 9 to 80 words each."""
 
     name = "offline"
 

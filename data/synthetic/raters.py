@@ -18,7 +18,7 @@ _WORDS = {
 }  # fmt: skip
 _VAGUE = {"quality": "something is off", "correspondence": "not quite what was asked",
           "authenticity": "looks odd"}  # fmt: skip
-_NOTHING = {"quality": "clean", "correspondence": "all is there", "authenticity": "plausible"}
+_NOTHING = {"quality": "clean", "correspondence": "both name the same", "authenticity": "plausible"}
 NOTICED = 0.12  # what does less harm goes unmentioned
 SILENT, VAGUE = 0.06, 0.06  # share of remarks that are missing or imprecise
 
@@ -33,7 +33,7 @@ def rate(truth: np.ndarray, raters: int, rng: Generator) -> tuple[np.ndarray, np
 
 
 def comment(picture: Picture, rng: Generator) -> str:
-    """What the panel remarks, an aspect before each remark: "quality: Very grainy. correspondence: All is there."."""
+    """What the panel remarks, an aspect before each remark: "quality: Very grainy. authenticity: Plausible."."""
     layout = from_left(picture.layout)
     differences = [difference.text for difference in picture.differences]
     faults = {
@@ -50,7 +50,8 @@ def comment(picture: Picture, rng: Generator) -> str:
         if remarks and chance < SILENT + VAGUE:
             remarks = [_VAGUE[aspect]]
         elif aspect == "correspondence":
-            remarks = [f"The image shows {things(layout.groups)}", *(remarks or [_NOTHING[aspect]])]
+            seen = [f"The text names {things(picture.asked.groups)}", f"The image shows {things(layout.groups)}"]
+            remarks = [*seen, *(remarks or [_NOTHING[aspect]])]
         said += [f"{aspect}: {remark[0].upper()}{remark[1:]}." for remark in remarks or [_NOTHING[aspect]]]
     return " ".join(said)
 
