@@ -190,6 +190,8 @@ def bearers(root: Path) -> list[Path]:
     ids=["success", "400", "401", "403", "404", "daily quota", "unusable", "blocked"],
 )
 def test_the_key_is_nowhere(project, script, status):
+    write_samples(24)
+    write_splits(["train"] * 20 + ["test"] * 4)
     with GeminiServer(script) as server:
         running = start(project, server)
         while running.poll() is None and not server.requests:
