@@ -10,7 +10,7 @@ repro: $(BIN)/installed
 	dvc metrics show
 
 test: $(BIN)/installed-dev
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile  # most of it is starting programs
 
 lint: $(BIN)/installed-dev
 	ruff check .

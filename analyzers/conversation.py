@@ -20,7 +20,7 @@ RATING_WORDS = ("bad", "poor", "fair", "good", "excellent")
 WORD_CUTS = (1.0, 2.0, 3.0, 4.0)  # on the 0-5 scale; a MOS on a cut takes the better word
 
 _QUESTIONS = {
-    path.stem: path.read_text(encoding="utf-8").strip() for path in Path(__file__).parent.glob("prompts/*.txt")
+    path.stem: path.read_text(encoding="utf-8").strip() for path in Path(__file__).parent.glob("prompts/student/*.txt")
 }
 
 
