@@ -93,15 +93,21 @@ def require_aspect(frame: pd.DataFrame, aspect: str) -> None:
         raise InputError(f"this data set has no aspect {aspect!r}, only {', '.join(aspects_of(frame)) or 'none'}")
 
 
-def joined(samples: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """The samples with their `split`. Both tables must tell of the same images."""
+def joined(samples: pd.DataFrame, splits: pd.DataFrame, aspect: str | None = None) -> pd.DataFrame:
+    """The samples with their `split`, that of `aspect` where it has one of its own. Both tell of the same images."""
     odd = set(samples["image_id"]) ^ set(splits["image_id"])
     if odd:
         raise InputError(f"samples and splits differ in {len(odd)} images, such as {min(odd)!r}; run split again")
-    unknown = set(splits["split"]) - set(SPLITS)
+    chosen = splits[["image_id", split_column(splits, aspect)]].set_axis(["image_id", "split"], axis=1)
+    unknown = set(chosen["split"]) - set(SPLITS)
     if unknown:
         raise InputError(f"unknown split {min(map(str, unknown))!r}, expected one of {', '.join(SPLITS)}")
-    return samples.merge(splits[["image_id", "split"]], on="image_id", how="left", validate="one_to_one")
+    return samples.merge(chosen, on="image_id", how="left", validate="one_to_one")
+
+
+def split_column(splits: pd.DataFrame, aspect: str | None) -> str:
+    """Which column of the splits holds for `aspect`: published test lists may differ between aspects."""
+    return own if (own := f"split_{aspect}") in splits.columns else "split"
 
 
 def _require_columns(frame: pd.DataFrame, columns: Sequence[str], source: Path | str) -> None:

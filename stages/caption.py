@@ -1,8 +1,9 @@
 """caption: the teacher describes the train and val images, every aspect of the data set at once.
 
-Test images never reach the teacher: what it says is what the student learns from. An image that the teacher does not
-describe has no row, so that nothing is distilled from it; results/caption.json counts those by reason, and the stage
-fails where they are more than `caption.max_failed` of all.
+Test images never reach the teacher: what it says is what the student learns from. Where each aspect has a test list of
+its own, an image that is tested on one aspect is described for the others, and what was said of that one is left out.
+An image that the teacher does not describe has no row, so that nothing is distilled from it; results/caption.json
+counts those by reason, and the stage fails where they are more than `caption.max_failed` of all.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from analyzers.asking import Unavailable
 from analyzers.teacher import DailyQuota
 from data.errors import InputError
 from data.files import write_json
-from data.tables import aspects_of, joined, read_table, write_table
+from data.tables import ASPECTS, aspects_of, joined, read_table, split_column, write_table
 from stages import paths
 from stages.paid import Options, estimate, paid
 from stages.run import stage
@@ -29,7 +30,8 @@ QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVA
 
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
     dataset = settings.dataset
-    samples = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
+    splits = read_table(paths.splits(dataset))
+    samples = joined(read_table(paths.samples(dataset)), splits)
     seen, test = samples[samples["split"] != "test"], samples[samples["split"] == "test"]
     kind = settings.teachers[settings.teacher].kind
     if options.dry_run:
@@ -42,13 +44,23 @@ def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B00
         sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
     write_json(paths.RESULTS / "caption.json", _summary(settings, described))
     _check(described, settings.caption.max_failed)
-    write_table(_table(described, aspects_of(seen), kind), paths.captions(dataset))
+    table = _without_tested(_table(described, aspects_of(seen), kind), splits)
+    write_table(table, paths.captions(dataset))
 
 
 def _table(described: Described, aspects: tuple[str, ...], teacher: str) -> pd.DataFrame:
     rows = [{"image_id": image_id, **said, "teacher": teacher} for image_id, said in described.explanations.items()]
     table = pd.DataFrame(rows, columns=["image_id", *aspects, "teacher"])
     return table if described.saw_mos is None else table.assign(saw_mos=described.saw_mos)
+
+
+def _without_tested(table: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Null what was said of an image about an aspect that it is tested on."""
+    splits = splits.set_index("image_id")
+    for aspect in table.columns.intersection(ASPECTS):
+        split = table["image_id"].map(splits[split_column(splits, aspect)])
+        table[aspect] = table[aspect].mask(split == "test")
+    return table
 
 
 def _summary(settings: Settings, described: Described) -> dict[str, object]:

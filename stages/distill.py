@@ -44,7 +44,7 @@ class Examples:
 
 def main(settings: Settings) -> None:
     aspect, options = settings.aspect, settings.distill
-    samples = joined(read_table(paths.samples(settings.dataset)), read_table(paths.splits(settings.dataset)))
+    samples = joined(read_table(paths.samples(settings.dataset)), read_table(paths.splits(settings.dataset)), aspect)
     require_aspect(samples, aspect)
     out, curve = paths.adapter(settings.dataset, aspect), paths.RESULTS / "training" / "distill.csv"
     shutil.rmtree(out, ignore_errors=True)

@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from analyzers.teacher import Usage
 from data.errors import InputError
+from data.published import IPCE
 
 PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -47,9 +48,19 @@ class Folder(_Strict):
 
 
 class Split(_Strict):
+    protocol: Literal["prompt-disjoint", "random", "published", "ipce-k", "k-fold"]
     seed: int
     val: Fraction
     test: Fraction
+    folds: Annotated[int, Field(ge=2)]
+    fold: PositiveInt
+
+    @pydantic.model_validator(mode="after")
+    def _fold_exists(self) -> "Split":
+        highest = {"k-fold": self.folds, "ipce-k": IPCE}.get(self.protocol, self.fold)
+        if self.fold > highest:
+            raise ValueError(f"fold is {self.fold}, and {self.protocol} has {highest} folds, counted from 1")
+        return self
 
 
 class OfflineTeacher(_Strict):

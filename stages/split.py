@@ -1,6 +1,6 @@
-"""split: train, val and test parts that share no prompt."""
+"""split: train, val and test by the chosen protocol."""
 
-from data.splitting import prompt_disjoint
+from data import splitting
 from data.tables import read_table, write_table
 from stages import paths
 from stages.run import stage
@@ -8,9 +8,8 @@ from stages.settings import Settings
 
 
 def main(settings: Settings) -> None:
-    samples = read_table(paths.samples(settings.dataset), ["prompt", "generator"])
-    protocol = settings.split
-    parts = prompt_disjoint(samples, val=protocol.val, test=protocol.test, seed=protocol.seed)
+    samples = read_table(paths.samples(settings.dataset), ["path", "prompt", "generator"])
+    parts = splitting.split(samples, settings.dataset, **settings.split.model_dump())
     write_table(parts, paths.splits(settings.dataset))
 
 

@@ -15,7 +15,7 @@ from stages.settings import Settings
 
 def main(settings: Settings) -> None:
     dataset, aspect = settings.dataset, settings.aspect
-    samples = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
+    samples = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)), aspect)
     require_aspect(samples, aspect)
     labelled = samples[["image_id", "split"]].assign(mos=samples[f"mos_{aspect}"])
     train, val = (labelled[labelled["split"] == part].drop(columns="split") for part in ("train", "val"))

@@ -1,4 +1,4 @@
-"""Properties of the prompt-disjoint split, over data sets that hypothesis draws."""
+"""Properties of the split protocols, over data sets that hypothesis draws."""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.splitting import MIN_IMAGES, prompt_disjoint
+from data.splitting import MIN_IMAGES, prompt_disjoint, prompt_groups, split
 
 FRACTIONS = {"val": 0.12, "test": 0.25, "seed": 0}
+FOLDS = {"folds": 3, "fold": 1}
 
 
 def grid(prompts, generators):
@@ -105,3 +106,54 @@ def test_too_few_images():
 def test_impossible_fractions(val, test):
     with pytest.raises(InputError, match="together below 1"):
         prompt_disjoint(grid(30, 2), val=val, test=test, seed=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    frame=data_sets(),
+    protocol=st.sampled_from(["prompt-disjoint", "random", "k-fold"]),
+    seed=st.integers(0, 2**32 - 1),
+    order=st.integers(0, 2**32 - 1),
+)
+def test_every_protocol_is_complete_disjoint_and_blind_to_the_order_of_rows(frame, protocol, seed, order):
+    shares = {"val": 0.2, "test": 0.25, "seed": seed, **FOLDS}
+    parts = split(frame, "any", protocol=protocol, **shares)
+    assert list(parts["image_id"]) == sorted(frame["image_id"])
+    assert set(parts["split"]) == {"train", "val", "test"}
+    shuffled = frame.sample(frac=1, random_state=order)
+    pd.testing.assert_frame_equal(split(shuffled, "any", protocol=protocol, **shares), parts)
+    if protocol != "random":
+        of = frame.assign(group=prompt_groups(frame)).merge(parts, on="image_id")
+        assert of[["group", "split"]].drop_duplicates()["group"].is_unique
+
+
+@settings(deadline=None, max_examples=15)
+@given(frame=data_sets(), seed=st.integers(0, 2**32 - 1))
+def test_each_image_is_tested_in_exactly_one_fold(frame, seed):
+    tested = []
+    for fold in (1, 2, 3):
+        parts = split(frame, "any", protocol="k-fold", val=0.2, test=0.25, seed=seed, folds=3, fold=fold)
+        tested += list(parts.loc[parts["split"] == "test", "image_id"])
+    assert sorted(tested) == sorted(frame["image_id"])
+
+
+def test_a_random_split_shares_prompts_and_keeps_the_generators():
+    frame = grid(100, 4)
+    parts = frame.merge(split(frame, "any", protocol="random", **FRACTIONS, **FOLDS), on="image_id")
+    counts = pd.crosstab(parts["generator"], parts["split"])
+    assert abs(counts - np.array([25, 63, 12])).to_numpy().max() <= 1  # test, train, val
+    train, test = (set(parts.loc[parts["split"] == part, "prompt"]) for part in ("train", "test"))
+    assert len(test & train) > 0.8 * len(test)
+
+
+def test_val_that_takes_all_there_is_to_train_on_is_refused():
+    with pytest.raises(InputError, match=r"val 0.7 of 90 images leaves none of the 60 to train on"):
+        split(grid(30, 3), "any", protocol="k-fold", val=0.7, test=0.25, seed=0, **FOLDS)
+
+
+@pytest.mark.parametrize("protocol", ["published", "ipce-k"])
+def test_a_data_set_without_published_lists_is_named(protocol):
+    with pytest.raises(
+        InputError, match=r"no published test lists for data set 'mine', only for agiqa-3k, aigciqa2023"
+    ):
+        split(grid(30, 3), "mine", protocol=protocol, **FRACTIONS, **FOLDS)

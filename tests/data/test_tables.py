@@ -108,3 +108,10 @@ def test_joined():
         joined(samples(), splits.iloc[:2])
     with pytest.raises(InputError, match="unknown split 'tset'"):
         joined(samples(), splits.assign(split="tset"))
+
+
+def test_an_aspect_with_a_split_of_its_own():
+    splits = pd.DataFrame({"image_id": ["a", "b", "c"], "split": "train", "split_quality": ["test", "val", "train"]})
+    assert list(joined(samples(), splits)["split"]) == ["train"] * 3
+    assert list(joined(samples(), splits, "correspondence")["split"]) == ["train"] * 3
+    assert list(joined(samples(), splits, "quality")["split"]) == ["test", "val", "train"]
