@@ -6,7 +6,9 @@ predicts the test rows. The MOS of the test rows is taken away before anything e
 | baseline | knows |
 |---|---|
 | generator_mean | which generator made the image, and no pixel |
+| generator_prompt_mean | the generator, and the scores of other images of the prompt, where the split shares prompts |
 | tfidf_prompt_generator | the prompt's words and the generator, and no pixel |
+| piqe | PIQE alone, a published no-reference metric, negated; nothing is learnt but its place on the MOS scale |
 | pixel_measurements | the offline teacher's measurements: sharpness, noise, contrast, … |
 | tfidf_description | the words of the student's description |
 | mean_hidden_states | the student's hidden states, averaged over the tokens: a linear head |
@@ -27,6 +29,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from data.splitting import prompt_groups
+
 Floats = NDArray[np.float64]
 
 log = logging.getLogger(__name__)
@@ -42,8 +46,9 @@ class NotComputableError(ValueError):
 class Rows:
     """The samples that baselines see, test MOS removed.
 
-    `table` has one row an image with image_id, split, mos, prompt, generator, description and level
-    (the student's rating word, 0-4). `measurements` and `states` hold one row an image, in its order.
+    `table` has one row an image with image_id, split, mos, prompt, generator, description, level
+    (the student's rating word, 0-4) and piqe (0 good to 100). `measurements` and `states` hold one
+    row an image, in its order.
     """
 
     table: pd.DataFrame
@@ -86,6 +91,16 @@ def generator_mean(rows: Rows) -> Floats:
     return generators.iloc[rows.where("test")].map(means).fillna(scores.mean()).to_numpy(float)
 
 
+def generator_prompt_mean(rows: Rows) -> Floats:
+    """The generator's level plus the prompt's, both shrunk as val advises: a ridge on two names, without any pixel."""
+    groups = prompt_groups(rows.table)
+    train, test = (set(groups.iloc[rows.where(part)]) for part in ("train", "test"))
+    if not train & test:
+        raise NotComputableError("no test prompt was seen in training")
+    names = pd.DataFrame({"generator": rows.table["generator"], "prompt": groups})
+    return _ridge(OneHotEncoder(handle_unknown="ignore"), names, rows)
+
+
 def tfidf_prompt_generator(rows: Rows) -> Floats:
     if not rows.table["prompt"].iloc[rows.where("train")].str.strip().any():
         raise NotComputableError("there are no prompts")
@@ -94,6 +109,15 @@ def tfidf_prompt_generator(rows: Rows) -> Floats:
         (OneHotEncoder(handle_unknown="ignore"), ["generator"]),
     )
     return _ridge(columns, rows.table[["prompt", "generator"]], rows)
+
+
+def piqe(rows: Rows) -> Floats:
+    """The negated score, with the mean and the spread of the training MOS. Its direction is the metric's own."""
+    scores, mos = -rows.table["piqe"].to_numpy(float), rows.mos("train")
+    seen = scores[rows.where("train")]
+    if not np.ptp(seen):
+        raise NotComputableError("every training image has the same PIQE")
+    return mos.mean() + mos.std() * (scores[rows.where("test")] - seen.mean()) / seen.std()
 
 
 def pixel_measurements(rows: Rows) -> Floats:
@@ -119,7 +143,9 @@ BASELINES: dict[str, Callable[[Rows], Floats]] = {
     baseline.__name__: baseline
     for baseline in (
         generator_mean,
+        generator_prompt_mean,
         tfidf_prompt_generator,
+        piqe,
         pixel_measurements,
         tfidf_description,
         mean_hidden_states,

@@ -1,19 +1,15 @@
-"""How well predictions agree with mean opinion scores, and how sure of it one may be.
+"""How well predictions agree with mean opinion scores; finetune/bootstrap.py says how sure of it one may be.
 
 SRCC (Spearman), PLCC (Pearson), KRCC (Kendall's tau-b) and RMSE are the field's four. PLCC is
 given raw and after VQEG's logistic fit, because a monotonic bend between a model's scale and the
 raters' is no fault of the ranking.
-
-Images of one prompt are not independent: a prompt that is hard for one generator is hard for the
-next. Intervals therefore resample *prompts*, each with all its images (cluster bootstrap); drawing
-single images would make them too narrow.
 
 A figure that has no value (fewer than three images, a constant input) is None, with a warning in
 the log; NaN never leaves this module. Inputs that are not finite are an error.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +21,6 @@ Floats = NDArray[np.float64]
 log = logging.getLogger(__name__)
 
 MIN_IMAGES = 3  # a correlation of two points is always ±1
-CHUNK = 2**21  # resampled counts held at once: 16 MB an array, whatever the number of images
 
 
 def srcc(predicted: ArrayLike, mos: ArrayLike) -> float | None:
@@ -48,7 +43,7 @@ def krcc(predicted: ArrayLike, mos: ArrayLike) -> float | None:
 
 def rmse(predicted: ArrayLike, mos: ArrayLike) -> float | None:
     """Root mean squared error, in points of the 0-5 scale. A constant prediction has one too."""
-    predicted, mos = _finite(predicted, mos)
+    predicted, mos = finite(predicted, mos)
     if len(mos) < MIN_IMAGES:
         log.warning("RMSE: null, %d images are fewer than %d", len(mos), MIN_IMAGES)
         return None
@@ -111,7 +106,7 @@ def srcc_within(predicted: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> 
     or with constant values have no SRCC and are left out, with a warning; so are images of unknown
     generator ("").
     """
-    predicted, mos = _finite(predicted, mos)
+    predicted, mos = finite(predicted, mos)
     groups = np.asarray(groups, object)
     found = []
     for group in sorted(set(groups) - {""}):
@@ -130,94 +125,11 @@ def srcc_within(predicted: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> 
 
 def level_accuracy(said: ArrayLike, true: ArrayLike, within: int = 0) -> float | None:
     """Share of the rating words (as levels 0-4) at most `within` levels from the true one."""
-    said, true = _finite(said, true)
+    said, true = finite(said, true)
     if not len(true):
         log.warning("word accuracy: null, there are no images")
         return None
     return float(np.mean(np.abs(said - true) <= within))
-
-
-def prompt_clusters(prompts: Sequence[str]) -> NDArray[np.intp]:
-    """Give each image the number of its prompt, 0…C-1. Images without a prompt are each a cluster of their own."""
-    keys = [(prompt, -1) if prompt.strip() else ("", row) for row, prompt in enumerate(prompts)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys], np.intp)
-
-
-def srcc_interval(
-    predicted: ArrayLike, mos: ArrayLike, clusters: ArrayLike, *, resamples: int, seed: int
-) -> list[float] | None:
-    """95 % percentile interval of the SRCC, resampled by cluster."""
-    pair = _pair("SRCC interval", predicted, mos)
-    if pair is None:
-        return None
-    draws = [_weighted_srcc(counts, *pair) for counts in _resampled(clusters, resamples, seed)]
-    return _percentiles("SRCC interval", draws)
-
-
-def srcc_gain(
-    predicted: ArrayLike, rival: ArrayLike, mos: ArrayLike, clusters: ArrayLike, *, resamples: int, seed: int
-) -> tuple[float, list[float] | None] | None:
-    """SRCC of `predicted` less that of `rival`, with its 95 % interval.
-
-    Paired: both are scored on the same resampled images, so what makes a resample easy for both
-    cancels, and the interval is narrower than the two separate ones suggest.
-    """
-    ours, theirs = _pair("SRCC gain", predicted, mos), _pair("SRCC gain", rival, mos)
-    if ours is None or theirs is None:
-        return None
-    draws = [
-        _weighted_srcc(counts, *ours) - _weighted_srcc(counts, *theirs)
-        for counts in _resampled(clusters, resamples, seed)
-    ]
-    difference = float(stats.spearmanr(*ours).statistic - stats.spearmanr(*theirs).statistic)
-    return difference, _percentiles("SRCC gain", draws)
-
-
-def _resampled(clusters: ArrayLike, resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield (chunk, n) arrays: how often each image is in each resample, clusters drawn with replacement."""
-    clusters = np.asarray(clusters)
-    total = int(clusters.max()) + 1
-    if total == 1:
-        return
-    generator = np.random.default_rng(seed)
-    step = max(1, CHUNK // len(clusters))
-    for start in range(0, resamples, step):
-        drawn = generator.multinomial(total, np.full(total, 1 / total), size=min(step, resamples - start))
-        yield drawn[:, clusters].astype(float)
-
-
-def _weighted_srcc(counts: Floats, x: Floats, y: Floats) -> Floats:
-    """SRCC of every resample at once: that of the rows repeated as `counts` (resamples, n) says; NaN if constant.
-
-    A value's mean rank in a resample is the number of smaller copies plus half of (its own copies
-    + 1): a running sum over values sorted once, where ranking each resample would sort it anew.
-    """
-    ranks = [_mean_ranks(counts, values) for values in (x, y)]
-    total = counts.sum(axis=1, keepdims=True)
-    x, y = (rank - (total + 1) / 2 for rank in ranks)  # mean ranks always average (total + 1) / 2
-    products = [(counts * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y))]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return products[0] / np.sqrt(products[1] * products[2])
-
-
-def _mean_ranks(counts: Floats, values: Floats) -> Floats:
-    _, first, place = np.unique(np.sort(values), return_index=True, return_inverse=True)
-    order = np.argsort(values, kind="stable")
-    copies = np.add.reduceat(counts[:, order], first, axis=1)  # (resamples, distinct values)
-    ranks = np.cumsum(copies, axis=1) - (copies - 1) / 2
-    back = np.empty_like(order)
-    back[order] = place
-    return ranks[:, back]
-
-
-def _percentiles(name: str, draws: list[Floats]) -> list[float] | None:
-    values = np.concatenate(draws) if draws else np.array([])
-    values = values[np.isfinite(values)]  # a resample may happen to be constant
-    if not len(values):
-        log.warning("%s: null, the images have too few prompts to resample", name)
-        return None
-    return [float(edge) for edge in np.quantile(values, [0.025, 0.975])]
 
 
 def _standardised(values: Floats) -> tuple[Floats, float, float]:
@@ -225,7 +137,7 @@ def _standardised(values: Floats) -> tuple[Floats, float, float]:
     return (values - mean) / std, mean, std
 
 
-def _finite(predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
+def finite(predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
     predicted, mos = np.asarray(predicted, float), np.asarray(mos, float)
     if predicted.shape != mos.shape or predicted.ndim != 1:
         raise ValueError(f"expected two lists of one length, not {predicted.shape} and {mos.shape}")
@@ -236,7 +148,7 @@ def _finite(predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
 
 def _pair(name: str, predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats] | None:
     """Both as arrays, or None, with a warning, where no correlation exists."""
-    predicted, mos = _finite(predicted, mos)
+    predicted, mos = finite(predicted, mos)
     if len(mos) < MIN_IMAGES:
         log.warning("%s: null, %d images are fewer than %d", name, len(mos), MIN_IMAGES)
         return None

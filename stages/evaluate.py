@@ -1,10 +1,14 @@
 """evaluate: the head scores the test images, once, beside every baseline on the same rows.
 
 results/metrics.json holds the figures, results/predictions.csv each image, results/plots/ what only
-the plots need. A figure that cannot be computed is null.
+the plots need. A figure that cannot be computed is null. With `evaluate.on` the test images are those
+of another data set, which the stage cross has put through the same MLLM; everything learnt, the
+baselines too, still comes from `dataset`.
 """
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +16,14 @@ import pandas as pd
 
 from analyzers.conversation import RATING_WORDS, word_of
 from analyzers.measurements import measure
+from analyzers.piqe import piqe
 from data.feature_store import FeatureStore
 from data.files import write_json, write_text
 from data.images import load_image
-from data.tables import joined, read_table, require_aspect
+from data.tables import MOS_RANGE, joined, read_table, require_aspect
 from finetune import baselines, metrics
+from finetune.ceiling import ceiling_from_spread
+from finetune.figures import Agreement, prompts_seen, rounded
 from finetune.heads import load_head
 from finetune.train_head import predict
 from stages import paths
@@ -28,7 +35,9 @@ from stages.settings import Settings
 DECIMALS = 6  # what is written: more digits would only record the order of additions
 LABELS = {
     "generator_mean": "generator mean",
+    "generator_prompt_mean": "generator and prompt means",
     "tfidf_prompt_generator": "ridge on prompt words + generator",
+    "piqe": "PIQE (negated)",
     "pixel_measurements": "ridge on pixel measurements",
     "tfidf_description": "ridge on description words",
     "mean_hidden_states": "ridge on mean hidden states",
@@ -37,41 +46,81 @@ LABELS = {
 
 
 def main(settings: Settings) -> None:
-    dataset, aspect = settings.dataset, settings.aspect
-    table = _table(settings)
+    places = [_Place.of_dataset(settings)] + ([_Place.across(settings)] if settings.evaluate.on else [])
+    tables = [_table(place, settings.aspect) for place in places]
+    stores = [FeatureStore.open(place.features) for place in places]
+    if settings.evaluate.on:  # learn at home, be tested abroad
+        tables = [
+            table[(table["split"] == "test") == abroad] for table, abroad in zip(tables, (False, True), strict=True)
+        ]
+    table = pd.concat(tables, ignore_index=True)
     test = table[table["split"] == "test"].reset_index(drop=True)
-    store = FeatureStore.open(paths.features(dataset, aspect))
 
-    head = load_head(paths.head(dataset, aspect))
-    predicted = predict(head, store, list(test["image_id"]), device=device(settings), progress=progress)
+    head = load_head(paths.head(settings.dataset, settings.aspect))
+    predicted = predict(head, stores[-1], list(test["image_id"]), device=device(settings), progress=progress)
     test["predicted"] = predicted.to_numpy()
     _, curve = metrics.plcc_fitted(test["predicted"], test["mos"])
     test["fitted"] = np.nan if curve is None else curve(test["predicted"])
     test["residual"] = test["mos"] - test["predicted"]
     test["word_mos"] = test["mos"].map(word_of)
 
-    rivals = baselines.predict_all(baselines.Rows(table, _measurements(settings, table), _mean_states(store, table)))
-    figures = _figures(settings, table, test, rivals)
+    measured = _measurements(table)
+    table["piqe"] = measured.pop("piqe")
+    states = np.concatenate([_mean_states(*pair) for pair in zip(stores, tables, strict=True)])
+    rivals = baselines.predict_all(baselines.Rows(table, measured, states))
+    figures = rounded(_figures(settings, table, test, rivals), DECIMALS)
     write_text(paths.RESULTS / "predictions.csv", _predictions_csv(test))
     write_text(paths.RESULTS / "plots" / "baselines.csv", _baselines_csv(figures))
     write_json(paths.RESULTS / "metrics.json", figures)
 
 
-def _table(settings: Settings) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Place:
+    """Where one data set's images, and what the student made of them, are."""
+
+    raw: Path
+    splits: Path
+    descriptions: Path
+    features: Path
+
+    @classmethod
+    def of_dataset(cls, settings: Settings) -> "_Place":
+        dataset, aspect = settings.dataset, settings.aspect
+        return cls(
+            paths.raw(dataset),
+            paths.splits(dataset),
+            paths.descriptions(dataset, aspect),
+            paths.features(dataset, aspect),
+        )
+
+    @classmethod
+    def across(cls, settings: Settings) -> "_Place":
+        folder = paths.cross(settings.dataset, settings.aspect)
+        return cls(folder, folder / "splits.parquet", folder / "descriptions.parquet", folder / "features")
+
+
+def _table(place: _Place, aspect: str) -> pd.DataFrame:
     """One row an image: what is known of it, its MOS of the aspect, and what the student wrote."""
-    dataset, aspect = settings.dataset, settings.aspect
-    samples = read_table(paths.samples(dataset), ["path", "prompt", "generator"])
+    samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "generator"])
     require_aspect(samples, aspect)
-    table = joined(samples, read_table(paths.splits(dataset), ["split"])).rename(columns={f"mos_{aspect}": "mos"})
-    written = read_table(paths.descriptions(dataset, aspect), ["description", "word"])
+    table = joined(samples, read_table(place.splits, ["split"]), aspect)
+    table = table.rename(columns={f"mos_{aspect}": "mos", f"std_{aspect}": "std"})
+    written = read_table(place.descriptions, ["description", "word"])
     table = table.merge(written[["image_id", "description", "word"]], on="image_id", validate="one_to_one")
     table["level"] = table["word"].map(RATING_WORDS.index)
-    return table
+    table["file"] = [str(place.raw / path) for path in table["path"]]
+    truth, column = place.raw / "truth.parquet", f"truth_{aspect}"  # only simulated data sets have it
+    known = read_table(truth, [column]).set_index("image_id")[column] if truth.exists() else pd.Series(dtype=float)
+    return table.assign(truth=table["image_id"].map(known))
 
 
-def _measurements(settings: Settings, table: pd.DataFrame) -> pd.DataFrame:
-    files = progress(table["path"], total=len(table), desc="measure", unit="images")
-    return pd.DataFrame([measure(load_image(paths.raw(settings.dataset) / file)) for file in files])
+def _measurements(table: pd.DataFrame) -> pd.DataFrame:
+    """The offline teacher's measures of each image, and its PIQE."""
+    measured = []
+    for file in progress(table["file"], total=len(table), desc="measure", unit="images"):
+        image = load_image(file)
+        measured.append({**measure(image), "piqe": piqe(image)})
+    return pd.DataFrame(measured)
 
 
 def _mean_states(store: FeatureStore, table: pd.DataFrame) -> np.ndarray:
@@ -85,31 +134,22 @@ def _mean_states(store: FeatureStore, table: pd.DataFrame) -> np.ndarray:
 def _figures(
     settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: dict[str, np.ndarray | None]
 ) -> dict[str, Any]:
-    mos, predicted = test["mos"], test["predicted"]
-    clusters = metrics.prompt_clusters(list(test["prompt"]))
-    sampling = {"resamples": settings.evaluate.bootstrap, "seed": settings.evaluate.seed}
-
-    def agreement(scores: pd.Series | np.ndarray) -> dict[str, Any]:
-        return {
-            "srcc": metrics.srcc(scores, mos),
-            "srcc_ci": metrics.srcc_interval(scores, mos, clusters, **sampling),
-            "plcc": metrics.plcc(scores, mos),
-            "rmse": metrics.rmse(scores, mos),
-        }
-
-    ours = agreement(predicted)
-    theirs = {name: None if scores is None else agreement(scores) for name, scores in rivals.items()}
+    on = settings.evaluate.on or settings.dataset
+    agreement = Agreement(test, settings.evaluate.bootstrap, settings.evaluate.seed)
+    ours = agreement.model(test["predicted"])
+    theirs = {name: None if scores is None else agreement.baseline(scores) for name, scores in rivals.items()}
     ceiling = _ceiling(settings, test)
-    ranked = [name for name, found in theirs.items() if found and found["srcc"] is not None]
-    best = max(ranked, key=lambda name: theirs[name]["srcc"], default=None)
-    gain = best and metrics.srcc_gain(predicted, rivals[best], mos, clusters, **sampling)
+    best = ceiling["srcc"] or ceiling["srcc_from_spread"]
     levels = test["word_mos"].map(RATING_WORDS.index)
-    figures = {
+    return {
         "dataset": settings.dataset,
+        "on": on,
+        "cross": on != settings.dataset,
         "aspect": settings.aspect,
         "mllm": settings.mllm,
         "head": settings.head,
         "distilled": settings.distill.enabled,
+        "protocol": settings.split.protocol,
         "seeds": {
             "split": settings.split.seed,
             "distill": settings.distill.seed,
@@ -119,27 +159,36 @@ def _figures(
         "n": len(test),
         "n_train": int((table["split"] == "train").sum()),
         "n_val": int((table["split"] == "val").sum()),
+        "prompts_seen": prompts_seen(table),
         **ours,
-        "plcc_fitted": metrics.plcc_fitted(predicted, mos)[0],
-        "krcc": metrics.krcc(predicted, mos),
-        "srcc_within_generator": metrics.srcc_within(predicted, mos, list(test["generator"])),
+        "original_scale": _original_scale(settings.datasets[on], ours["rmse"]),
         "word_accuracy": metrics.level_accuracy(test["level"], levels),
         "word_within_one": metrics.level_accuracy(test["level"], levels, within=1),
-        "ceiling": {"srcc": ceiling},
-        "srcc_of_ceiling": ours["srcc"] / ceiling if ours["srcc"] is not None and ceiling else None,
+        "ceiling": ceiling,
+        "srcc_of_ceiling": ours["srcc"] / best if ours["srcc"] is not None and best else None,
         "baselines": theirs,
-        "gain": {"over": best, "srcc": gain[0], "srcc_ci": gain[1]} if gain else None,
+        "gain": agreement.gain(test["predicted"], rivals, theirs),
     }
-    return _rounded(figures)
 
 
-def _ceiling(settings: Settings, test: pd.DataFrame) -> float | None:
-    """SRCC of the noise-free truth with the panel's MOS: nobody can rank the images better than that, but by luck."""
-    path, column = paths.truth(settings.dataset), f"truth_{settings.aspect}"
-    if not path.exists():
-        return None  # people rated real images: there is no truth but theirs
-    truth = read_table(path, [column]).set_index("image_id")[column]
-    return metrics.srcc(test["image_id"].map(truth), test["mos"])
+def _original_scale(profile: Any, rmse: float | None) -> dict[str, Any]:
+    """Correlations are the same on every scale; the error is not."""
+    low, high = getattr(profile, "scale", None) or MOS_RANGE
+    share = (high - low) / (MOS_RANGE[1] - MOS_RANGE[0])
+    return {"lowest": float(low), "highest": float(high), "rmse": None if rmse is None else rmse * share}
+
+
+def _ceiling(settings: Settings, test: pd.DataFrame) -> dict[str, float | None]:
+    """How well anybody could rank these images, but by luck: what the noise-free truth reaches, where it is known,
+    and what the raters' spread leaves, where their number is.
+    """
+    truth = metrics.srcc(test["truth"], test["mos"]) if test["truth"].notna().all() else None
+    raters = getattr(settings.datasets[settings.evaluate.on or settings.dataset], "raters", None)
+    found = None
+    if raters and "std" in test:
+        found = ceiling_from_spread(test["mos"], test["std"], raters, seed=settings.evaluate.seed)
+    found = found or {"srcc": None, "plcc": None}
+    return {"srcc": truth, "srcc_from_spread": found["srcc"], "plcc_from_spread": found["plcc"]}
 
 
 def _predictions_csv(test: pd.DataFrame) -> str:
@@ -170,14 +219,6 @@ def _baselines_csv(figures: dict[str, Any]) -> str:
     ]
     columns = ["predictor", "kind", "srcc", "low", "high", "ceiling"]
     return pd.DataFrame(drawn, columns=columns).to_csv(index=False, lineterminator="\n")
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_rounded(inner) for inner in value]
-    return round(value, DECIMALS) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

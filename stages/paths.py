@@ -13,11 +13,6 @@ def samples(dataset: str) -> Path:
     return raw(dataset) / "samples.parquet"
 
 
-def truth(dataset: str) -> Path:
-    """Noise-free scores: only simulated data sets have them."""
-    return raw(dataset) / "truth.parquet"
-
-
 def splits(dataset: str) -> Path:
     return Path("data/splits") / f"{dataset}.parquet"
 
@@ -40,3 +35,8 @@ def features(dataset: str, aspect: str) -> Path:
 
 def head(dataset: str, aspect: str) -> Path:
     return Path("models/heads") / f"{dataset}-{aspect}"
+
+
+def cross(dataset: str, aspect: str) -> Path:
+    """Another data set's images, as the student trained on `dataset` sees them; empty without `evaluate.on`."""
+    return Path("data/cross") / f"{dataset}-{aspect}"

@@ -154,6 +154,7 @@ class Train(_Strict):
 class Evaluate(_Strict):
     seed: int
     bootstrap: PositiveInt
+    on: str | None
 
 
 class TeacherLimits(_Strict):

@@ -23,6 +23,7 @@ def made_up(images: int = 240) -> baselines.Rows:
                 "very blurred" if value > 0.6 else "a bit soft" if value > 0.3 else "sharp" for value in fault
             ],
             "level": np.floor(mos).astype(int),
+            "piqe": 20 + 60 * fault,
         }
     )
     measurements = pd.DataFrame({"sharpness": 3 - 2 * fault + rng.normal(0, 0.2, images), "same": np.ones(images)})
@@ -101,6 +102,9 @@ def test_student_word_is_the_middle_of_its_interval(rows, predictions):
     ("name", "columns"),
     [
         ("generator_mean", {"generator": ""}),
+        ("generator_prompt_mean", {"prompt": ""}),
+        ("generator_prompt_mean", {"prompt": [f"a prompt of its own {row}" for row in range(240)]}),
+        ("piqe", {"piqe": 100.0}),
         ("tfidf_prompt_generator", {"prompt": ""}),
         ("tfidf_prompt_generator", {"prompt": "?!"}),
         ("tfidf_description", {"description": " "}),
@@ -119,3 +123,19 @@ def test_prompts_in_any_script(rows):
 def test_tables_of_different_length_are_refused(rows):
     with pytest.raises(ValueError, match="differ in length"):
         baselines.Rows(rows.table, rows.measurements.iloc[1:], rows.states)
+
+
+def test_piqe_keeps_its_own_direction(rows):
+    """Also where the training images say the opposite."""
+    ours = baselines.piqe(rows)
+    backwards = baselines.piqe(changed(rows, piqe=100 - rows.table["piqe"]))
+    assert metrics.srcc(ours, backwards) == pytest.approx(-1)
+    assert np.corrcoef(ours, rows.table["piqe"].to_numpy()[rows.where("test")])[0, 1] < 0
+
+
+def test_a_shared_prompt_tells_its_level(rows):
+    level = np.arange(240) // 4 % 8  # of eight prompts, each with images in every part
+    table = changed(rows, prompt=[f"prompt {number}" for number in level], generator="").table
+    known = table.assign(mos=table["mos"].mask(table["split"] != "test", level / 2.0))
+    predicted = baselines.generator_prompt_mean(baselines.Rows(known, rows.measurements, rows.states))
+    assert metrics.srcc(predicted, level[rows.where("test")]) > 0.95

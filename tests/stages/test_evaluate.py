@@ -41,7 +41,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
         f"mos_{aspect}": mos,
     }
     write_table(pd.DataFrame({"image_id": ids, **columns}), paths.samples(dataset))
-    write_table(pd.DataFrame({"image_id": ids, f"truth_{aspect}": truth}), paths.truth(dataset))
+    write_table(pd.DataFrame({"image_id": ids, f"truth_{aspect}": truth}), paths.raw(dataset) / "truth.parquet")
     splits = [("train", "train", "val", "test")[row // 4 % 4] for row in range(IMAGES)]
     write_table(pd.DataFrame({"image_id": ids, "split": splits}), paths.splits(dataset))
     words = [word_of(score) for score in truth]
@@ -89,7 +89,14 @@ def test_figures_and_tables(workplace):
     assert figures["srcc"] > 0.9
     assert figures["srcc_of_ceiling"] == pytest.approx(figures["srcc"] / figures["ceiling"]["srcc"], abs=1e-5)
     assert figures["word_within_one"] == 1
-    assert all({"srcc", "srcc_ci", "plcc", "rmse"} == set(found) for found in figures["baselines"].values())
+    for name in ("srcc", "plcc", "krcc", "rmse", "srcc_within_generator"):
+        low, high = figures[f"{name}_ci"]
+        assert low <= figures[name] <= high
+    given = {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "srcc_within_generator"}
+    assert figures["baselines"].pop("generator_prompt_mean") is None  # the split shares no prompt
+    assert all(given == set(found) for found in figures["baselines"].values())
+    assert (figures["on"], figures["cross"], figures["prompts_seen"]) == ("synthetic", False, 0)
+    assert figures["original_scale"] == {"lowest": 0, "highest": 5, "rmse": figures["rmse"]}
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5
     )
@@ -115,7 +122,7 @@ def test_two_runs_write_the_same_bytes(workplace):
 
 def test_no_prompt_no_generator_no_truth_is_null(workplace, caplog):
     chosen = build(prompt="", generator="")
-    paths.truth(chosen.dataset).unlink()
+    (paths.raw(chosen.dataset) / "truth.parquet").unlink()
     evaluate.main(chosen)
     figures = json.loads((workplace / "results/metrics.json").read_text())
     for name in ("generator_mean", "tfidf_prompt_generator"):
