@@ -9,8 +9,7 @@
 | ipce-k | IPCE's k-th list (`fold`) of ten, which share no prompt with the rest | a share of the other prompts |
 
 Images of one prompt show the same things, so a model that has seen one knows something of the others: where
-a protocol lets prompts be shared, its figures say how much they are (`prompts_seen`). Prompts that differ
-only in case, spacing or Unicode form are one prompt; an image without a prompt is a group of its own.
+a protocol lets prompts be shared, its figures say how much they are (`prompts_seen`).
 
 Val is never part of train or test: every choice is made on it.
 
@@ -20,12 +19,11 @@ measured as in a chi-squared statistic, (have - want)² / want, which lets a sma
 own before the large one takes everything.
 """
 
-import unicodedata
-
 import numpy as np
 import pandas as pd
 
 from data.errors import InputError
+from data.prompts import prompt_groups
 from data.published import lists_of, on_list
 from data.tables import SPLITS, aspects_of
 
@@ -65,12 +63,6 @@ def prompt_disjoint(samples: pd.DataFrame, *, val: float, test: float, seed: int
     """No prompt has images in two parts."""
     samples = samples.sort_values("image_id", kind="stable", ignore_index=True)
     return _table(samples, _dealt(samples, prompt_groups(samples), _fractions(val, test), seed))
-
-
-def prompt_groups(samples: pd.DataFrame) -> pd.Series:
-    """The name of each image's group: its normalised prompt, or, without one, the image itself."""
-    prompts = samples["prompt"].map(_normalised)
-    return ("prompt " + prompts).where(prompts != "", "image " + samples["image_id"])
 
 
 def _published(samples: pd.DataFrame, dataset: str, val: float, seed: int) -> pd.DataFrame:
@@ -130,12 +122,6 @@ def _table(samples: pd.DataFrame, parts: np.ndarray) -> pd.DataFrame:
                 f"{part}, at least {MIN_IMAGES} needed; add images, or change the protocol or its shares"
             )
     return pd.DataFrame({"image_id": samples["image_id"], "split": split})
-
-
-def _normalised(prompt: str) -> str:
-    """NFKC, casefolded, single spaces. Casefolding can undo NFKC, so it is applied once more."""
-    folded = unicodedata.normalize("NFKC", prompt).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def _deal(counts: np.ndarray, fractions: np.ndarray, seed: int) -> np.ndarray:

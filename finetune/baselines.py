@@ -29,7 +29,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from data.splitting import prompt_groups
+from data.prompts import prompt_groups
 
 Floats = NDArray[np.float64]
 

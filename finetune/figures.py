@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.splitting import prompt_groups
+from data.prompts import prompt_groups
 from finetune import bootstrap, metrics
 from finetune.bootstrap import Figure
 

@@ -7,8 +7,6 @@ baselines too, still comes from `dataset`.
 """
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +44,7 @@ LABELS = {
 
 
 def main(settings: Settings) -> None:
-    places = [_Place.of_dataset(settings)] + ([_Place.across(settings)] if settings.evaluate.on else [])
+    places = paths.places(settings.dataset, settings.aspect, cross=bool(settings.evaluate.on))
     tables = [_table(place, settings.aspect) for place in places]
     stores = [FeatureStore.open(place.features) for place in places]
     if settings.evaluate.on:  # learn at home, be tested abroad
@@ -74,32 +72,7 @@ def main(settings: Settings) -> None:
     write_json(paths.RESULTS / "metrics.json", figures)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where one data set's images, and what the student made of them, are."""
-
-    raw: Path
-    splits: Path
-    descriptions: Path
-    features: Path
-
-    @classmethod
-    def of_dataset(cls, settings: Settings) -> "_Place":
-        dataset, aspect = settings.dataset, settings.aspect
-        return cls(
-            paths.raw(dataset),
-            paths.splits(dataset),
-            paths.descriptions(dataset, aspect),
-            paths.features(dataset, aspect),
-        )
-
-    @classmethod
-    def across(cls, settings: Settings) -> "_Place":
-        folder = paths.cross(settings.dataset, settings.aspect)
-        return cls(folder, folder / "splits.parquet", folder / "descriptions.parquet", folder / "features")
-
-
-def _table(place: _Place, aspect: str) -> pd.DataFrame:
+def _table(place: paths.Place, aspect: str) -> pd.DataFrame:
     """One row an image: what is known of it, its MOS of the aspect, and what the student wrote."""
     samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "generator"])
     require_aspect(samples, aspect)

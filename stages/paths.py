@@ -1,5 +1,6 @@
 """Where the stages leave what they write. dvc.yaml names the same places."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path("results")
@@ -37,6 +38,25 @@ def head(dataset: str, aspect: str) -> Path:
     return Path("models/heads") / f"{dataset}-{aspect}"
 
 
-def cross(dataset: str, aspect: str) -> Path:
+def abroad(dataset: str, aspect: str) -> Path:
     """Another data set's images, as the student trained on `dataset` sees them; empty without `evaluate.on`."""
     return Path("data/cross") / f"{dataset}-{aspect}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a data set's images are, and what the student made of them."""
+
+    raw: Path
+    splits: Path
+    descriptions: Path
+    features: Path
+
+
+def places(dataset: str, aspect: str, *, cross: bool) -> list[Place]:
+    """The data set's own place, and, last, the place of the test images where those are another data set's."""
+    home = Place(raw(dataset), splits(dataset), descriptions(dataset, aspect), features(dataset, aspect))
+    if not cross:
+        return [home]
+    folder = abroad(dataset, aspect)
+    return [home, Place(folder, folder / "splits.parquet", folder / "descriptions.parquet", folder / "features")]

@@ -7,8 +7,9 @@ import pytest
 
 from analyzers.conversation import RATING_WORDS, word_of
 from data.errors import InputError
+from data.prompts import prompt_groups
 from data.published import lists_of, on_list
-from data.splitting import prompt_groups, split
+from data.splitting import split
 from data.tables import joined
 from finetune import baselines, metrics
 

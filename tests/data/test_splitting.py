@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.splitting import MIN_IMAGES, prompt_disjoint, prompt_groups, split
+from data.prompts import prompt_groups
+from data.splitting import MIN_IMAGES, prompt_disjoint, split
 
 FRACTIONS = {"val": 0.12, "test": 0.25, "seed": 0}
 FOLDS = {"folds": 3, "fold": 1}
