@@ -154,6 +154,18 @@ BASELINES: dict[str, Callable[[Rows], Floats]] = {
 }
 
 
+LABELS = {  # for people
+    "generator_mean": "generator mean",
+    "generator_prompt_mean": "generator and prompt means",
+    "tfidf_prompt_generator": "ridge on prompt words + generator",
+    "piqe": "PIQE (negated)",
+    "pixel_measurements": "ridge on pixel measurements",
+    "tfidf_description": "ridge on description words",
+    "mean_hidden_states": "ridge on mean hidden states",
+    "student_word": "student's rating word",
+}
+
+
 def _tfidf() -> TfidfVectorizer:
     """Words and pairs of words, single letters and digits ("a", "2") too: they count objects."""
     word = r"(?u)\b\w+\b"

@@ -108,14 +108,15 @@ def srcc_within(predicted: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> 
     """
     predicted, mos = finite(predicted, mos)
     groups = np.asarray(groups, object)
-    found = []
+    found, left_out = [], []
     for group in sorted(set(groups) - {""}):
         rows = groups == group
-        value = srcc(predicted[rows], mos[rows])
-        if value is None:
-            log.warning("SRCC within generators: %r is left out (%d images)", group, rows.sum())
+        if reason := _no_correlation(predicted[rows], mos[rows]):
+            left_out.append(f"{group!r} ({reason})")
         else:
-            found.append((value, rows.sum()))
+            found.append((float(stats.spearmanr(predicted[rows], mos[rows]).statistic), rows.sum()))
+    if left_out and found:
+        log.warning("SRCC within generators: left out: %s", "; ".join(left_out))
     if not found:
         log.warning("SRCC within generators: null, no generator has a value")
         return None
@@ -149,11 +150,17 @@ def finite(predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
 def _pair(name: str, predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats] | None:
     """Both as arrays, or None, with a warning, where no correlation exists."""
     predicted, mos = finite(predicted, mos)
-    if len(mos) < MIN_IMAGES:
-        log.warning("%s: null, %d images are fewer than %d", name, len(mos), MIN_IMAGES)
+    if reason := _no_correlation(predicted, mos):
+        log.warning("%s: null, %s", name, reason)
         return None
+    return predicted, mos
+
+
+def _no_correlation(predicted: Floats, mos: Floats) -> str | None:
+    """Why two lists have no correlation, if they have none."""
+    if len(mos) < MIN_IMAGES:
+        return f"{len(mos)} images are fewer than {MIN_IMAGES}"
     for what, values in (("predictions", predicted), ("scores", mos)):
         if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
-            log.warning("%s: null, all %s are equal", name, what)
-            return None
-    return predicted, mos
+            return f"all {what} are equal"
+    return None

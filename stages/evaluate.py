@@ -31,16 +31,6 @@ from stages.run import stage
 from stages.settings import Settings
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
-LABELS = {
-    "generator_mean": "generator mean",
-    "generator_prompt_mean": "generator and prompt means",
-    "tfidf_prompt_generator": "ridge on prompt words + generator",
-    "piqe": "PIQE (negated)",
-    "pixel_measurements": "ridge on pixel measurements",
-    "tfidf_description": "ridge on description words",
-    "mean_hidden_states": "ridge on mean hidden states",
-    "student_word": "student's rating word",
-}
 
 
 def main(settings: Settings) -> None:
@@ -176,7 +166,11 @@ def _predictions_csv(test: pd.DataFrame) -> str:
 
 def _baselines_csv(figures: dict[str, Any]) -> str:
     """List the model, then the baselines from best to worst: the order in which the plot draws them."""
-    found = {LABELS[name]: rival for name, rival in figures["baselines"].items() if rival and rival["srcc"] is not None}
+    found = {
+        baselines.LABELS[name]: rival
+        for name, rival in figures["baselines"].items()
+        if rival and rival["srcc"] is not None
+    }
     rows = [("this model", "model", figures)] if figures["srcc"] is not None else []
     rows += [(name, "baseline", rival) for name, rival in sorted(found.items(), key=lambda item: -item[1]["srcc"])]
     drawn = [

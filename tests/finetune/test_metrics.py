@@ -95,7 +95,7 @@ def test_within_generator_weighs_by_images_and_leaves_out_small_and_unknown(capl
     names = ["a"] * 30 + ["b"] * 60 + ["c"] * 2 + [""] * 28
     a, b = metrics.srcc(PREDICTED[:30], MOS[:30]), metrics.srcc(PREDICTED[30:90], MOS[30:90])
     assert metrics.srcc_within(PREDICTED, MOS, names) == pytest.approx((30 * a + 60 * b) / 90)
-    assert "'c' is left out (2 images)" in caplog.text
+    assert "left out: 'c' (2 images are fewer than 3)" in caplog.text
     assert metrics.srcc_within(PREDICTED, MOS, [""] * 120) is None
 
 

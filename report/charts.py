@@ -1,0 +1,114 @@
+"""The geometry of the page's drawings, in SVG units; the template draws them, so that all text is escaped there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+SIDE = 200  # of a square panel
+MARGIN = 26  # left of it and below, for the numbers
+BINS = 8  # of the calibration, equally many images in each
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from `low` to `high`, laid from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Where `value` stands, to a tenth of a unit; outside the scale it stands at its end."""
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    @property
+    def ticks(self) -> list[tuple[str, float]]:
+        """Numbers and places of up to six round steps."""
+        step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (self.high - self.low) / step <= 6)
+        first = int(np.ceil(self.low / step - 1e-9))
+        last = int(np.floor(self.high / step + 1e-9))
+        return [(f"{number * step:.3g}", self(number * step)) for number in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Predictions across, MOS up, both on one scale."""
+
+    name: str
+    x: Axis
+    y: Axis
+    dots: str  # an SVG path: one short stroke a dot
+    bars: Sequence[tuple[float, float, float]] = ()  # x, bottom, top
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure with its interval, on the axis of all of them."""
+
+    name: str
+    kind: str  # model or baseline
+    value: float
+    interval: list[float] | None
+    at: float
+    low: float
+    high: float
+
+
+def mos_scale(*values: pd.Series) -> tuple[float, float]:
+    """0 to 5, wider where a prediction is beyond."""
+    return min(0, *(float(np.floor(part.min())) for part in values)), max(
+        5, *(float(np.ceil(part.max())) for part in values)
+    )
+
+
+def scatter(name: str, rows: pd.DataFrame, scale: tuple[float, float]) -> Panel:
+    """One dot an image."""
+    x, y = _axes(scale)
+    return Panel(name, x, y, _dots(x, y, rows["predicted"], rows["mos"]))
+
+
+def calibration(rows: pd.DataFrame, scale: tuple[float, float]) -> Panel:
+    """Images in order of their prediction, cut into equally many: each part's mean MOS with its 95 % interval."""
+    x, y = _axes(scale)
+    ordered = rows.sort_values("predicted", kind="stable")
+    parts = [ordered.iloc[part] for part in np.array_split(np.arange(len(rows)), BINS) if len(part) > 1]
+    mean = pd.DataFrame([{"predicted": part["predicted"].mean(), "mos": part["mos"].mean()} for part in parts])
+    half = [1.96 * part["mos"].std() / np.sqrt(len(part)) for part in parts]
+    middle = zip(mean["predicted"], mean["mos"], half, strict=True) if parts else []
+    bars = [(x(predicted), y(mos - reach), y(mos + reach)) for predicted, mos, reach in middle]
+    return Panel("calibration", x, y, _dots(x, y, mean["predicted"], mean["mos"]) if parts else "", bars)
+
+
+def srcc_bars(figures: dict, labels: dict[str, str], width: float = 300) -> tuple[list[Bar], Axis]:
+    """The model first, then the baselines from best to worst."""
+    found = [("this model", "model", figures)] if figures["srcc"] is not None else []
+    rivals = [(labels[name], "baseline", rival) for name, rival in figures["baselines"].items() if rival]
+    found += sorted((rival for rival in rivals if rival[2]["srcc"] is not None), key=lambda rival: -rival[2]["srcc"])
+    lows = [(rival["srcc_ci"] or [rival["srcc"]])[0] for _, _, rival in found]
+    axis = Axis(min([0.0, *lows]), 1.0, 4, width - 4)
+    bars = [
+        Bar(
+            name,
+            kind,
+            rival["srcc"],
+            rival["srcc_ci"],
+            axis(rival["srcc"]),
+            *map(axis, rival["srcc_ci"] or [rival["srcc"]] * 2),
+        )
+        for name, kind, rival in found
+    ]
+    return bars, axis
+
+
+def _axes(scale: tuple[float, float]) -> tuple[Axis, Axis]:
+    return Axis(*scale, MARGIN, MARGIN + SIDE), Axis(*scale, SIDE + 4, 4)
+
+
+def _dots(x: Axis, y: Axis, across: Sequence[float] | NDArray, up: Sequence[float] | NDArray) -> str:
+    """Zero-length strokes, which round caps make dots: ten bytes each where a <circle> takes fifty."""
+    return "".join(f"M{x(one):g} {y(other):g}h0" for one, other in zip(across, up, strict=True))

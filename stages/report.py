@@ -1,0 +1,100 @@
+"""report: results/report.html, what a run reached, on one page that loads nothing from anywhere.
+
+It shows what evaluate wrote and adds no figure to it. Neither a date nor a host is on it: the same run gives the
+same bytes.
+"""
+
+import io
+import json
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from analyzers.conversation import RATING_WORDS
+from data.files import folder_sha256, sha256, write_text
+from data.tables import read_table
+from finetune.baselines import LABELS
+from report.page import render
+from stages import paths
+from stages.run import stage
+from stages.settings import Settings
+
+TEXTS = {"image_id": str, "generator": str, "prompt": str, "word": str, "word_mos": str}
+
+
+def main(settings: Settings) -> None:
+    figures = json.loads((paths.RESULTS / "metrics.json").read_text(encoding="utf-8"))
+    *_, place = paths.places(settings.dataset, settings.aspect, cross=figures["cross"])
+    page = render(
+        figures,
+        _rows(place),
+        place.raw,
+        words=RATING_WORDS,
+        labels=LABELS,
+        notes=_notes(settings, figures),
+        provenance=_provenance(settings, figures),
+        params=_params(settings),
+    )
+    write_text(paths.RESULTS / "report.html", page)
+
+
+def _rows(place: paths.Place) -> pd.DataFrame:
+    """The test images as evaluate left them, with their files and whole texts."""
+    columns = ["image_id", "generator", "mos", "predicted", "word", "word_mos"]
+    scored = pd.read_csv(paths.RESULTS / "predictions.csv", dtype=TEXTS, keep_default_na=False)[columns]
+    samples = read_table(place.raw / "samples.parquet", ["path", "prompt"])[["image_id", "path", "prompt"]]
+    written = read_table(place.descriptions, ["description"])[["image_id", "description"]]
+    return scored.merge(samples, on="image_id", validate="1:1").merge(written, on="image_id", validate="1:1")
+
+
+def _notes(settings: Settings, figures: dict) -> list[str]:
+    """What must be known before a figure is believed."""
+    notes = []
+    if "synthetic" in (figures["dataset"], figures["on"]):
+        notes.append(
+            "The data set synthetic is simulated: rendered scenes, made-up generators, a made-up panel of raters."
+        )
+    if settings.teachers[settings.teacher].kind == "offline":
+        notes.append("The teacher is a program that measures pixels, not a vision-language model.")
+    if figures["cross"]:
+        notes.append(f"Cross data set: everything was learnt on {figures['dataset']}, and tested on {figures['on']}.")
+    if figures["prompts_seen"]:
+        notes.append(f"{figures['prompts_seen']:.0%} of the test prompts were seen in training, with other images.")
+    if not figures["distilled"]:
+        notes.append("The MLLM was used as it came, without distillation.")
+    return notes
+
+
+def _provenance(settings: Settings, figures: dict) -> dict[str, str]:
+    dataset, aspect = settings.dataset, settings.aspect
+    mllm = settings.mllms[settings.mllm]
+    split = settings.split
+    fold = {"k-fold": f", fold {split.fold} of {split.folds}", "ipce-k": f", list {split.fold}"}.get(split.protocol, "")
+    seeds = ", ".join(f"{name} {seed}" for name, seed in figures["seeds"].items())
+    return {
+        "Data set": f"{dataset}, samples sha256 {sha256(paths.samples(dataset))[:16]}",
+        "Split": f"{split.protocol}{fold}, sha256 {sha256(paths.splits(dataset))[:16]}",
+        "Teacher": settings.teacher,
+        "MLLM": f"{mllm.model}{f' at {mllm.revision}' if mllm.revision else ''}, {mllm.dtype}",
+        "Adapter": f"sha256 {folder_sha256(paths.adapter(dataset, aspect))[:16]}",
+        "Head": f"{settings.head}, sha256 {folder_sha256(paths.head(dataset, aspect))[:16]}",
+        "Seeds": seeds,
+        "Intervals": f"{settings.evaluate.bootstrap} resamples of prompts",
+    }
+
+
+def _params(settings: Settings) -> str:
+    """The params that shaped the run, as in params.yaml; `runtime` changes no result."""
+    chosen = {name: getattr(settings, name) for name in ("dataset", "aspect", "teacher", "mllm", "head")}
+    for kind in ("dataset", "teacher", "mllm", "head"):
+        profiles = getattr(settings, f"{kind}s")
+        chosen[f"{kind}s"] = {chosen[kind]: profiles[chosen[kind]].model_dump(mode="json")}
+    for section in ("split", "caption", "distill", "train", "evaluate"):
+        chosen[section] = getattr(settings, section).model_dump(mode="json")
+    text = io.StringIO()
+    YAML().dump(chosen, text)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    stage(main)
