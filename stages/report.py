@@ -19,7 +19,7 @@ from stages import paths
 from stages.run import stage
 from stages.settings import Settings
 
-TEXTS = {"image_id": str, "generator": str, "prompt": str, "word": str, "word_mos": str}
+TEXTS = {"image_id": str, "word": str, "word_mos": str}
 
 
 def main(settings: Settings) -> None:
@@ -40,9 +40,10 @@ def main(settings: Settings) -> None:
 
 def _rows(place: paths.Place) -> pd.DataFrame:
     """The test images as evaluate left them, with their files and whole texts."""
-    columns = ["image_id", "generator", "mos", "predicted", "word", "word_mos"]
-    scored = pd.read_csv(paths.RESULTS / "predictions.csv", dtype=TEXTS, keep_default_na=False)[columns]
-    samples = read_table(place.raw / "samples.parquet", ["path", "prompt"])[["image_id", "path", "prompt"]]
+    columns = ["image_id", "mos", "predicted", "word", "word_mos"]
+    scored = pd.read_csv(paths.RESULTS / "predictions.csv", dtype=TEXTS, usecols=columns, keep_default_na=False)
+    known = ["path", "prompt", "generator"]
+    samples = read_table(place.raw / "samples.parquet", known)[["image_id", *known]]
     written = read_table(place.descriptions, ["description"])[["image_id", "description"]]
     return scored.merge(samples, on="image_id", validate="1:1").merge(written, on="image_id", validate="1:1")
 

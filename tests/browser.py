@@ -5,6 +5,7 @@ fixture of the test file, which asks `find()`.
 """
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -37,17 +38,24 @@ def find() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def _high(descriptor: int) -> int:
+    """The same, numbered 10 or more: 3 and 4 are to become the browser's."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return moved
+
+
 class Browser:
     """One tab. `problems` collects console errors, exceptions, and what the page asked the network for."""
 
     def __enter__(self) -> Self:
         self.profile = Path(tempfile.mkdtemp(prefix="browser-"))
-        read_in, self.write = os.pipe()
-        self.read, write_out = os.pipe()
+        read_in, self.write = map(_high, os.pipe())
+        self.read, write_out = map(_high, os.pipe())
         flags = [*FLAGS, f"--user-data-dir={self.profile}", "about:blank"]
         redirect = f'exec "$0" "$@" 3<&{read_in} 4>&{write_out}'  # the descriptors that the protocol asks for
         self.process = subprocess.Popen(
-            ["sh", "-c", redirect, find(), *flags],
+            ["bash", "-c", redirect, find(), *flags],
             pass_fds=(read_in, write_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,73 +1,17 @@
-"""evaluate on a made-up data set: 96 images, random hidden states with the MOS in them, a real head and store."""
+"""evaluate on a made-up data set."""
 
 import csv
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
-from analyzers.conversation import RATING_WORDS, word_of
-from data.feature_store import FeatureWriter
-from data.tables import write_table
-from finetune.heads import build_head, save_head
-from stages import evaluate, paths, settings
-
-IMAGES, DIM = 96, 8
-
-
-def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Settings:
-    """Write every input of the stage below the working folder."""
-    chosen = settings.load(Path(__file__).parents[2] / "params.yaml")
-    chosen = chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update={"bootstrap": 100})})
-    dataset, aspect = chosen.dataset, chosen.aspect
-    rng = np.random.default_rng(3)
-    ids = [f"i{row:03d}" for row in range(IMAGES)]
-    truth = rng.uniform(0.5, 4.5, IMAGES)
-    mos = np.clip(truth + rng.normal(0, 0.2, IMAGES), 0, 5)
-
-    (paths.raw(dataset) / "images").mkdir(parents=True)
-    for image_id, score in zip(ids, mos, strict=True):
-        noise = rng.normal(0, 30 * (5 - score), (24, 24, 3)) + 128
-        Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(paths.raw(dataset) / "images" / f"{image_id}.png")
-    columns = {
-        "path": [f"images/{image_id}.png" for image_id in ids],
-        "prompt": [f"{prompt} {row // 4}" if prompt else "" for row in range(IMAGES)],
-        "generator": [generator.format(row % 4) for row in range(IMAGES)],
-        f"mos_{aspect}": mos,
-    }
-    write_table(pd.DataFrame({"image_id": ids, **columns}), paths.samples(dataset))
-    write_table(pd.DataFrame({"image_id": ids, f"truth_{aspect}": truth}), paths.raw(dataset) / "truth.parquet")
-    splits = [("train", "train", "val", "test")[row // 4 % 4] for row in range(IMAGES)]
-    write_table(pd.DataFrame({"image_id": ids, "split": splits}), paths.splits(dataset))
-    words = [word_of(score) for score in truth]
-    said = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words], "word": words})
-    write_table(said, paths.descriptions(dataset, aspect))
-
-    writer = FeatureWriter(paths.features(dataset, aspect), {"made": "up"}, ids)
-    states = {image_id: torch.randn(5 + row % 3, DIM) * 0.2 for row, image_id in enumerate(ids)}
-    for image_id, score in zip(ids, truth, strict=True):
-        states[image_id][:, 0] += score
-    for part in writer.missing():
-        writer.write(part, ((image_id, states[image_id], (0, 1)) for image_id in part.image_ids))
-    save_head(_head_that_is_right(), paths.head(dataset, aspect))
-    return chosen
-
-
-def _head_that_is_right():
-    """A head that reads the MOS off the first dimension's mean, through one hidden unit; the others are silent."""
-    head = build_head("mean_mlp", DIM, seed=0)
-    with torch.no_grad():
-        for weight in head.parameters():
-            weight.zero_()
-        head.shortcut[1].weight[0, 0] = 1
-        head.regressor[0].weight[0, 0] = 1
-        head.regressor[3].weight[0, 0] = 1
-    return head
+from analyzers.conversation import RATING_WORDS
+from stages import evaluate, paths
+from tests.evaluated import build
 
 
 @pytest.fixture
