@@ -1,0 +1,65 @@
+"""Many runs as a few rows: mean and spread over seeds and folds, and tests of whether two settings differ.
+
+Two settings are compared on the runs that share every seed and fold, so that the same test images, and the same
+luck of the split, stand on both sides. Such differences are not independent: the training images of two random
+splits overlap. The plain paired t-test calls far too much significant; its variance is corrected by Nadeau and
+Bengio (Machine Learning 52, 2003): 1/k becomes 1/k + n_test / n_train. Where all runs share one split, and only
+training seeds differ, the test speaks of those test images alone, and says so.
+"""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+TASK = ["dataset", "on", "aspect", "protocol"]  # only runs of one task are compared
+SETTING = ["mllm", "head", "variant"]
+SPLIT = ["split_seed", "fold"]
+LUCK = [*SPLIT, "distill_seed", "train_seed"]
+FIGURES = ["srcc", "plcc", "krcc", "rmse", "srcc_within_generator", "best_baseline"]
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a task and setting: `runs`, how many, and each figure's mean and standard deviation (NaN for one run).
+
+    `runs` has the columns TASK, SETTING, LUCK and FIGURES.
+    """
+    groups = runs.groupby([*TASK, *SETTING], sort=True, dropna=False)
+    table = groups[FIGURES].agg(["mean", "std"])
+    table.columns = [figure if kind == "mean" else f"{figure}_sd" for figure, kind in table.columns]
+    table.insert(0, "runs", groups.size())
+    return table.reset_index()
+
+
+def paired(runs: pd.DataFrame, figure: str = "srcc") -> pd.DataFrame:
+    """Every two settings of a task that share at least two runs: mean difference, its standard deviation, t and p."""
+    found = []
+    for task, same_task in runs.groupby(TASK, sort=True, dropna=False):
+        settings = list(same_task.groupby(SETTING, sort=True, dropna=False))
+        for (one, left), (other, right) in combinations(settings, 2):
+            pairs = left.merge(right, on=LUCK, suffixes=("", "_other")).dropna(subset=[figure, f"{figure}_other"])
+            if len(pairs) > 1:
+                names = dict(zip(TASK, task, strict=True))
+                found.append({**names, "one": _name(one), "other": _name(other), **_test(pairs, figure)})
+    columns = [*TASK, "one", "other", "runs", "difference", "sd", "t", "p", "over"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _test(pairs: pd.DataFrame, figure: str) -> dict[str, Any]:
+    """The corrected paired t-test of `figure` less `figure`_other."""
+    differences = (pairs[figure] - pairs[f"{figure}_other"]).to_numpy()
+    splits = len(pairs[SPLIT].drop_duplicates())
+    overlap = float((pairs["n"] / pairs["n_train"]).mean()) if splits > 1 else 0.0
+    mean, sd = float(differences.mean()), float(differences.std(ddof=1))
+    t = p = np.nan
+    if sd > 1e-12:
+        t = mean / (sd * np.sqrt(1 / len(differences) + overlap))
+        p = 2 * float(stats.t.sf(abs(t), len(differences) - 1))
+    over = f"{splits} splits" if splits > 1 else "training seeds, one split"
+    return {"runs": len(differences), "difference": mean, "sd": sd, "t": float(t), "p": p, "over": over}
+
+
+def _name(setting: tuple[str, ...]) -> str:
+    return " · ".join(part for part in setting if part)
