@@ -40,7 +40,11 @@ def main(_: Settings, commits: int, out: Path | None) -> None:
         print(f"compare: {name} is left out: {reason}", file=sys.stderr)
     if runs.empty:
         raise InputError("no experiment with metrics here; dvc exp run makes one")
-    table, tests, published = summary(runs), paired(runs), pd.read_csv(PUBLISHED)
+    table, tests, published = (
+        summary(runs),
+        paired(runs),
+        pd.read_csv(PUBLISHED, dtype=str, keep_default_na=False),
+    )  # as printed
     text = markdown(table, tests, published)
     print(text, end="")
     if out:
@@ -82,9 +86,8 @@ def markdown(table: pd.DataFrame, tests: pd.DataFrame, published: pd.DataFrame) 
         theirs = published[(published["dataset"] == on) & (published["aspect"] == aspect)]
         for row in theirs.to_dict("records"):
             mark = "" if row["protocol"] in set(ours["protocol"]) and dataset == on else " ≠"
-            plcc = "" if pd.isna(row["plcc"]) else f"{row['plcc']:.3f}"
             said = f"{row['method']} ({row['source']})"
-            lines.append(_cells(on, aspect, row["protocol"] + mark, said, "", f"{row['srcc']:.3f}", plcc, "", "", ""))
+            lines.append(_cells(on, aspect, row["protocol"] + mark, said, "", row["srcc"], row["plcc"], "", "", ""))
     lines += ["", "Mean ± standard deviation over seeds and folds. ≠: another protocol than any run here.", ""]
     if len(tests):
         lines += ["| data set | aspect | SRCC of | less that of | runs | difference | p | over |", "|---" * 8 + "|"]
