@@ -5,7 +5,7 @@
 | prompt-disjoint | a share of the prompts, with all their images | a share of the other prompts |
 | k-fold | one of `folds` equal parts, no prompt in two of them | a share of the other prompts |
 | random | a share of the images, whatever their prompts | a share of the other images |
-| published | the authors' own list; where each aspect has one of its own, each aspect is split on its own | as random |
+| published | the authors' list; where each aspect has one of its own, each is split on its own | theirs, or as random |
 | ipce-k | IPCE's k-th list (`fold`) of ten, which share no prompt with the rest | a share of the other prompts |
 
 Images of one prompt show the same things, so a model that has seen one knows something of the others: where
@@ -31,10 +31,20 @@ MIN_IMAGES = 5  # in each part: a rank correlation of fewer says nothing
 
 
 def split(
-    samples: pd.DataFrame, dataset: str, *, protocol: str, seed: int, val: float, test: float, folds: int, fold: int
+    samples: pd.DataFrame,
+    dataset: str,
+    *,
+    protocol: str,
+    seed: int,
+    val: float,
+    test: float,
+    folds: int,
+    fold: int,
+    own: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Assign each image to train, val or test: columns image_id and split, sorted by image_id.
 
+    `own` is the authors' split (image_id, split), where the data set brings it along; `published` then takes it.
     `val` and `test` are shares of all images; folds are counted from 1. Where the published lists differ from
     aspect to aspect, there is a column `split_<aspect>` for each, and `split` is `test` only for images that
     every aspect is tested on. The result depends on the samples and the settings, and not on the order of the rows.
@@ -55,7 +65,7 @@ def split(
             listed = on_list(samples, dataset, f"ipce-{fold}")
             return _table(samples, _with_val(samples, listed, prompt_groups(samples), val, seed))
         case "published":
-            return _published(samples, dataset, val, seed)
+            return _authors(samples, own) if own is not None else _published(samples, dataset, val, seed)
     raise ValueError(f"unknown protocol {protocol!r}")
 
 
@@ -63,6 +73,12 @@ def prompt_disjoint(samples: pd.DataFrame, *, val: float, test: float, seed: int
     """No prompt has images in two parts."""
     samples = samples.sort_values("image_id", kind="stable", ignore_index=True)
     return _table(samples, _dealt(samples, prompt_groups(samples), _fractions(val, test), seed))
+
+
+def _authors(samples: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """The authors' train, val and test."""
+    part = samples["image_id"].map(own.set_index("image_id")["split"])
+    return _table(samples, part.map(SPLITS.index).to_numpy())
 
 
 def _published(samples: pd.DataFrame, dataset: str, val: float, seed: int) -> pd.DataFrame:

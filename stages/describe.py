@@ -20,8 +20,13 @@ from stages.student import load_student
 
 
 def main(settings: Settings) -> None:
+    describe_all(settings, paths.places(settings.dataset, settings.aspect)[0])
+
+
+def describe_all(settings: Settings, place: paths.Place) -> None:
+    """Write the descriptions of every image of `place`."""
     aspect, profile = settings.aspect, settings.mllms[settings.mllm]
-    samples = read_table(paths.samples(settings.dataset), ["path", "prompt", "sha256"])
+    samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
     student = load_student(settings)
     asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens]
@@ -37,15 +42,17 @@ def main(settings: Settings) -> None:
         for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
             batch_key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
             if batch_key not in journal:
-                journal.append(batch_key, _answers(student, batch, settings))
+                journal.append(batch_key, _answers(student, batch, settings, place))
             answers = {column: journal[batch_key][column] for column in ("description", "word")}
             described.append(pd.DataFrame({"image_id": batch["image_id"].to_numpy(), **answers}))
-        write_table(pd.concat(described), paths.descriptions(settings.dataset, aspect))
+        write_table(pd.concat(described), place.descriptions)
 
 
-def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[str]]:
+def _answers(
+    student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings, place: paths.Place
+) -> dict[str, list[str]]:
     aspect = settings.aspect
-    images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
+    images = [load_image(place.raw / path) for path in batch["path"]]
     asked = [conversation(aspect, prompt) for prompt in batch["prompt"]]
     descriptions = student.describe(images, asked, settings.mllms[settings.mllm].max_new_tokens)
     rounds = zip(batch["prompt"], descriptions, strict=True)

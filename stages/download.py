@@ -1,6 +1,7 @@
 """download: bring the data set, verify every image, put the labels on one 0-5 scale."""
 
 import shutil
+from pathlib import Path
 
 from data.tables import check_samples, write_table
 from stages import paths
@@ -10,8 +11,12 @@ from stages.settings import Settings, Synthetic
 
 
 def main(settings: Settings) -> None:
-    profile = settings.datasets[settings.dataset]
-    out = paths.raw(settings.dataset)
+    bring(settings, settings.dataset, paths.raw(settings.dataset))
+
+
+def bring(settings: Settings, dataset: str, out: Path) -> None:
+    """Fill `out` with a data set of the settings: images/, samples.parquet, and what else its reader knows."""
+    profile = settings.datasets[dataset]
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if isinstance(profile, Synthetic):
@@ -24,7 +29,7 @@ def main(settings: Settings) -> None:
         from data.folder import read_folder  # noqa: PLC0415
 
         samples = read_folder(profile.source, out, scale=profile.scale, progress=progress)
-    write_table(check_samples(samples, settings.dataset), paths.samples(settings.dataset))
+    write_table(check_samples(samples, dataset), out / "samples.parquet")
 
 
 if __name__ == "__main__":

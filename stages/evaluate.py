@@ -6,7 +6,9 @@ of another data set, which the stage cross has put through the same MLLM; everyt
 baselines too, still comes from `dataset`.
 """
 
+import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -97,17 +99,17 @@ def _mean_states(store: FeatureStore, table: pd.DataFrame) -> np.ndarray:
 def _figures(
     settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: dict[str, np.ndarray | None]
 ) -> dict[str, Any]:
-    on = settings.evaluate.on or settings.dataset
+    about = _about(settings)
     agreement = Agreement(test, settings.evaluate.bootstrap, settings.evaluate.seed)
     ours = agreement.model(test["predicted"])
     theirs = {name: None if scores is None else agreement.baseline(scores) for name, scores in rivals.items()}
-    ceiling = _ceiling(settings, test)
+    ceiling = _ceiling(test, about["raters"], settings.evaluate.seed)
     best = ceiling["srcc"] or ceiling["srcc_from_spread"]
     levels = test["word_mos"].map(RATING_WORDS.index)
     return {
         "dataset": settings.dataset,
-        "on": on,
-        "cross": on != settings.dataset,
+        "on": about["on"],
+        "cross": about["on"] != settings.dataset,
         "aspect": settings.aspect,
         "mllm": settings.mllm,
         "head": settings.head,
@@ -124,7 +126,7 @@ def _figures(
         "n_val": int((table["split"] == "val").sum()),
         "prompts_seen": prompts_seen(table),
         **ours,
-        "original_scale": _original_scale(settings.datasets[on], ours["rmse"]),
+        "original_scale": _original_scale(about["scale"], ours["rmse"]),
         "word_accuracy": metrics.level_accuracy(test["level"], levels),
         "word_within_one": metrics.level_accuracy(test["level"], levels, within=1),
         "ceiling": ceiling,
@@ -134,24 +136,29 @@ def _figures(
     }
 
 
-def _original_scale(profile: Any, rmse: float | None) -> dict[str, Any]:
+def _about(settings: Settings) -> dict[str, Any]:
+    """What the test images' data set is called, its raters' own scale, and how many they were an image, if known."""
+    if settings.evaluate.on:
+        folder = paths.abroad(settings.dataset, settings.aspect)
+        return json.loads((folder / "cross.json").read_text(encoding="utf-8"))
+    return {"on": settings.dataset, **settings.ratings(settings.dataset)}
+
+
+def _original_scale(scale: Sequence[float], rmse: float | None) -> dict[str, Any]:
     """Correlations are the same on every scale; the error is not."""
-    low, high = getattr(profile, "scale", None) or MOS_RANGE
+    low, high = scale
     share = (high - low) / (MOS_RANGE[1] - MOS_RANGE[0])
     return {"lowest": float(low), "highest": float(high), "rmse": None if rmse is None else rmse * share}
 
 
-def _ceiling(settings: Settings, test: pd.DataFrame) -> dict[str, float | None]:
+def _ceiling(test: pd.DataFrame, raters: int | None, seed: int) -> dict[str, float | None]:
     """How well anybody could rank these images, but by luck: what the noise-free truth reaches, where it is known,
     and what the raters' spread leaves, where their number is.
     """
     truth = metrics.srcc(test["truth"], test["mos"]) if test["truth"].notna().all() else None
-    raters = getattr(settings.datasets[settings.evaluate.on or settings.dataset], "raters", None)
-    found = None
-    if raters and "std" in test:
-        found = ceiling_from_spread(test["mos"], test["std"], raters, seed=settings.evaluate.seed)
-    found = found or {"srcc": None, "plcc": None}
-    return {"srcc": truth, "srcc_from_spread": found["srcc"], "plcc_from_spread": found["plcc"]}
+    known = raters and "std" in test
+    found = (ceiling_from_spread(test["mos"], test["std"], raters, seed=seed) if known else None) or {}
+    return {"srcc": truth, "srcc_from_spread": found.get("srcc"), "plcc_from_spread": found.get("plcc")}
 
 
 def _predictions_csv(test: pd.DataFrame) -> str:

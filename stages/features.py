@@ -23,10 +23,15 @@ from stages.student import load_student
 
 
 def main(settings: Settings) -> None:
-    dataset, aspect = settings.dataset, settings.aspect
-    samples = read_table(paths.samples(dataset), ["path", "prompt", "sha256"])
+    read_all(settings, paths.places(settings.dataset, settings.aspect)[0])
+
+
+def read_all(settings: Settings, place: paths.Place) -> None:
+    """Write the hidden states of every image of `place`."""
+    aspect = settings.aspect
+    samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
-    descriptions = read_table(paths.descriptions(dataset, aspect), ["description"])
+    descriptions = read_table(place.descriptions, ["description"])
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
     student = load_student(settings)
@@ -34,25 +39,27 @@ def main(settings: Settings) -> None:
         "mllm": student.identity,
         "layer": "last",
         "questions": questions_fingerprint(aspect),
-        "descriptions": sha256(paths.descriptions(dataset, aspect)),
+        "descriptions": sha256(place.descriptions),
         "images": fingerprint(samples["sha256"].tolist()),
     }
     with Scratch("features", made_from, code=[chat, mllm, feature_store]) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = writer.missing()
         for part in progress(missing, total=len(missing), desc="features", unit="parts"):
-            writer.write(part, _states(student, samples.loc[list(part.image_ids)], settings))
-        shutil.rmtree(paths.features(dataset, aspect), ignore_errors=True)
-        writer.publish(paths.features(dataset, aspect))
+            writer.write(part, _states(student, samples.loc[list(part.image_ids)], settings, place))
+        shutil.rmtree(place.features, ignore_errors=True)
+        writer.publish(place.features)
 
 
-def _states(student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings) -> Iterator[feature_store.Row]:
+def _states(
+    student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings, place: paths.Place
+) -> Iterator[feature_store.Row]:
     """Each image's states, in the part's order; batches hold similar lengths, so that little is padding."""
     by_length = part.sort_values("description", key=lambda text: text.str.len(), kind="stable")
     readings: dict[str, mllm.Reading] = {}
     for start in range(0, len(by_length), settings.runtime.batch):
         batch = by_length.iloc[start : start + settings.runtime.batch]
-        images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
+        images = [load_image(place.raw / path) for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
         asked = [conversation(settings.aspect, prompt, description) for prompt, description in rounds]
         readings.update(zip(batch.index, student.read(images, asked), strict=True))

@@ -14,6 +14,11 @@ def samples(dataset: str) -> Path:
     return raw(dataset) / "samples.parquet"
 
 
+def published_split(raw: Path) -> Path:
+    """The authors' own split, where a data set's label files tell of one."""
+    return raw / "published_split.parquet"
+
+
 def splits(dataset: str) -> Path:
     return Path("data/splits") / f"{dataset}.parquet"
 
@@ -53,7 +58,7 @@ class Place:
     features: Path
 
 
-def places(dataset: str, aspect: str, *, cross: bool) -> list[Place]:
+def places(dataset: str, aspect: str, *, cross: bool = False) -> list[Place]:
     """The data set's own place, and, last, the place of the test images where those are another data set's."""
     home = Place(raw(dataset), splits(dataset), descriptions(dataset, aspect), features(dataset, aspect))
     if not cross:

@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from analyzers.teacher import Usage
 from data.errors import InputError
 from data.published import IPCE
+from data.tables import MOS_RANGE
 
 PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -38,6 +39,7 @@ class Folder(_Strict):
     reader: Literal["folder"]
     source: Path
     scale: tuple[float, float]
+    raters: PositiveInt | None = None
 
     @pydantic.field_validator("scale")
     @classmethod
@@ -188,12 +190,20 @@ class Settings(_Strict):
     evaluate: Evaluate
     runtime: Runtime
 
+    def ratings(self, dataset: str) -> dict[str, Any]:
+        """Of a data set: the scale that its raters had, and how many rated an image, where that is known."""
+        profile = self.datasets[dataset]
+        return {"scale": getattr(profile, "scale", MOS_RANGE), "raters": profile.raters}
+
     @pydantic.model_validator(mode="after")
     def _names_exist(self) -> "Settings":
         for name, profiles in (("dataset", "datasets"), ("teacher", "teachers"), ("mllm", "mllms"), ("head", "heads")):
             if getattr(self, name) not in getattr(self, profiles):
                 known = ", ".join(getattr(self, profiles))
                 raise ValueError(f"{name} is {getattr(self, name)!r}, which is not among {profiles}: {known}")
+        if self.evaluate.on is not None and self.evaluate.on not in set(self.datasets) - {self.dataset}:
+            others = ", ".join(sorted(set(self.datasets) - {self.dataset}))
+            raise ValueError(f"evaluate.on is {self.evaluate.on!r}, expected nothing or another data set: {others}")
         for name, teacher in self.teachers.items():
             if isinstance(teacher, MLLMTeacher) and teacher.mllm not in self.mllms:
                 raise ValueError(

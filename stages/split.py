@@ -9,7 +9,9 @@ from stages.settings import Settings
 
 def main(settings: Settings) -> None:
     samples = read_table(paths.samples(settings.dataset), ["path", "prompt", "generator"])
-    parts = splitting.split(samples, settings.dataset, **settings.split.model_dump())
+    own = paths.published_split(paths.raw(settings.dataset))
+    authors = read_table(own, ["split"]) if own.exists() else None
+    parts = splitting.split(samples, settings.dataset, own=authors, **settings.split.model_dump())
     write_table(parts, paths.splits(settings.dataset))
 
 
