@@ -74,6 +74,7 @@ def _provenance(settings: Settings, figures: dict) -> dict[str, str]:
     seeds = ", ".join(f"{name} {seed}" for name, seed in figures["seeds"].items())
     return {
         "Data set": f"{dataset}, samples sha256 {sha256(paths.samples(dataset))[:16]}",
+        **({"Tested on": _tested_on(settings)} if figures["cross"] else {}),
         "Split": f"{split.protocol}{fold}, sha256 {sha256(paths.splits(dataset))[:16]}",
         "Teacher": settings.teacher,
         "MLLM": f"{mllm.model}{f' at {mllm.revision}' if mllm.revision else ''}, {mllm.dtype}",
@@ -82,6 +83,11 @@ def _provenance(settings: Settings, figures: dict) -> dict[str, str]:
         "Seeds": seeds,
         "Intervals": f"{settings.evaluate.bootstrap} resamples of prompts",
     }
+
+
+def _tested_on(settings: Settings) -> str:
+    samples = paths.abroad(settings.dataset, settings.aspect) / "samples.parquet"
+    return f"{settings.evaluate.on}, samples sha256 {sha256(samples)[:16]}"
 
 
 def _params(settings: Settings) -> str:

@@ -1,7 +1,12 @@
 """The whole DAG, as its users run it: real DVC on a small copy of the project."""
 
+import json
+
 import pandas as pd
+import pytest
+import torch
 from conftest import STAGES, new_project
+from safetensors.torch import load_file
 
 from data.feature_store import FeatureStore
 from data.tables import read_table
@@ -15,6 +20,8 @@ def test_every_stage_wrote_what_the_design_promises(reproduced):
     assert sorted(described.index) == sorted(samples.index)
     assert sorted(FeatureStore.open(root / "data/features/synthetic-quality").ids) == sorted(samples.index)
     assert {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "baselines", "ceiling", "n"} <= set(reproduced.metrics())
+    assert json.loads((root / "data/cross/synthetic-quality/cross.json").read_text()) == {"on": None}
+    assert "<h1>Quality on synthetic</h1>" in (root / "results/report.html").read_text(encoding="utf-8")
 
 
 def test_no_test_image_reaches_a_training_stage(reproduced):
@@ -24,8 +31,18 @@ def test_no_test_image_reaches_a_training_stage(reproduced):
     assert not test & set(read_table(root / "data/captions/synthetic.parquet")["image_id"])
     predictions = pd.read_csv(root / "results/predictions.csv")
     assert set(predictions["image_id"]) == test
-    prompts = read_table(root / "data/raw/synthetic/samples.parquet").set_index("image_id")["prompt"]
+    samples = read_table(root / "data/raw/synthetic/samples.parquet").set_index("image_id")
+    prompts = samples["prompt"]
     assert not set(prompts[list(test)]) & set(prompts[splits.index[splits != "test"]])
+
+    train = splits.index[splits == "train"]
+    steps = pd.read_csv(root / "results/training/distill.csv")["step"].max()
+    assert steps == -(-len(train) // 8)  # one epoch in batches of eight
+    head = load_file(root / "models/heads/synthetic-quality/head.safetensors")
+    assert head["mos_mean"].item() == pytest.approx(samples.loc[train, "mos_quality"].mean())
+    store = FeatureStore.open(root / "data/features/synthetic-quality")
+    states = torch.cat([store[image_id].double() for image_id in train])
+    torch.testing.assert_close(head["token_mean"].double(), states.mean(dim=0), atol=1e-5, rtol=1e-5)
 
 
 def test_a_second_repro_runs_nothing(reproduced, tmp_path):

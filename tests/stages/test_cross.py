@@ -1,0 +1,97 @@
+"""Train on one data set, be tested on another: the stage cross with the real `tiny`, and evaluate after it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+
+from data.feature_store import FeatureStore
+from data.files import write_json
+from data.tables import read_table, write_table
+from stages import cross, evaluate, paths, settings
+from tests.evaluated import build
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    torch.manual_seed(0)
+    return tmp_path
+
+
+def settings_with(**changes: object) -> settings.Settings:
+    values = YAML(typ="safe").load(ROOT / "params.yaml")
+    values["datasets"]["folder"] |= {"source": "mine", "scale": [1, 5]}
+    values["mllms"]["tiny"] |= {"model": str(ROOT / "models/tiny"), "max_new_tokens": 4}
+    values["evaluate"] |= {"bootstrap": 50} | changes
+    YAML().dump(values, Path("params.yaml"))
+    return settings.load()
+
+
+def test_the_other_data_sets_test_images_go_through_the_student(workplace):
+    (workplace / "mine/images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(48):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(workplace / f"mine/images/{number}.png")
+    rows = [f"{number}.png,prompt {number // 2},{1 + number % 5}" for number in range(48)]
+    (workplace / "mine/data.csv").write_text("\n".join(["name,prompt,mos_quality", *rows]) + "\n")
+
+    run = settings_with(on="folder")
+    cross.main(run)
+    *_, place = paths.places(run.dataset, run.aspect, cross=True)
+    samples = read_table(place.raw / "samples.parquet").set_index("image_id")
+    assert len(samples) == 12  # a quarter
+    assert sorted(path.name for path in (place.raw / "images").iterdir()) == sorted(
+        f"{name}.png" for name in samples.index
+    )
+    assert samples.loc[samples.index[0], "mos_quality"] == pytest.approx(int(samples.index[0]) % 5 * 1.25)  # 1-5 to 0-5
+    assert set(read_table(place.splits)["split"]) == {"test"}
+    assert sorted(read_table(place.descriptions)["image_id"]) == sorted(samples.index)
+    assert sorted(FeatureStore.open(place.features).ids) == sorted(samples.index)
+    assert json.loads((place.raw / "cross.json").read_text()) == {"on": "folder", "scale": [1, 5], "raters": None}
+
+    cross.main(settings_with(on=None))
+    assert [path.name for path in place.raw.iterdir()] == ["cross.json"]
+
+
+def test_figures_are_marked_and_learnt_at_home(workplace):
+    """Abroad are the home images with every MOS turned round: what was learnt at home must rank them backwards."""
+    build()
+    run = settings_with(on="folder")
+    home, abroad = paths.places(run.dataset, run.aspect, cross=True)
+    shutil.copytree(home.raw, abroad.raw)
+    shutil.copytree(home.features, abroad.features)
+    shutil.copy(home.descriptions, abroad.descriptions)
+    samples = read_table(home.raw / "samples.parquet")
+    write_table(samples.assign(mos_quality=5 - samples["mos_quality"]), abroad.raw / "samples.parquet")
+    parts = read_table(home.splits)
+    write_table(parts[parts["split"] == "test"].assign(split="test"), abroad.splits)
+    inside = samples["image_id"].isin(parts.loc[parts["split"] == "test", "image_id"])
+    write_table(read_table(abroad.raw / "samples.parquet")[inside], abroad.raw / "samples.parquet")
+    write_json(abroad.raw / "cross.json", {"on": "folder", "scale": [1, 5], "raters": None})
+
+    evaluate.main(run)
+    figures = json.loads((paths.RESULTS / "metrics.json").read_text())
+    assert (figures["dataset"], figures["on"], figures["cross"]) == ("synthetic", "folder", True)
+    assert (figures["n"], figures["n_train"], figures["n_val"]) == (24, 48, 24)
+    assert figures["srcc"] < -0.9
+    assert figures["baselines"]["mean_hidden_states"]["srcc"] < -0.9
+    assert figures["original_scale"]["rmse"] == pytest.approx(figures["rmse"] * 4 / 5, abs=1e-5)
+    assert len(pd.read_csv(paths.RESULTS / "predictions.csv")) == 24
+
+
+@pytest.mark.parametrize("on", ["synthetic", "nonesuch"])
+def test_on_must_be_another_data_set(workplace, on):
+    with pytest.raises(
+        settings.InputError, match=f"evaluate.on is '{on}', expected nothing or another data set: folder"
+    ):
+        settings_with(on=on)
