@@ -158,3 +158,13 @@ def test_a_data_set_without_published_lists_is_named(protocol):
         InputError, match=r"no published test lists for data set 'mine', only for agiqa-3k, aigciqa2023"
     ):
         split(grid(30, 3), "mine", protocol=protocol, **FRACTIONS, **FOLDS)
+
+
+def test_a_data_set_that_brings_the_authors_split_is_split_so():
+    frame = grid(30, 3)
+    own = split(frame, "any", protocol="random", **FRACTIONS, **FOLDS)
+    taken = split(frame, "any", protocol="published", own=own, **FRACTIONS, **FOLDS)
+    pd.testing.assert_frame_equal(taken, own)
+    nothing_tested = own.assign(split=own["split"].replace("test", "train"))
+    with pytest.raises(InputError, match=r"leave 0 images for test"):
+        split(frame, "any", protocol="published", own=nothing_tested, **FRACTIONS, **FOLDS)

@@ -6,10 +6,11 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analyzers import asking
-from data.tables import read_table
+from data.tables import read_table, write_table
 from stages import caption, paths
 from stages.paid import Options
 from stages.run import stage
@@ -312,3 +313,16 @@ def test_teacher_offline_costs_nothing(project, server, capsys):
     run(dry_run=True)
     assert "offline is free" in capsys.readouterr().out
     assert not server.requests
+
+
+def test_nothing_is_said_of_an_aspect_that_an_image_is_tested_on(project):
+    """With published lists an image may be tested on one aspect and train another."""
+    splits = pd.DataFrame({"image_id": map(str, range(IMAGES)), "split": SPLIT, "split_correspondence": SPLIT})
+    splits["split_quality"] = splits["split"].mask(splits["image_id"] == "0", "test")
+    write_table(splits, paths.splits("folder"))
+    project(teacher="offline")
+    run()
+    said = captions().set_index("image_id")
+    assert said["quality"].isna().sum() == 1
+    assert pd.isna(said.loc["0", "quality"])
+    assert said["correspondence"].notna().all()
