@@ -29,6 +29,7 @@ METRICS = "results/metrics.json"
 PUBLISHED = Path("data/published_figures.csv")
 PROFILES = {"dataset": "datasets", "teacher": "teachers", "mllm": "mllms", "head": "heads"}
 SEEDS = {"split.seed", "split.fold", "distill.seed", "train.seed", "evaluate.seed"}
+NAMED = 5  # runs that are left out
 SHOWN = {"srcc": "SRCC", "plcc": "PLCC", "srcc_within_generator": "SRCC within", "rmse": "RMSE"}
 
 Params = dict[str, Any]
@@ -36,8 +37,10 @@ Params = dict[str, Any]
 
 def main(_: Settings, commits: int, out: Path | None) -> None:
     runs, left_out = gathered(_experiments(commits))
-    for name, reason in left_out.items():
-        print(f"compare: {name} is left out: {reason}", file=sys.stderr)
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, why in left_out.items() if why == reason]
+        few = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+        print(f"compare: left out, {reason}: {len(names)} ({few})", file=sys.stderr)
     if runs.empty:
         raise InputError("no experiment with metrics here; dvc exp run makes one")
     table, tests, published = (
@@ -59,16 +62,16 @@ def gathered(experiments: list[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str,
     for name, data in _revisions(experiments):
         metrics = _document(data, "metrics", METRICS)
         params = _document(data, "params", str(PARAMS))
-        if not metrics or not params:
-            left_out[name] = "it has no metrics (queued, running, failed, or older than they are)"
+        if not params or "seeds" not in metrics:
+            left_out[name] = "no metrics (queued, running, failed, or older than they are)"
         elif stale := [key for key in ("dataset", "aspect", "mllm", "head") if metrics.get(key) != params.get(key)]:
-            left_out[name] = f"its metrics are of another {stale[0]} than its params"
+            left_out[name] = f"metrics of another {stale[0]} than the params"
         else:
             rows.append(_row(name, metrics, params))
     runs = pd.DataFrame(rows, columns=["name", "params", *TASK, "mllm", "head", *LUCK, "n", "n_train", *FIGURES])
     runs["variant"] = _variants(runs)
     again = runs.duplicated([*TASK, *SETTING, *LUCK])
-    left_out |= dict.fromkeys(runs.loc[again, "name"], "another run has the same params and seeds")
+    left_out |= dict.fromkeys(runs.loc[again, "name"], "the same params and seeds as a later one")
     return runs[~again].drop(columns="params").reset_index(drop=True), left_out
 
 

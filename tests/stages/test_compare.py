@@ -82,8 +82,8 @@ def test_experiments_become_a_table_with_the_published_figures_beside_it(project
     assert "M3-AGIQA (arXiv 2502.15167; val and test are one set) |  | 0.9045 | 0.9317 |" in text
     assert "| agiqa-3k | quality | ipce-k ≠ | IPCE" in text
     assert "| agiqa-3k | quality | tiny · mlp | tiny · xlstm | 2 | -0.021 ± 0.001 |" in text
-    assert "stale is left out: its metrics are of another head than its params" in said.err
-    assert "the same params and seeds" in said.err  # the commit itself is xlstm-0
+    assert "left out, metrics of another head than the params: 1 (stale)" in said.err
+    assert "the same params and seeds as a later one: 1" in said.err  # the commit itself is xlstm-0
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 4
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert summary["srcc"].tolist() == pytest.approx([0.805, 0.8255])
