@@ -20,6 +20,8 @@ def test_every_stage_wrote_what_the_design_promises(reproduced):
     assert sorted(described.index) == sorted(samples.index)
     assert sorted(FeatureStore.open(root / "data/features/synthetic-quality").ids) == sorted(samples.index)
     assert {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "baselines", "ceiling", "n"} <= set(reproduced.metrics())
+    ceiling = reproduced.metrics()["ceiling"]
+    assert ceiling["srcc_from_spread"] == pytest.approx(ceiling["srcc"], abs=0.03)  # two ways to know it
     assert json.loads((root / "data/cross/synthetic-quality/cross.json").read_text()) == {"on": None}
     assert "<h1>Quality on synthetic</h1>" in (root / "results/report.html").read_text(encoding="utf-8")
 

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from data.feature_store import FeatureStore
 from data.files import write_json
 from data.tables import read_table, write_table
-from stages import cross, evaluate, paths, settings
+from stages import cross, evaluate, paths, report, settings
 from tests.evaluated import build
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +87,11 @@ def test_figures_are_marked_and_learnt_at_home(workplace):
     assert figures["baselines"]["mean_hidden_states"]["srcc"] < -0.9
     assert figures["original_scale"]["rmse"] == pytest.approx(figures["rmse"] * 4 / 5, abs=1e-5)
     assert len(pd.read_csv(paths.RESULTS / "predictions.csv")) == 24
+    write_json(paths.adapter(run.dataset, run.aspect) / "distill.json", {"enabled": False})
+    report.main(run)
+    page = (paths.RESULTS / "report.html").read_text(encoding="utf-8")
+    assert "Cross data set: everything was learnt on synthetic, and tested on folder." in page
+    assert "on the raters' own scale, 1 to 5" in page
 
 
 @pytest.mark.parametrize("on", ["synthetic", "nonesuch"])
