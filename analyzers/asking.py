@@ -81,11 +81,11 @@ class Asker:
         attempts = 0
         for attempt in patiently:
             with attempt:
-                if missing := self._ledger.missing(question):
+                if missing := self._ledger.of(question).missing:
                     attempts += 1
                     self._ask(question.about(missing), attempts)
                     attempts = 0
-                if self._ledger.missing(question):
+                if self._ledger.of(question).missing:
                     raise _Unusable
         return question
 

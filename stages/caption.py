@@ -8,59 +8,66 @@ fails where they are more than `caption.max_failed` of all.
 import argparse
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
-
-import pandas as pd
 
 from analyzers.asking import Unavailable
 from analyzers.teacher import DailyQuota
 from data.errors import InputError
 from data.files import write_json
-from data.tables import aspects_of, joined, read_table, write_table
+from data.rows import row_writer
+from data.tables import aspects_of, open_table
 from stages import paths
 from stages.paid import Options, estimate, paid
 from stages.run import stage
 from stages.settings import Settings
-from stages.teachers import FREE, Described
+from stages.teachers import FREE, Work
 
 QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVAILABLE
 
 
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-    dataset = settings.dataset
-    samples = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
-    seen, test = samples[samples["split"] != "test"], samples[samples["split"] == "test"]
     kind = settings.teachers[settings.teacher].kind
     if options.dry_run:
-        print(f"teacher {kind} is free" if kind in FREE else estimate(settings, seen, options))
+        print(f"teacher {kind} is free" if kind in FREE else estimate(settings, options))
         return
     try:
-        described = FREE[kind](settings, seen, test) if kind in FREE else paid(settings, seen, options)
+        with nullcontext(FREE[kind](settings)) if kind in FREE else paid(settings, options) as work:
+            _write(settings, work)
     except (DailyQuota, Unavailable) as error:
         print(f"caption: {error}", file=sys.stderr)
         sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
-    write_json(paths.RESULTS / "caption.json", _summary(settings, described))
-    _check(described, settings.caption.max_failed)
-    write_table(_table(described, aspects_of(seen), kind), paths.captions(dataset))
 
 
-def _table(described: Described, aspects: tuple[str, ...], teacher: str) -> pd.DataFrame:
-    rows = [{"image_id": image_id, **said, "teacher": teacher} for image_id, said in described.explanations.items()]
-    table = pd.DataFrame(rows, columns=["image_id", *aspects, "teacher"])
-    return table if described.saw_mos is None else table.assign(saw_mos=described.saw_mos)
+def _write(settings: Settings, work: Work) -> None:
+    with open_table(paths.samples(settings.dataset), ["image_id"]) as samples:
+        aspects = aspects_of(samples.schema_arrow.names)
+    always = {"teacher": settings.teachers[settings.teacher].kind}
+    if work.saw_mos is not None:
+        always["saw_mos"] = work.saw_mos
+    columns = dict.fromkeys(("image_id", *aspects), str) | {name: type(value) for name, value in always.items()}
+    ends: Counter[str | None] = Counter()  # images by why they are not described, None where they are
+    with row_writer(paths.captions(settings.dataset), columns) as write:
+        for image in work.images:
+            ends[image.failure] += 1
+            if image.explanations:
+                write({"image_id": image.image_id, **image.explanations, **always})
+        described = ends.pop(None, 0)
+        write_json(paths.RESULTS / "caption.json", _summary(settings, work, described, ends))
+        _check(described, ends, settings.caption.max_failed)
 
 
-def _summary(settings: Settings, described: Described) -> dict[str, object]:
+def _summary(settings: Settings, work: Work, described: int, failures: Counter[str]) -> dict[str, object]:
     """The same for every teacher; one that is free spent nothing."""
-    totals, prices = described.totals, described.prices
+    totals, prices = work.totals, work.prices
     return {
         "dataset": settings.dataset,
         "teacher": settings.teacher,
-        "images": len(described.explanations) + len(described.failures),
-        "described": len(described.explanations),
-        "failed": len(described.failures),
-        "failures": dict(sorted(Counter(described.failures.values()).items())),
+        "images": described + failures.total(),
+        "described": described,
+        "failed": failures.total(),
+        "failures": dict(sorted(failures.items())),
         "requests": totals.requests,
         "answers": totals.answers,
         "tokens": totals.usage.as_dict(),
@@ -70,13 +77,12 @@ def _summary(settings: Settings, described: Described) -> dict[str, object]:
     }
 
 
-def _check(described: Described, max_failed: float) -> None:
-    failed, images = len(described.failures), len(described.explanations) + len(described.failures)
+def _check(described: int, failures: Counter[str], max_failed: float) -> None:
+    failed, images = failures.total(), described + failures.total()
     if failed > max_failed * images:
-        reasons = Counter(described.failures.values()).most_common()
         raise InputError(
             f"{failed} of {images} images have no description, more than caption.max_failed ({max_failed}) allows: "
-            + ", ".join(f"{count} × {reason}" for reason, count in reasons)
+            + ", ".join(f"{count} × {reason}" for reason, count in failures.most_common())
         )
 
 
