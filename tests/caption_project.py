@@ -1,6 +1,11 @@
 """What the caption stage needs, in a folder of its own: images, their tables, params set to the teacher gemini."""
 
-from collections.abc import Sequence
+import os
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +53,23 @@ def write_params(**changes: Any) -> Settings:
         section[last] = value
     YAML().dump(params, PARAMS)
     return load()
+
+
+def forked(root: Path, environment: Mapping[str, str], log: Path) -> BaseProcess:
+    """`python -m stages.caption` in `root`, as a fork of a process that has imported all of it already."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.caption_project", "stages.caption", "analyzers.google_generativeai"])
+    process = context.Process(target=_run, args=(root, environment, log))
+    process.start()
+    return process
+
+
+def _run(root: Path, environment: Mapping[str, str], log: Path) -> None:
+    os.chdir(root)
+    os.environ.update(environment)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["stages/caption.py"]
+    del sys.modules["stages.caption"]
+    runpy.run_module("stages.caption", run_name="__main__", alter_sys=True)
