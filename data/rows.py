@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 
 from data.errors import InputError
 from data.files import atomic
-from data.tables import SPLITS, open_table
+from data.tables import ROW_GROUP, SPLITS, open_table
 
 Row = dict[str, Any]
-ROW_GROUP = 4096  # rows in memory at once
 ARROW = {str: pa.large_string(), bool: pa.bool_()}  # as write_table stores them
 
 
@@ -38,7 +37,7 @@ def joined_rows(samples: Path | str, splits: Path | str) -> Iterator[Row]:
 def row_writer(path: Path | str, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
     """Yield a function that adds a row; the table takes its name when all went well.
 
-    Rows come sorted by image_id. The same rows give the same bytes.
+    Rows come sorted by image_id. The same rows give the same bytes, those of `write_table`.
     """
     schema = pa.schema([(name, ARROW[kind]) for name, kind in columns.items()])
     pending: list[Row] = []
@@ -66,5 +65,5 @@ def row_writer(path: Path | str, columns: Mapping[str, type]) -> Iterator[Callab
 
 def _rows(path: Path | str, *columns: str) -> Iterator[Row]:
     with open_table(path, columns) as table:
-        for batch in table.iter_batches(batch_size=1024):
+        for batch in table.iter_batches(batch_size=ROW_GROUP):
             yield from batch.to_pylist()

@@ -21,6 +21,7 @@ ASPECTS = ("quality", "correspondence", "authenticity")
 SPLITS = ("train", "val", "test")
 SAMPLE_COLUMNS = ("image_id", "path", "prompt", "generator", "comment", "sha256")
 MOS_RANGE = (0.0, 5.0)
+ROW_GROUP = 1024  # rows that a reader must hold at once
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
@@ -30,7 +31,7 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> None:
         raise ValueError(f"{path}: an image_id occurs twice")
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, row_group_size=ROW_GROUP, compression="zstd")
 
 
 def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def test_rows_come_back_however_many_are_kept_in_memory(tmp_path_factory, table,
 
 
 def test_the_bytes_are_those_of_a_whole_table(tmp_path):
-    table = {str(number): (f"ball {number}", number % 3 == 0) for number in range(1000)}
+    table = {str(number): (f"ball {number}", number % 3 == 0) for number in range(10_000, 12_500)}
     write(tmp_path / "rows", table)
     frame = pd.DataFrame([(image_id, *values) for image_id, values in table.items()], columns=list(COLUMNS))
     write_table(frame, tmp_path / "frame")
