@@ -109,6 +109,8 @@ def _hire(settings: Settings) -> Hired:
 
 def _forget(ledger: Ledger, settings: Settings, options: Options) -> None:
     """Have asked again what the command line says."""
+    if options.refresh:
+        print(f"caption: if this is stopped, go on with --refresh {options.refresh.isoformat()}", file=sys.stderr)
     for question in questions(settings):
         if options.retry_blocked:
             ledger.forget(question, lambda part: part.failure is not None and part.explanation is None)

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
@@ -17,6 +18,7 @@ from data.files import sha256
 from data.tables import write_table
 from stages import paths
 from stages.settings import PARAMS, Settings, load
+from tests.gemini_server import KEY, GeminiServer
 
 ROOT = Path(__file__).parents[1]
 ASPECTS = ("quality", "correspondence")
@@ -55,21 +57,33 @@ def write_params(**changes: Any) -> Settings:
     return load()
 
 
-def forked(root: Path, environment: Mapping[str, str], log: Path) -> BaseProcess:
-    """`python -m stages.caption` in `root`, as a fork of a process that has imported all of it already."""
+def start(root: Path, server: GeminiServer, *options: str) -> subprocess.Popen:
+    """`python -m stages.caption` in `root`, before a server."""
+    command = [sys.executable, "-m", "stages.caption", *options]
+    environment = os.environ | _environment(root, server)
+    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def forked(root: Path, server: GeminiServer) -> BaseProcess:
+    """The same, as a fork of a process that has imported all of it already; what it says goes to `root`/log."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.caption_project", "stages.caption", "analyzers.google_generativeai"])
-    process = context.Process(target=_run, args=(root, environment, log))
+    process = context.Process(target=_run, args=(root, _environment(root, server)))
     process.start()
     return process
 
 
-def _run(root: Path, environment: Mapping[str, str], log: Path) -> None:
+def _run(root: Path, environment: Mapping[str, str]) -> None:
     os.chdir(root)
     os.environ.update(environment)
-    with log.open("ab") as file:
+    with Path("log").open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = ["stages/caption.py"]
     del sys.modules["stages.caption"]
     runpy.run_module("stages.caption", run_name="__main__", alter_sys=True)
+
+
+def _environment(root: Path, server: GeminiServer) -> dict[str, str]:
+    service = {"GEMINI_API_KEY": KEY, "GEMINI_API_ENDPOINT": server.url}
+    return service | {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)}

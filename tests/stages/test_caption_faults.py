@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from hashlib import sha256
@@ -17,7 +15,7 @@ import pytest
 from analyzers.limits import Limiter
 from data.tables import read_table
 from stages import paths
-from tests.caption_project import ROOT, forked, write_params, write_samples, write_splits
+from tests.caption_project import ROOT, forked, start, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
 
 IMAGES, TEST_IMAGES, KILLS = 300, 20, 20
@@ -25,17 +23,6 @@ A_MINUTE, EARLIER = 600, 450  # requests allowed, and sent by another run, AGO s
 AGO = 45
 FAILING = 0.1  # share of the images that cannot be described
 LATE = 0.8  # seconds, longer than the timeout
-
-
-def environment(root: Path, server: GeminiServer) -> dict[str, str]:
-    return {"GEMINI_API_KEY": KEY, "GEMINI_API_ENDPOINT": server.url, "DVC_ROOT": str(root)}
-
-
-def start(root: Path, server: GeminiServer, *options: str) -> subprocess.Popen:
-    """`python -m stages.caption` in `root`."""
-    command = [sys.executable, "-m", "stages.caption", *options]
-    set_to = os.environ | environment(root, server)
-    return subprocess.Popen(command, cwd=root, env=set_to, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def image_of(request) -> int:
@@ -127,7 +114,7 @@ def earlier_run(root: Path) -> list[float]:
 
 def killed(project: Path, server: GeminiServer, chance: random.Random, by: signal.Signals) -> set[int]:
     """Start the stage and kill it at a random moment: the images of which nothing was left to ask by then."""
-    running, late = forked(project, environment(project, server), project / "log"), time.monotonic() + 2
+    running, late = forked(project, server), time.monotonic() + 2
     until = len(server.requests) + chance.randrange(30)
     while running.is_alive() and len(server.requests) < until and time.monotonic() < late:
         time.sleep(0.01)
