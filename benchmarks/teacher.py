@@ -35,7 +35,7 @@ from stages.teachers import questions
 from tests.caption_project import ROOT, write_params
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, prompt_tokens
 
-SIDE = 512  # pixels of the picture
+SIDE = 256  # pixels of the picture
 FEW, ASKED = 2000, 200  # images of the smaller measurement of memory; how many of them are not in the journal yet
 ANSWER = Answer({aspect: TEXTS[aspect] * 4 for aspect in ASPECTS}, "STOP", "gemini-3.8-flash", Usage(400, 250, 300))
 JOURNAL = ".cache/caption/gemini/answers.jsonl"
