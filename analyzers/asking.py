@@ -1,7 +1,8 @@
 """Asks a teacher many questions, several at once, until each is described or failed: the one loop that tries again.
 
-Serves every teacher that costs time or money. Each answer is on the disk before its place is given to the next
-question. An error that passes is met with patience: as long as the service asks for, else a random wait that grows.
+Serves every teacher that costs time or money. Each answer is on the disk before its thread takes the next question;
+there are a few threads more than requests at once, so that preparing and writing take no request's place. An error
+that passes is met with patience: as long as the service asks for, else a random wait that grows.
 Whatever ends the run early, also a signal, lets the requests that are under way finish, because they are paid for.
 """
 
@@ -30,6 +31,7 @@ from analyzers.teacher import Question, Teacher, TryAgain
 # Only after so many attempts and so many seconds is the service taken to be down; a later run goes on from there.
 MOST_ATTEMPTS, PATIENCE = 12, 600
 BACKOFF = wait_random_exponential(multiplier=1, max=120)
+SPARE = 4  # threads that prepare and write; one is enough for 20 answers a second
 JITTER = 0.1  # seconds after a wait that the service asked for, so that not all come back at once
 
 
@@ -49,8 +51,10 @@ class Asker:
     """A teacher at work: `concurrency` requests at once, within the limits."""
 
     def __init__(self, teacher: Teacher, ledger: Ledger, limiter: Limiter, concurrency: int) -> None:
-        self._teacher, self._ledger, self._limiter, self._concurrency = teacher, ledger, limiter, concurrency
+        self._teacher, self._ledger, self._limiter = teacher, ledger, limiter
+        self._threads, self._places = concurrency + SPARE, threading.Semaphore(concurrency)
         self._stopping = threading.Event()
+        self._end: Exception | None = None  # what ends the run
 
     def settle(self, questions: Iterable[Question]) -> Iterator[Question]:
         """Each question once nothing of it is missing in the ledger, in the order in which that happens.
@@ -59,14 +63,16 @@ class Asker:
             DailyQuota, Unavailable, InputError: as the teacher says; what was answered until then is kept.
         """
         waiting = iter(questions)
-        with ThreadPoolExecutor(self._concurrency) as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             try:
-                running = {pool.submit(self._settle, question) for question in islice(waiting, self._concurrency)}
+                running = {pool.submit(self._settle, question) for question in islice(waiting, self._threads)}
                 while running:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     settled = [future.result() for future in done]
                     running |= {pool.submit(self._settle, question) for question in islice(waiting, len(done))}
                     yield from settled
+            except _Stopped:
+                raise self._end from None
             finally:
                 self._stopping.set()
 
@@ -81,27 +87,34 @@ class Asker:
         attempts = 0
         for attempt in patiently:
             with attempt:
-                if missing := self._ledger.missing(question):
+                if missing := self._ledger.of(question).missing:
                     attempts += 1
                     self._ask(question.about(missing), attempts)
                     attempts = 0
-                if self._ledger.missing(question):
+                if self._ledger.of(question).missing:
                     raise _Unusable
         return question
 
     def _ask(self, question: Question, attempts: int) -> None:
         prepared = self._teacher.prepare(question)
-        spent = self._limiter.acquire(self._sleep)
-        self._sleep(0)
-        start = time.monotonic()
-        try:
-            answer = self._teacher.ask(prepared)
-        except TryAgain as error:
-            if error.wait is not None:
-                self._limiter.hold(error.wait)
-            raise
+        with self._places:
+            self._sleep(0)
+            spent = self._limiter.acquire(self._sleep)
+            self._sleep(0)
+            start = time.monotonic()
+            try:
+                answer = self._teacher.ask(prepared)
+            except TryAgain as error:
+                if error.wait is not None:
+                    self._limiter.hold(error.wait)
+                raise
+            except Exception as error:
+                self._end = error
+                self._stopping.set()  # before another thread takes the place
+                raise
+            seconds = time.monotonic() - start
         self._limiter.settle(spent, answer.usage.input)
-        self._ledger.record(question, answer, attempts=attempts, seconds=time.monotonic() - start, at=time.time())
+        self._ledger.record(question, answer, attempts=attempts, seconds=seconds, at=time.time())
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping.wait(seconds):

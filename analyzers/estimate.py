@@ -4,19 +4,21 @@ Input tokens are counted by the service itself on a sample, which costs nothing.
 they are the mean of the answers so far, or, before the first one, at most what the settings allow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from analyzers.teacher import Question
 
 SAMPLE = 8
 
 
-def sampled_input(questions: Sequence[Question], count_tokens: Callable[[Question], int]) -> tuple[int, int]:
-    """Input tokens of all these requests, counted on a few of all prompt lengths, and on how many."""
-    by_length = sorted(questions, key=lambda question: (len(question.prompt), question.image_id))
-    step = max(1, len(by_length) // SAMPLE)
-    sample = by_length[step // 2 :: step][:SAMPLE]
-    return round(sum(map(count_tokens, sample)) / len(sample) * len(questions)), len(sample)
+def sampled_input(
+    questions: Iterable[Question], number: int, count_tokens: Callable[[Question], int]
+) -> tuple[int, int]:
+    """Input tokens of this `number` of requests, counted on a few that are evenly spread, and on how many."""
+    step = max(1, number // SAMPLE)
+    counts = [count_tokens(question) for question in islice(islice(questions, step // 2, None, step), SAMPLE)]
+    return round(sum(counts) / len(counts) * number), len(counts)
 
 
 def duration(

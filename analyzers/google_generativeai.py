@@ -62,9 +62,10 @@ class Connection:
         return self._call(self._model.count_tokens, text, png).total_tokens
 
     def _call(self, method: Callable[..., Any], text: str, png: bytes, **options: Any) -> Any:
-        parts = [{"mime_type": "image/png", "data": png}, text]
+        # Bare parts would do as well, but the SDK writes them out as text, the picture too, before it takes them.
+        contents = [{"role": "user", "parts": [{"mime_type": "image/png", "data": png}, text]}]
         try:
-            return method(parts, request_options=self._request_options, **options)
+            return method(contents, request_options=self._request_options, **options)
         except api.GoogleAPICallError as error:
             raise ApiError(error.code or 500, re.sub(r"^POST \S+: ", "", error.message), error.details) from None
         except LOST as error:

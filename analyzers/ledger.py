@@ -6,8 +6,12 @@ here, whatever else has changed since.
 
 An aspect is described by its last usable explanation. It is failed, and left alone from then on, when the model
 refused the image, or its answers were unusable as often as the teacher may try.
+
+Nothing of this is kept in memory: which records tell of which part stands in a temporary SQLite file, made anew from
+the journal each time.
 """
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -28,47 +32,77 @@ class Part:
     unusable: int = 0
     at: float = 0.0  # of the last record, in seconds since the epoch
 
+    def after(self, record: dict[str, Any], aspect: str, tries: int) -> "Part":
+        """The same, one record later."""
+        if aspect in record["explanations"]:
+            return Part(record["explanations"][aspect], at=record["at"])
+        if record["blocked"]:
+            return Part(self.explanation, record["blocked"], self.unusable, record["at"])
+        often = self.unusable + 1 >= tries
+        failure = f"unusable: {record['unusable'][aspect]}" if often else self.failure
+        return Part(self.explanation, failure, self.unusable + 1, record["at"])
+
+
+class Standing(dict[str, Part]):
+    """How things stand with one image: a Part for each of its aspects."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The aspects that are neither described nor failed."""
+        return [aspect for aspect, part in self.items() if part.explanation is None and part.failure is None]
+
+    @property
+    def explanations(self) -> dict[str, str] | None:
+        """All of them, or None."""
+        found = {aspect: part.explanation for aspect, part in self.items()}
+        return None if None in found.values() else found
+
+    @property
+    def failure(self) -> str | None:
+        """Why the image is not described, if that is settled."""
+        return next((part.failure for part in self.values() if part.explanation is None and part.failure), None)
+
 
 class Ledger:
     """The journal's answers, as the questions to `teacher` find them."""
 
     def __init__(self, journal: Journal, teacher: Teacher) -> None:
         self._journal, self._teacher = journal, teacher
-        self._parts: dict[str, Part] = {}
+        self._index = _Index()
         self._lock = threading.Lock()
+        self._outputs = 0
+        self.largest_input = 0  # tokens of the largest request so far, 0 where there was none
         self.spent = Usage()  # since this ledger was opened
-        for record in journal.records.values():
-            self._apply(record)
+        for number, record in enumerate(journal):
+            self._enter(number, record)
 
-    def missing(self, question: Question) -> list[str]:
-        """The aspects that are neither described nor failed."""
-        parts = self._of(question)
-        return [aspect for aspect, part in parts.items() if part.explanation is None and part.failure is None]
+    def of(self, question: Question) -> Standing:
+        """How things stand with a question's aspects."""
+        keys = self._keys(question)
+        with self._lock:
+            told = {aspect: self._index.of(key) for aspect, key in keys.items()}
+            records = {number: self._journal[number] for number in set().union(*told.values())}
+        standing = Standing()
+        for aspect, numbers in told.items():
+            standing[aspect] = Part()
+            for number in numbers:
+                standing[aspect] = standing[aspect].after(records[number], aspect, self._teacher.tries)
+        return standing
 
-    def explanations(self, question: Question) -> dict[str, str] | None:
-        """All of them, or None."""
-        found = {aspect: part.explanation for aspect, part in self._of(question).items()}
-        return None if None in found.values() else found
-
-    def failure(self, question: Question) -> str | None:
-        """Why the image is not described, if that is settled."""
-        parts = self._of(question).items()
-        reasons = [part.failure for _, part in parts if part.explanation is None and part.failure]
-        return reasons[0] if reasons else None
-
-    def forget(self, questions: Iterable[Question], forgettable: Callable[[Part], bool]) -> None:
+    def forget(self, question: Question, forgettable: Callable[[Part], bool]) -> None:
         """Have these parts asked again. The records stay, and so does what they cost."""
-        for question in questions:
-            for aspect, part in self._of(question).items():
-                if forgettable(part):
-                    self._parts[self._part_key(question, aspect)] = Part()
+        keys = self._keys(question)
+        for aspect, part in self.of(question).items():
+            if forgettable(part):
+                self._index.drop(keys[aspect])
 
     def record(self, question: Question, answer: Answer, *, attempts: int, seconds: float, at: float) -> None:
         """Put an answer on the disk, then into the state."""
         usable, wrong = ({}, {}) if answer.blocked else check(answer.said, question.mos)
         record = {
             "image": question.image_id,
-            "parts": {aspect: self._part_key(question, aspect) for aspect in question.mos},
+            "key": self._teacher.key(question),
+            "parts": self._keys(question),
             "explanations": usable,
             "unusable": wrong,
             "blocked": answer.blocked,
@@ -79,52 +113,54 @@ class Ledger:
             "seconds": round(seconds, 3),
             "at": round(at, 3),
         }
-        key = self._teacher.key(question)
         with self._lock:
-            self._journal.append(f"{key[:32]}-{len(self._journal.records)}", record)
-            self._apply(record)
+            self._enter(self._journal.append(record), record)
             self.spent += answer.usage
 
     def totals(self, questions: Iterable[Question]) -> "Totals":
         """What was spent on these images, over all runs, and who served."""
-        parts = {self._part_key(question, aspect) for question in questions for aspect in question.mos}
-        totals = Totals()
-        for record in self._journal.records.values():
-            if not parts.isdisjoint(record["parts"].values()):
-                totals.answers += 1
-                totals.requests += record["attempts"]
-                totals.usage += Usage(**record["usage"])
-                totals.versions[record["model_version"]] += 1
+        totals, counted = Totals(), bytearray(len(self._journal))
+        for question in questions:
+            for key in self._keys(question).values():
+                for number in self._index.of(key):
+                    if not counted[number]:
+                        counted[number] = True
+                        totals.add(self._journal[number])
         return totals
-
-    def largest_input(self) -> int:
-        """Input tokens of the largest request so far, 0 where there was none."""
-        return max((record["usage"]["input"] for record in self._journal.records.values()), default=0)
 
     def mean_output(self) -> float | None:
         """Output and thinking tokens of an answer, on average; None before the first."""
-        usages = [record["usage"] for record in self._journal.records.values()]
-        return sum(usage["output"] + usage["thinking"] for usage in usages) / len(usages) if usages else None
+        return self._outputs / len(self._journal) if len(self._journal) else None
 
-    def _of(self, question: Question) -> dict[str, Part]:
-        unasked = Part()
-        return {aspect: self._parts.get(self._part_key(question, aspect), unasked) for aspect in question.mos}
+    def _keys(self, question: Question) -> dict[str, str]:
+        return {aspect: self._teacher.key(question.about([aspect])) for aspect in question.mos}
 
-    def _part_key(self, question: Question, aspect: str) -> str:
-        return self._teacher.key(question.about([aspect]))
+    def _enter(self, number: int, record: dict[str, Any]) -> None:
+        usage = record["usage"]
+        self.largest_input = max(self.largest_input, usage["input"])
+        self._outputs += usage["output"] + usage["thinking"]
+        self._index.add(record["parts"].values(), number)
 
-    def _apply(self, record: dict[str, Any]) -> None:
-        for aspect, key in record["parts"].items():
-            part = self._parts.setdefault(key, Part())
-            part.at = record["at"]
-            if record["blocked"]:
-                part.failure = record["blocked"]
-            elif aspect in record["explanations"]:
-                self._parts[key] = Part(record["explanations"][aspect], at=record["at"])
-            else:
-                part.unusable += 1
-                if part.unusable >= self._teacher.tries:
-                    part.failure = f"unusable: {record['unusable'][aspect]}"
+
+class _Index:
+    """Which records tell of which part."""
+
+    def __init__(self) -> None:
+        self._told = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # "" is a temporary file
+        self._told.execute("PRAGMA journal_mode = OFF")
+        self._told.execute("CREATE TABLE told (part BLOB, record INTEGER, PRIMARY KEY (part, record)) WITHOUT ROWID")
+
+    def add(self, parts: Iterable[str], record: int) -> None:
+        rows = [(bytes.fromhex(part), record) for part in parts]
+        self._told.executemany("INSERT OR IGNORE INTO told VALUES (?, ?)", rows)
+
+    def of(self, part: str) -> list[int]:
+        """The records' numbers, in the order in which they came."""
+        found = self._told.execute("SELECT record FROM told WHERE part = ? ORDER BY record", (bytes.fromhex(part),))
+        return [record for (record,) in found]
+
+    def drop(self, part: str) -> None:
+        self._told.execute("DELETE FROM told WHERE part = ?", (bytes.fromhex(part),))
 
 
 class Totals:
@@ -133,3 +169,9 @@ class Totals:
     def __init__(self) -> None:
         self.answers, self.requests, self.usage = 0, 0, Usage()
         self.versions: Counter[str] = Counter()
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.answers += 1
+        self.requests += record["attempts"]
+        self.usage += Usage(**record["usage"])
+        self.versions[record["model_version"]] += 1

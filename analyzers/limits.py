@@ -17,7 +17,7 @@ from pathlib import Path
 
 from analyzers.teacher import DailyQuota, this_day
 from data.errors import InputError
-from data.files import write_text
+from data.files import atomic
 
 MINUTE = 61.0
 
@@ -139,19 +139,23 @@ class Limiter:
     def _recall(self) -> None:
         """Take up what earlier processes spent, and forget what no longer counts."""
         now = self._clock()
-        since = min(self._day, now - MINUTE)
-        recent = [(min(at, now), amount) for at, amount in _read(self._notes) if at >= since]
-        self._today = sum(at >= self._day for at, _ in recent)
-        for at, amount in recent:
-            self._requests.spend(at, 1)
-            self._tokens.spend(at, amount)
-        write_text(self._notes, "".join(f"{at:.3f} {amount}\n" for at, amount in recent))
+        with atomic(self._notes) as temporary, temporary.open("w", encoding="ascii") as kept:
+            for at, amount in _read(self._notes):
+                then = min(at, now)
+                if then > now - MINUTE:
+                    self._requests.spend(then, 1)
+                    self._tokens.spend(then, amount)
+                if then >= self._day:
+                    self._today += 1
+                if then >= min(self._day, now - MINUTE):
+                    kept.write(f"{then:.3f} {amount}\n")
 
 
 def _read(notes: Path) -> Iterator[tuple[float, int]]:
     """The notes' lines; a kill may have torn the last one."""
-    text = notes.read_text(encoding="ascii") if notes.exists() else ""
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n"):
-            at, amount = line.split()
-            yield float(at), int(amount)
+    if notes.exists():
+        with notes.open(encoding="ascii") as lines:
+            for line in lines:
+                if line.endswith("\n"):
+                    at, amount = line.split()
+                    yield float(at), int(amount)

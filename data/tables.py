@@ -5,7 +5,8 @@ each aspect that the data set has, `mos_<aspect>` and `std_<aspect>` on one 0 to
 holds decides its bytes: no index, no time stamp, no library metadata.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ ASPECTS = ("quality", "correspondence", "authenticity")
 SPLITS = ("train", "val", "test")
 SAMPLE_COLUMNS = ("image_id", "path", "prompt", "generator", "comment", "sha256")
 MOS_RANGE = (0.0, 5.0)
+ROW_GROUP = 1024  # rows that a reader must hold at once
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
@@ -29,7 +31,7 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> None:
         raise ValueError(f"{path}: an image_id occurs twice")
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, row_group_size=ROW_GROUP, compression="zstd")
 
 
 def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -38,14 +40,21 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
     Raises:
         InputError: no such file, not a table, or a column is missing.
     """
+    with open_table(path, ("image_id", *columns)) as table:
+        return table.read().to_pandas()
+
+
+@contextmanager
+def open_table(path: Path | str, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
+    """The Parquet file at `path`, which must hold `columns`. Raises what `read_table` raises."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such table; run the stage that writes it")
     try:
-        frame = pq.read_table(path, partitioning=None).to_pandas()
+        with pq.ParquetFile(path) as table:
+            _require_columns(table.schema_arrow.names, columns, path)
+            yield table
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from None
-    _require_columns(frame, ("image_id", *columns), path)
-    return frame
 
 
 def check_samples(frame: pd.DataFrame, source: Path | str) -> pd.DataFrame:
@@ -54,14 +63,14 @@ def check_samples(frame: pd.DataFrame, source: Path | str) -> pd.DataFrame:
     Raises:
         InputError: naming `source`, the image and what was expected.
     """
-    _require_columns(frame, SAMPLE_COLUMNS, source)
+    _require_columns(frame.columns, SAMPLE_COLUMNS, source)
     aspects = aspects_of(frame)
     if not aspects:
         raise InputError(f"{source}: no MOS column, expected mos_<aspect> with one of {', '.join(ASPECTS)}")
     if frame.empty:
         raise InputError(f"{source}: no images")
     labels = [f"{kind}_{aspect}" for aspect in aspects for kind in ("mos", "std")]
-    _require_columns(frame, labels, source)
+    _require_columns(frame.columns, labels, source)
     frame = frame[[*SAMPLE_COLUMNS, *labels]].astype(dict.fromkeys(labels, "float64"))
     frame = frame.sort_values("image_id", kind="stable", ignore_index=True)
 
@@ -80,9 +89,9 @@ def check_samples(frame: pd.DataFrame, source: Path | str) -> pd.DataFrame:
     return frame
 
 
-def aspects_of(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The aspects that the table has a MOS for."""
-    return tuple(aspect for aspect in ASPECTS if f"mos_{aspect}" in frame.columns)
+def aspects_of(columns: Container[str]) -> tuple[str, ...]:
+    """The aspects that a table with these columns has a MOS for; a frame or a row will do."""
+    return tuple(aspect for aspect in ASPECTS if f"mos_{aspect}" in columns)
 
 
 def require_aspect(frame: pd.DataFrame, aspect: str) -> None:
@@ -110,10 +119,10 @@ def split_column(splits: pd.DataFrame, aspect: str | None) -> str:
     return own if (own := f"split_{aspect}") in splits.columns else "split"
 
 
-def _require_columns(frame: pd.DataFrame, columns: Sequence[str], source: Path | str) -> None:
-    missing = [column for column in columns if column not in frame.columns]
+def _require_columns(there: Collection[str], columns: Sequence[str], source: Path | str) -> None:
+    missing = [column for column in columns if column not in there]
     if missing:
-        raise InputError(f"{source}: missing column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+        raise InputError(f"{source}: missing column {', '.join(missing)}; it has {', '.join(map(str, there))}")
 
 
 def _refuse(frame: pd.DataFrame, wrong: pd.Series, source: Path | str, complaint: str) -> None:

@@ -9,70 +9,82 @@ counts those by reason, and the stage fails where they are more than `caption.ma
 import argparse
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
-
-import pandas as pd
 
 from analyzers.asking import Unavailable
 from analyzers.teacher import DailyQuota
 from data.errors import InputError
 from data.files import write_json
-from data.tables import ASPECTS, aspects_of, joined, read_table, split_column, write_table
+from data.rows import row_writer
+from data.tables import ASPECTS, aspects_of, open_table, read_table, split_column
 from stages import paths
 from stages.paid import Options, estimate, paid
 from stages.run import stage
 from stages.settings import Settings
-from stages.teachers import FREE, Described
+from stages.teachers import FREE, Work
 
 QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVAILABLE
 
 
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-    dataset = settings.dataset
-    splits = read_table(paths.splits(dataset))
-    samples = joined(read_table(paths.samples(dataset)), splits)
-    seen, test = samples[samples["split"] != "test"], samples[samples["split"] == "test"]
     kind = settings.teachers[settings.teacher].kind
     if options.dry_run:
-        print(f"teacher {kind} is free" if kind in FREE else estimate(settings, seen, options))
+        print(f"teacher {kind} is free" if kind in FREE else estimate(settings, options))
         return
     try:
-        described = FREE[kind](settings, seen, test) if kind in FREE else paid(settings, seen, options)
+        with nullcontext(FREE[kind](settings)) if kind in FREE else paid(settings, options) as work:
+            _write(settings, work)
     except (DailyQuota, Unavailable) as error:
         print(f"caption: {error}", file=sys.stderr)
         sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
-    write_json(paths.RESULTS / "caption.json", _summary(settings, described))
-    _check(described, settings.caption.max_failed)
-    table = _without_tested(_table(described, aspects_of(seen), kind), splits)
-    write_table(table, paths.captions(dataset))
 
 
-def _table(described: Described, aspects: tuple[str, ...], teacher: str) -> pd.DataFrame:
-    rows = [{"image_id": image_id, **said, "teacher": teacher} for image_id, said in described.explanations.items()]
-    table = pd.DataFrame(rows, columns=["image_id", *aspects, "teacher"])
-    return table if described.saw_mos is None else table.assign(saw_mos=described.saw_mos)
+def _write(settings: Settings, work: Work) -> None:
+    with open_table(paths.samples(settings.dataset), ["image_id"]) as samples:
+        aspects = aspects_of(samples.schema_arrow.names)
+    always = {"teacher": settings.teachers[settings.teacher].kind}
+    if work.saw_mos is not None:
+        always["saw_mos"] = work.saw_mos
+    columns = dict.fromkeys(("image_id", *aspects), str) | {name: type(value) for name, value in always.items()}
+    tested = _tested(settings)
+    ends: Counter[str | None] = Counter()  # images by why they are not described, None where they are
+    with row_writer(paths.captions(settings.dataset), columns) as write:
+        for image in work.images:
+            ends[image.failure] += 1
+            if image.explanations:
+                said = {
+                    aspect: None if image.image_id in tested.get(aspect, ()) else text
+                    for aspect, text in image.explanations.items()
+                }
+                write({"image_id": image.image_id, **said, **always})
+        described = ends.pop(None, 0)
+        write_json(paths.RESULTS / "caption.json", _summary(settings, work, described, ends))
+        _check(described, ends, settings.caption.max_failed)
 
 
-def _without_tested(table: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Null what was said of an image about an aspect that it is tested on."""
-    splits = splits.set_index("image_id")
-    for aspect in table.columns.intersection(ASPECTS):
-        split = table["image_id"].map(splits[split_column(splits, aspect)])
-        table[aspect] = table[aspect].mask(split == "test")
-    return table
+def _tested(settings: Settings) -> dict[str, set[str]]:
+    """For each aspect that has a split of its own: the images that are tested on it."""
+    splits = read_table(paths.splits(settings.dataset), ["split"])
+    own = {aspect: split_column(splits, aspect) for aspect in ASPECTS}
+    return {
+        aspect: set(splits.loc[splits[column] == "test", "image_id"])
+        for aspect, column in own.items()
+        if column != "split"
+    }
 
 
-def _summary(settings: Settings, described: Described) -> dict[str, object]:
+def _summary(settings: Settings, work: Work, described: int, failures: Counter[str]) -> dict[str, object]:
     """The same for every teacher; one that is free spent nothing."""
-    totals, prices = described.totals, described.prices
+    totals, prices = work.totals, work.prices
     return {
         "dataset": settings.dataset,
         "teacher": settings.teacher,
-        "images": len(described.explanations) + len(described.failures),
-        "described": len(described.explanations),
-        "failed": len(described.failures),
-        "failures": dict(sorted(Counter(described.failures.values()).items())),
+        "images": described + failures.total(),
+        "described": described,
+        "failed": failures.total(),
+        "failures": dict(sorted(failures.items())),
         "requests": totals.requests,
         "answers": totals.answers,
         "tokens": totals.usage.as_dict(),
@@ -82,13 +94,12 @@ def _summary(settings: Settings, described: Described) -> dict[str, object]:
     }
 
 
-def _check(described: Described, max_failed: float) -> None:
-    failed, images = len(described.failures), len(described.explanations) + len(described.failures)
+def _check(described: int, failures: Counter[str], max_failed: float) -> None:
+    failed, images = failures.total(), described + failures.total()
     if failed > max_failed * images:
-        reasons = Counter(described.failures.values()).most_common()
         raise InputError(
             f"{failed} of {images} images have no description, more than caption.max_failed ({max_failed}) allows: "
-            + ", ".join(f"{count} × {reason}" for reason, count in reasons)
+            + ", ".join(f"{count} × {reason}" for reason, count in failures.most_common())
         )
 
 

@@ -39,11 +39,12 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
         Scratch("describe", asked_of, code=[chat, mllm]) as scratch,
         Journal(scratch.path / "journal.jsonl") as journal,
     ):
+        answered = {record["key"]: number for number, record in enumerate(journal)}
         for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
-            batch_key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
-            if batch_key not in journal:
-                journal.append(batch_key, _answers(student, batch, settings, place))
-            answers = {column: journal[batch_key][column] for column in ("description", "word")}
+            key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
+            if key not in answered:
+                answered[key] = journal.append({"key": key, **_answers(student, batch, settings, place)})
+            answers = {column: journal[answered[key]][column] for column in ("description", "word")}
             described.append(pd.DataFrame({"image_id": batch["image_id"].to_numpy(), **answers}))
         write_table(pd.concat(described), place.descriptions)
 

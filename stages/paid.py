@@ -7,14 +7,12 @@ are built from there, so the same journal gives the same bytes, and nothing that
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
 
 from analyzers.asking import Asker
 from analyzers.estimate import duration, sampled_input
@@ -25,7 +23,7 @@ from analyzers.teacher import Question, Teacher, Usage
 from data.journal import Journal
 from stages.progress import progress
 from stages.settings import MLLMTeacher, Prices, Settings
-from stages.teachers import Described, questions
+from stages.teachers import Described, Work, questions
 
 TERMINATED = 143  # exit status: 128 + SIGTERM
 LIMITS = ("requests_per_minute", "input_tokens_per_minute", "requests_per_day")
@@ -51,39 +49,35 @@ class Hired:
     limits: Mapping[str, int | None] = field(default_factory=partial(dict.fromkeys, LIMITS))
 
 
-def paid(settings: Settings, seen: pd.DataFrame, options: Options) -> Described:
-    """Ask what is not in the journal, then read everything from there."""
-    hired, asked = _hire(settings), questions(settings, seen)
+@contextmanager
+def paid(settings: Settings, options: Options) -> Iterator[Work]:
+    """Ask what is not in the journal; the work is then read from there."""
+    hired = _hire(settings)
     with Journal(_kept(settings, "answers.jsonl")) as journal:
         ledger = Ledger(journal, hired.teacher)
-        if todo := _to_ask(ledger, asked, options):
-            _ask(hired, ledger, todo, _kept(settings, "requests.txt"))
+        _forget(ledger, settings, options)
+        if total := _count(_missing(ledger, settings)):
+            _ask(hired, ledger, settings, total)
             ledger = Ledger(journal, hired.teacher)  # as every later run will read it
-        found = {question.image_id: ledger.explanations(question) for question in asked}
-        return Described(
-            explanations={image_id: explanations for image_id, explanations in found.items() if explanations},
-            failures={
-                question.image_id: ledger.failure(question) for question in asked if not found[question.image_id]
-            },
-            totals=ledger.totals(asked),
-            prices=hired.prices,
-            saw_mos=hired.saw_mos,
-        )
+        yield Work(_described(ledger, settings), ledger.totals(questions(settings)), hired.prices, hired.saw_mos)
 
 
-def estimate(settings: Settings, seen: pd.DataFrame, options: Options) -> str:
+def estimate(settings: Settings, options: Options) -> str:
     """What `paid` would take; nothing is paid to find out."""
-    hired, asked = _hire(settings), questions(settings, seen)
+    hired = _hire(settings)
     with Journal(_kept(settings, "answers.jsonl")) as journal:
         ledger = Ledger(journal, hired.teacher)
-        failed = sum(ledger.failure(question) is not None for question in asked)
-        todo, mean = _to_ask(ledger, asked, options), ledger.mean_output()
-    new = f"{len(asked)} images, {failed} of them failed before; {len(todo)} new requests"
-    if hired.prices is None or not todo:
-        return new
-    tokens, counted = sampled_input(todo, hired.teacher.count_tokens)
+        images = _count(questions(settings))
+        failed = sum(ledger.of(question).failure is not None for question in questions(settings))
+        _forget(ledger, settings, options)
+        number = _count(_missing(ledger, settings))
+        new = f"{images} images, {failed} of them failed before; {number} new requests"
+        if hired.prices is None or not number:
+            return new
+        tokens, counted = sampled_input(_missing(ledger, settings), number, hired.teacher.count_tokens)
+        mean = ledger.mean_output()
     most = hired.teacher.max_output_tokens
-    usage = Usage(tokens, round((most if mean is None else mean) * len(todo)))
+    usage = Usage(tokens, round((most if mean is None else mean) * number))
     source = f"at most, {most:,} each" if mean is None else "by the mean of the answers so far"
     prices = f"${hired.prices.input:g} in and ${hired.prices.output:g} out a million tokens"
     return (
@@ -91,7 +85,7 @@ def estimate(settings: Settings, seen: pd.DataFrame, options: Options) -> str:
         f"input:  {usage.input:,} tokens (counted by the service on {counted} of them)\n"
         f"output: {usage.output:,} tokens ({source})\n"
         f"cost:   ${hired.prices.cost(usage):.2f} (prices of {hired.prices.date}: {prices})\n"
-        f"time:   {duration(len(todo), usage.input, **hired.limits)} or more, at the limits in runtime.teacher"
+        f"time:   {duration(number, usage.input, **hired.limits)} or more, at the limits in runtime.teacher"
     )
 
 
@@ -113,17 +107,35 @@ def _hire(settings: Settings) -> Hired:
     )
 
 
-def _to_ask(ledger: Ledger, asked: Sequence[Question], options: Options) -> list[Question]:
-    if options.retry_blocked:
-        ledger.forget(asked, lambda part: part.failure is not None and part.explanation is None)
+def _forget(ledger: Ledger, settings: Settings, options: Options) -> None:
+    """Have asked again what the command line says."""
     if options.refresh:
-        ledger.forget(asked, lambda part: part.at < options.refresh.timestamp())
-    return [question for question in asked if ledger.missing(question)]
+        print(f"caption: if this is stopped, go on with --refresh {options.refresh.isoformat()}", file=sys.stderr)
+    for question in questions(settings):
+        if options.retry_blocked:
+            ledger.forget(question, lambda part: part.failure is not None and part.explanation is None)
+        if options.refresh:
+            ledger.forget(question, lambda part: part.at < options.refresh.timestamp())
 
 
-def _ask(hired: Hired, ledger: Ledger, todo: Sequence[Question], notes: Path) -> None:
-    limiter = Limiter(**hired.limits, tokens_a_request=_largest(hired, ledger, todo), notes=notes)
-    settled = Asker(hired.teacher, ledger, limiter, hired.concurrency).settle(todo)
+def _missing(ledger: Ledger, settings: Settings) -> Iterator[Question]:
+    return (question for question in questions(settings) if ledger.of(question).missing)
+
+
+def _described(ledger: Ledger, settings: Settings) -> Iterator[Described]:
+    for question in questions(settings):
+        standing = ledger.of(question)
+        yield Described(question.image_id, standing.explanations, standing.failure)
+
+
+def _count(questions: Iterable[Question]) -> int:
+    return sum(1 for _ in questions)
+
+
+def _ask(hired: Hired, ledger: Ledger, settings: Settings, total: int) -> None:
+    largest = _largest(hired, ledger, settings)
+    limiter = Limiter(**hired.limits, tokens_a_request=largest, notes=_kept(settings, "requests.txt"))
+    settled = Asker(hired.teacher, ledger, limiter, hired.concurrency).settle(_missing(ledger, settings))
 
     def spent() -> str:
         money = f", ${hired.prices.cost(ledger.spent):.2f}" if hired.prices else ""
@@ -131,18 +143,20 @@ def _ask(hired: Hired, ledger: Ledger, todo: Sequence[Question], notes: Path) ->
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # as an exception: what is under way is kept
     with closing(settled):
-        for question in progress(settled, total=len(todo), desc="caption", unit="images", note=spent):
-            if reason := ledger.failure(question):
+        for question in progress(settled, total=total, desc="caption", unit="images", note=spent):
+            if reason := ledger.of(question).failure:
                 print(f"caption: {question.path}: {reason}", file=sys.stderr)
 
 
-def _largest(hired: Hired, ledger: Ledger, todo: Sequence[Question]) -> int:
+def _largest(hired: Hired, ledger: Ledger, settings: Settings) -> int:
     """Input tokens of the largest request so far, or of the likely largest one, counted by the service."""
     if hired.limits["input_tokens_per_minute"] is None:
         return 0
-    wordiest = max(todo, key=lambda question: len(question.prompt))
-    heaviest = max(todo, key=lambda question: question.path.stat().st_size)
-    return ledger.largest_input() or max(map(hired.teacher.count_tokens, (wordiest, heaviest)))
+    if ledger.largest_input:
+        return ledger.largest_input
+    wordiest = max(_missing(ledger, settings), key=lambda question: len(question.prompt))
+    heaviest = max(_missing(ledger, settings), key=lambda question: question.path.stat().st_size)
+    return max(map(hired.teacher.count_tokens, (wordiest, heaviest)))
 
 
 def _kept(settings: Settings, name: str) -> Path:

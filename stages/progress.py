@@ -1,6 +1,7 @@
 """Progress, rate and ETA: a bar on a terminal, a plain line every ten seconds in a log."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -8,6 +9,7 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 LOG_SECONDS = 10
+tqdm.set_lock(threading.RLock())  # its own serves processes too, and starts one to clean up after it
 
 
 class _LogLines(tqdm):

@@ -1,6 +1,12 @@
 """What the caption stage needs, in a folder of its own: images, their tables, params set to the teacher gemini."""
 
-from collections.abc import Sequence
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +18,7 @@ from data.files import sha256
 from data.tables import write_table
 from stages import paths
 from stages.settings import PARAMS, Settings, load
+from tests.gemini_server import KEY, GeminiServer
 
 ROOT = Path(__file__).parents[1]
 ASPECTS = ("quality", "correspondence")
@@ -48,3 +55,35 @@ def write_params(**changes: Any) -> Settings:
         section[last] = value
     YAML().dump(params, PARAMS)
     return load()
+
+
+def start(root: Path, server: GeminiServer, *options: str) -> subprocess.Popen:
+    """`python -m stages.caption` in `root`, before a server."""
+    command = [sys.executable, "-m", "stages.caption", *options]
+    environment = os.environ | _environment(root, server)
+    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def forked(root: Path, server: GeminiServer) -> BaseProcess:
+    """The same, as a fork of a process that has imported all of it already; what it says goes to `root`/log."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.caption_project", "stages.caption", "analyzers.google_generativeai"])
+    process = context.Process(target=_run, args=(root, _environment(root, server)))
+    process.start()
+    return process
+
+
+def _run(root: Path, environment: Mapping[str, str]) -> None:
+    os.chdir(root)
+    os.environ.update(environment)
+    with Path("log").open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["stages/caption.py"]
+    del sys.modules["stages.caption"]
+    runpy.run_module("stages.caption", run_name="__main__", alter_sys=True)
+
+
+def _environment(root: Path, server: GeminiServer) -> dict[str, str]:
+    service = {"GEMINI_API_KEY": KEY, "GEMINI_API_ENDPOINT": server.url}
+    return service | {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)}

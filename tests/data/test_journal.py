@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from data.errors import InputError
 from data.journal import Journal
 
-RECORDS = st.lists(st.tuples(st.text(max_size=8), st.text(max_size=30)), min_size=1, max_size=6)
+RECORDS = st.lists(st.dictionaries(st.text(max_size=8), st.text(max_size=30), max_size=3), min_size=1, max_size=6)
 
 
 @settings(deadline=None)
@@ -14,33 +16,53 @@ def test_cut_at_any_byte_the_whole_records_are_there_and_writing_goes_on(tmp_pat
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     ends = [0]
     with Journal(path) as journal:
-        for key, text in records:
-            journal.append(key, {"text": text})
+        for number, record in enumerate(records):
+            assert journal.append(record) == number
+            assert journal[number] == record
             ends.append(path.stat().st_size)
     cut = data.draw(st.integers(0, ends[-1]))
     path.write_bytes(path.read_bytes()[:cut])
     whole = sum(end <= cut for end in ends) - 1
 
     with Journal(path) as torn:
-        assert {key: record["text"] for key, record in torn.records.items()} == dict(records[:whole])
-        for key, text in records[whole:]:
-            torn.append(key, {"text": text})
+        assert list(torn) == records[:whole]
+        for record in records[whole:]:
+            torn.append(record)
     with Journal(path) as again:
-        assert {key: record["text"] for key, record in again.records.items()} == dict(records)
+        assert list(again) == records
 
 
-def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path):
+@pytest.mark.parametrize("line", ["not json", "3", ""])
+def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path, line):
     path = tmp_path / "journal.jsonl"
-    path.write_text('{"key": "a"}\nnot json\n{"key": "b"}\n')
-    with pytest.raises(InputError, match="line 2"):
-        Journal(path)
+    path.write_text(f'{{"key": "a"}}\n{line}\n{{"key": "b"}}\n')
+    with Journal(path) as journal, pytest.raises(InputError, match=r"journal\.jsonl, line 2: not a journal record"):
+        list(journal)
 
 
 def test_one_writer_at_a_time(tmp_path):
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
-        journal.append("a", {})
+        journal.append({"key": "a"})
         with pytest.raises(InputError, match="another run writes to"):
             Journal(path)
     with Journal(path) as journal:
-        assert "a" in journal
+        assert list(journal) == [{"key": "a"}]
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append({"key": "a"})
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match="No space left"):
+                journal.append({"key": "b"})
+        journal.append({"key": "c"})
+        assert list(journal) == [{"key": "a"}, {"key": "c"}]
+    with Journal(path) as journal:
+        assert len(journal) == 2
+
+
+def full(_):
+    raise OSError(28, "No space left on device")

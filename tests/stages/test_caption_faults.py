@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from hashlib import sha256
@@ -14,23 +12,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analyzers.limits import Limiter
 from data.tables import read_table
 from stages import paths
-from tests.caption_project import ROOT, write_params, write_samples, write_splits
+from tests.caption_project import ROOT, forked, start, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
 
 IMAGES, TEST_IMAGES, KILLS = 300, 20, 20
-A_MINUTE = 250  # requests: the campaign needs more than that
+A_MINUTE, EARLIER = 600, 450  # requests allowed, and sent by another run, AGO seconds before
+AGO = 45
 FAILING = 0.1  # share of the images that cannot be described
 LATE = 0.8  # seconds, longer than the timeout
-
-
-def start(root: Path, server: GeminiServer) -> subprocess.Popen:
-    """`python -m stages.caption` in `root`."""
-    environment = os.environ | {"GEMINI_API_KEY": KEY, "GEMINI_API_ENDPOINT": server.url}
-    environment |= {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "stages.caption"]
-    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def image_of(request) -> int:
@@ -83,6 +75,7 @@ class Faulty:
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     write_samples(IMAGES + TEST_IMAGES)
     write_splits(["train", "val"] * (IMAGES // 2) + ["test"] * TEST_IMAGES)
     write(requests_per_minute=None)
@@ -110,17 +103,27 @@ def done(records: list[dict]) -> set[int]:
     }
 
 
+def earlier_run(root: Path) -> list[float]:
+    """Another run's requests, of which the limiter has notes: when they were sent."""
+    at = time.time() - AGO
+    limits = {"requests_per_minute": None, "input_tokens_per_minute": None, "requests_per_day": None}
+    notes = root / ".cache/caption/gemini/requests.txt"
+    limiter = Limiter(**limits, tokens_a_request=0, notes=notes, clock=lambda: at)
+    return [limiter.acquire().at for _ in range(EARLIER)]
+
+
 def killed(project: Path, server: GeminiServer, chance: random.Random, by: signal.Signals) -> set[int]:
     """Start the stage and kill it at a random moment: the images of which nothing was left to ask by then."""
-    running, late = start(project, server), time.monotonic() + 8
+    running, late = forked(project, server), time.monotonic() + 2
     until = len(server.requests) + chance.randrange(30)
-    while running.poll() is None and len(server.requests) < until and time.monotonic() < late:
+    while running.is_alive() and len(server.requests) < until and time.monotonic() < late:
         time.sleep(0.01)
     time.sleep(chance.uniform(0, 0.2))
     before = journal(project)
-    running.send_signal(by)
-    running.communicate()
+    os.kill(running.pid, by)
+    running.join()
     after = journal(project)
+    assert running.exitcode in {-by, 143}, (project / "log").read_text()
     assert after[: len(before)] == before
     return done(after)
 
@@ -128,6 +131,7 @@ def killed(project: Path, server: GeminiServer, chance: random.Random, by: signa
 def test_whatever_fails_and_whoever_kills_it_nothing_is_lost_and_nothing_is_paid_twice(project):
     chance, known = random.Random(3), {}
     write(requests_per_minute=A_MINUTE)
+    earlier = earlier_run(project)
     with GeminiServer(Faulty()) as server:
         for kill in range(KILLS):
             by = signal.SIGTERM if kill % 2 else signal.SIGKILL
@@ -139,7 +143,7 @@ def test_whatever_fails_and_whoever_kills_it_nothing_is_lost_and_nothing_is_paid
 
     for sent, images in known.items():
         assert not images & {image_of(request) for request in server.requests[sent:]}
-    at = [request.at for request in server.requests]
+    at = earlier + [request.at for request in server.requests]
     assert len(at) > A_MINUTE
     assert all(later - earlier > 60 for earlier, later in zip(at, at[A_MINUTE:], strict=False))
     assert all(image_of(request) < IMAGES for request in server.requests)
