@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from analyzers.teacher import Usage
 from data.errors import InputError
+from data.readers import READERS
 
 PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -33,9 +34,11 @@ class Synthetic(_Strict):
     raters: Annotated[int, Field(ge=2)]
 
 
-class Folder(_Strict):
-    reader: Literal["folder"]
-    source: Path
+class Labelled(_Strict):
+    reader: Literal[READERS]  # each a module of data/readers/
+    source: Annotated[
+        tuple[str, ...], pydantic.BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+    ]
     scale: tuple[float, float]
 
     @pydantic.field_validator("scale")
@@ -165,7 +168,7 @@ class Settings(_Strict):
     teacher: str
     mllm: str
     head: str
-    datasets: dict[str, Annotated[Synthetic | Folder, Field(discriminator="reader")]]
+    datasets: dict[str, Annotated[Synthetic | Labelled, Field(discriminator="reader")]]
     split: Split
     teachers: dict[str, Teacher]
     caption: Caption
