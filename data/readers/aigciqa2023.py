@@ -18,10 +18,14 @@ numbered.
 import re
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import scipy.io
+from scipy.io.matlab import MatReadError
 
 from data.errors import InputError
 from data.labels import Rated, Row, read_rows
@@ -30,39 +34,34 @@ from data.lookup import Files
 ASPECTS = ("quality", "authenticity", "correspondence")  # in the order of mosz1, mosz2, mosz3
 IMAGES, BLOCK = 2400, 400
 RATERS_POINTS = 5
-# What scipy.io.loadmat is known to raise on damaged files; NotImplementedError: MATLAB 7.3, which is HDF5.
-DAMAGE = (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, NotImplementedError, zlib.error,
-          AttributeError, OverflowError, MemoryError)  # fmt: skip
+# What scipy.io.loadmat raises on damaged files, as 13,000 of them showed; NotImplementedError: MATLAB 7.3 is HDF5.
+DAMAGE = (MatReadError, ValueError, TypeError, NameError, LookupError, ArithmeticError, OSError, MemoryError,
+          zlib.error, NotImplementedError, BrokenProcessPool)  # fmt: skip
+
+
+Labels = tuple[dict[str, str | float], dict[str, str | float]]  # MOS and spread by aspect
 
 
 def read(files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
-    matlab = bool(files.matching("mosz1.mat"))
     per_point = (scale[1] - scale[0]) / RATERS_POINTS
+    matlab = bool(files.matching("mosz1.mat"))
     rows = _table(files, with_mos=not matlab)
-    if matlab:
-        mos = {aspect: _vector(files.find(f"mosz{k}.mat"), "MOSz") for k, aspect in enumerate(ASPECTS, 1)}
-        std = {
-            aspect: _vector(files.find(f"SD{k}.mat"), "SD") * per_point
-            for k, aspect in enumerate(ASPECTS, 1)
-            if files.matching(f"SD{k}.mat")
-        }
-    folder = "allimg/" if files.matching("allimg/0.png") else ""  # the authors' package has its images twice
-    rated = []
-    for where, row in rows:
-        number = _number(row["name"], where)
-        rated.append(
-            Rated(
-                where=where,
-                name=row["name"],
-                file=f"{folder}{row['name']}",
-                prompt=row["prompt"],
-                generator=f"generator-{1 + number // BLOCK}",
-                mos={a: float(of[number]) for a, of in mos.items()} if matlab else _cells(row, "mos"),
-                std={a: float(of[number]) for a, of in std.items()} if matlab else _cells(row, "std", per_point),
-            )
+    numbers = [_number(row["name"], where) for where, row in rows]
+    labels = _of_matlab(files, numbers, per_point) if matlab else [_of_row(row, per_point) for _, row in rows]
+    _check_filled(rows[0][0], [mos for mos, _ in labels], scale)
+    folder = (
+        "allimg/" if files.matching("allimg/0.png") else ""
+    )  # the authors have their images there, and by generator
+    for (where, row), number, (mos, std) in zip(rows, numbers, labels, strict=True):
+        yield Rated(
+            where=where,
+            name=row["name"],
+            file=f"{folder}{row['name']}",
+            prompt=row["prompt"],
+            generator=f"generator-{1 + number // BLOCK}",
+            mos=mos,
+            std=std,
         )
-    _check_filled(rated, scale)
-    yield from rated
 
 
 def _table(files: Files, *, with_mos: bool) -> list[tuple[str, Row]]:
@@ -80,39 +79,56 @@ def _number(name: str, where: str) -> int:
     return int(match[1])
 
 
-def _cells(row: Row, kind: str, factor: float | None = None) -> dict[str, str | float]:
-    """The cells of one kind, `mos` or `std`, by aspect, times `factor`. The two tables name columns differently."""
-    cells = {}
+def _of_row(row: Row, per_point: float) -> Labels:
+    """What one row has of each aspect; the two tables name their columns differently."""
+    mos, std = {}, {}
     for aspect in ASPECTS:
-        cell = row.get(f"{kind}_{aspect}", row.get(f"{aspect}_{kind}"))
-        if cell is not None:
-            cells[aspect] = cell if factor is None or _float(cell) is None else _float(cell) * factor
-    return cells
+        mos |= {aspect: row[column] for column in (f"mos_{aspect}", f"{aspect}_mos") if column in row}
+        spread = _float(row.get(f"{aspect}_std", ""))
+        if spread is not None:
+            std[aspect] = spread * per_point
+    return mos, std
 
 
-def _vector(path: Path, variable: str) -> np.ndarray:
+def _of_matlab(files: Files, numbers: list[int], per_point: float) -> list[Labels]:
+    """What the MATLAB files have of each image. Another process reads them, because some damaged ones crash scipy."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, context) as pool:
+        names = {aspect: f"mosz{k}.mat" for k, aspect in enumerate(ASPECTS, start=1)}
+        mos = {aspect: _vector(pool, files.find(name), "MOSz") for aspect, name in names.items()}
+        names = {aspect: f"SD{k}.mat" for k, aspect in enumerate(ASPECTS, start=1) if files.matching(f"SD{k}.mat")}
+        std = {aspect: _vector(pool, files.find(name), "SD") * per_point for aspect, name in names.items()}
+    return [tuple({aspect: float(of[n]) for aspect, of in kind.items()} for kind in (mos, std)) for n in numbers]
+
+
+def _vector(pool: ProcessPoolExecutor, path: Path, variable: str) -> np.ndarray:
     """The 2,400 numbers of one MATLAB file."""
     try:
-        found = scipy.io.loadmat(str(path), appendmat=False)
+        found = pool.submit(_load, path).result()
     except DAMAGE as error:
         raise InputError(f"{path}: not a readable MATLAB file ({' '.join(str(error).split())})") from None
     if variable not in found:
-        names = ", ".join(name for name in found if not name.startswith("__")) or "nothing"
-        raise InputError(f"{path}: no variable {variable}; it has {names}")
-    values = np.asarray(found[variable])
+        raise InputError(f"{path}: no variable {variable}; it has {', '.join(found) or 'nothing'}")
+    values = found[variable]
     if values.size != IMAGES or values.dtype.kind not in "fiu":
         raise InputError(f"{path}: {variable} is {values.dtype} {values.shape}, expected {IMAGES} numbers")
     return values.astype(float).ravel()
 
 
-def _check_filled(rated: list[Rated], scale: tuple[float, float]) -> None:
+def _load(path: Path) -> dict[str, np.ndarray]:
+    found = scipy.io.loadmat(str(path), appendmat=False)
+    return {name: np.asarray(value) for name, value in found.items() if not name.startswith("__")}
+
+
+def _check_filled(where: str, labels: list[dict[str, str | float]], scale: tuple[float, float]) -> None:
     """Refuse labels from 0 to 5 that are declared to be from 0 to 100: all of them would be `bad`."""
     low, high = scale
     for aspect in ASPECTS:
-        given = [value for row in rated if (value := _float(row.mos.get(aspect, ""))) is not None]
+        given = [value for mos in labels if (value := _float(mos.get(aspect, ""))) is not None]
         if given and max(given) < low + (high - low) / 10:
             raise InputError(
-                f"{rated[0].where}: no mos_{aspect} here or below is above {max(given):g}; is the scale really "
+                f"{where}: no mos_{aspect} here or below is above {max(given):g}; is the scale really "
                 f"[{low:g}, {high:g}]?"
             )
 
