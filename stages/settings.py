@@ -22,6 +22,13 @@ PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
+def _listed(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+Sources = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed), Field(min_length=1)]
+
+
 class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -36,9 +43,7 @@ class Synthetic(_Strict):
 
 class Labelled(_Strict):
     reader: Literal[READERS]  # each a module of data/readers/
-    source: Annotated[
-        tuple[str, ...], pydantic.BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
-    ]
+    source: Sources
     scale: tuple[float, float]
 
     @pydantic.field_validator("scale")

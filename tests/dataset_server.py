@@ -8,13 +8,14 @@ import hashlib
 import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.local_http import LocalServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 10_000  # bytes; from here on the hub keeps a file by its SHA-256
@@ -42,7 +43,7 @@ SOUND = Fault()
 
 
 @dataclass
-class DatasetServer:
+class DatasetServer(LocalServer):
     """Use it as a context. `web` has files by path, `hub` has data sets by owner/name, each with files by path."""
 
     web: dict[str, bytes] = field(default_factory=dict)
@@ -50,16 +51,8 @@ class DatasetServer:
     script: Callable[[Request], Fault | None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._lock = threading.Lock()
-        self._http = _Http(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _handler(self)
 
     def of(self, end: str) -> list[Request]:
         """The requests for one file."""
@@ -95,14 +88,6 @@ def _entry(path: str, content: bytes) -> dict[str, Any]:
     if len(content) >= LARGE:
         entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
     return entry
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the play."""
 
 
 def _handler(server: DatasetServer) -> type[BaseHTTPRequestHandler]:

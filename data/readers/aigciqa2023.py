@@ -49,9 +49,7 @@ def read(files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
     numbers = [_number(row["name"], where) for where, row in rows]
     labels = _of_matlab(files, numbers, per_point) if matlab else [_of_row(row, per_point) for _, row in rows]
     _check_filled(rows[0][0], [mos for mos, _ in labels], scale)
-    folder = (
-        "allimg/" if files.matching("allimg/0.png") else ""
-    )  # the authors have their images there, and by generator
+    folder = "allimg/" if files.matching("allimg/0.png") else ""  # the authors have each image twice
     for (where, row), number, (mos, std) in zip(rows, numbers, labels, strict=True):
         yield Rated(
             where=where,
@@ -81,13 +79,10 @@ def _number(name: str, where: str) -> int:
 
 def _of_row(row: Row, per_point: float) -> Labels:
     """What one row has of each aspect; the two tables name their columns differently."""
-    mos, std = {}, {}
-    for aspect in ASPECTS:
-        mos |= {aspect: row[column] for column in (f"mos_{aspect}", f"{aspect}_mos") if column in row}
-        spread = _float(row.get(f"{aspect}_std", ""))
-        if spread is not None:
-            std[aspect] = spread * per_point
-    return mos, std
+    cells = {aspect: row.get(f"mos_{aspect}", row.get(f"{aspect}_mos")) for aspect in ASPECTS}
+    spreads = {aspect: _float(row.get(f"{aspect}_std", "")) for aspect in ASPECTS}
+    mos = {aspect: cell for aspect, cell in cells.items() if cell is not None}
+    return mos, {aspect: spread * per_point for aspect, spread in spreads.items() if spread is not None}
 
 
 def _of_matlab(files: Files, numbers: list[int], per_point: float) -> list[Labels]:
