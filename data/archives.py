@@ -14,6 +14,7 @@ counted as they come, because a header may lie about them.
 | a password, damage                        | cannot be read                                  |
 """
 
+import errno
 import lzma
 import os
 import shutil
@@ -90,6 +91,8 @@ def unpack(archive: Path, folder: Path, *, bar: Bar = no_bar) -> None:
     except (PasswordRequired, RuntimeError) as error:  # zipfile's word for a password or an unknown compression
         raise InputError(f"{archive}: cannot be unpacked ({_line(error)})") from None
     except DAMAGE as error:
+        if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+            raise
         raise InputError(
             f"{archive}: damaged, or not the kind of archive that its name says ({_line(error)})"
         ) from None

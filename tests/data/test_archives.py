@@ -1,5 +1,6 @@
 """Archives of others: what unpacks, and what is refused before it can do harm."""
 
+import errno
 import io
 import os
 import stat
@@ -7,6 +8,7 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import py7zr
 import pytest
@@ -148,12 +150,18 @@ def test_a_header_that_lies_about_sizes_brings_no_more_than_it_says(tmp_path):
 
 def test_more_than_the_disk_holds_is_refused_before_it_is_full(tmp_path, monkeypatch):
     path = pack(tmp_path / "set.zip", CONTENT.items())
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and _Disk())
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=5_014))
     assert "unpacks to 5,015 bytes, and the disk has 5,014 left" in refusal(path, tmp_path / "out")
 
 
-class _Disk:
-    free = 5_014
+def test_a_disk_that_fills_up_is_not_called_damage(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives._Budget, "copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(pack(tmp_path / "set.zip", CONTENT.items()), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_password_is_not_guessed(tmp_path):

@@ -1,16 +1,19 @@
 """The real label file of AGIQA-3K, where it lies beside the repository, and small ones of its format."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from analyzers.conversation import word_of
 from data.errors import InputError
 from data.ingest import ingest
 from data.lookup import Files
-from data.readers.agiqa_3k import read
+from data.readers.agiqa_3k import GENERATORS, read
 from stages import distill
 from stages.settings import load
 from tests.labelled import write_images
@@ -73,8 +76,8 @@ def test_correspondence_is_taught_with_the_word_of_the_correspondence_mos(sample
     """In the published training data it is the word of the quality in all rows."""
     monkeypatch.setattr(distill, "load_image", lambda _: None)
     captioned = samples.assign(correspondence="Some of it is there.")
-    settings = load(Path(__file__).parents[3] / "params.yaml").model_copy(update={"aspect": "correspondence"})
-    examples = distill.Examples(settings, captioned)
+    chosen = load(Path(__file__).parents[3] / "params.yaml").model_copy(update={"aspect": "correspondence"})
+    examples = distill.Examples(chosen, captioned)
     taught = [conversation[-1]["content"][0]["text"] for _, conversation in (examples[n] for n in range(len(examples)))]
     assert taught == list(samples["mos_correspondence"].map(word_of))
     assert np.mean(taught != samples["mos_quality"].map(word_of)) > 0.3
@@ -88,6 +91,35 @@ def test_columns_generator_and_std(tmp_path):
     assert first.mos == {"quality": "1.5", "correspondence": "4.5"}
     assert first.std == {"quality": "0.2", "correspondence": "0.6"}
     assert second.std["quality"] == ""
+
+
+numbers = st.floats(0, 5).map(repr)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(GENERATORS),
+            st.sampled_from(["normal", "lowstep", "highcorr"]),
+            st.text(st.characters(codec="utf-8"), max_size=20),
+            st.tuples(numbers, numbers, numbers, numbers),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_row_of_the_format_comes_through(tmp_path, rows):
+    with (tmp_path / "data.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(HEADER.split(","))
+        for n, (generator, setting, prompt, labels) in enumerate(rows):
+            table.writerow([f"{generator}_{setting}_{n:03d}.jpg", prompt, "", "", "", *labels])
+    for (generator, setting, prompt, labels), rated in zip(rows, read(Files([tmp_path]), (0, 5)), strict=True):
+        assert (rated.generator, rated.prompt) == (f"{generator}_{setting}", prompt)
+        assert rated.file == rated.name
+        found = [kind[aspect] for aspect in ("quality", "correspondence") for kind in (rated.mos, rated.std)]
+        assert tuple(found) == labels
 
 
 @pytest.mark.parametrize(
