@@ -80,25 +80,31 @@ def unpack(archive: Path, folder: Path, *, bar: Bar = no_bar) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        with bar(f"unpack {archive.name}", None) as shown:
+            _extract(archive, _Budget(archive, partial, shown.update))
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    os.sync()  # once, instead of a flush for each of thousands of files
+    os.replace(partial, folder)
+    sync_folder(folder.parent)
+
+
+def _extract(archive: Path, budget: "_Budget") -> None:
     name = archive.name.lower()
     reader = _unzip if name.endswith(".zip") else _un7zip if name.endswith(".7z") else _untar
     try:
-        with bar(f"unpack {archive.name}", None) as shown:
-            reader(archive, _Budget(archive, partial, shown.update))
+        reader(archive, budget)
     except InputError:
-        shutil.rmtree(partial)
         raise
     except (PasswordRequired, RuntimeError) as error:  # zipfile's word for a password or an unknown compression
         raise InputError(f"{archive}: cannot be unpacked ({_line(error)})") from None
     except DAMAGE as error:
         if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        raise InputError(
-            f"{archive}: damaged, or not the kind of archive that its name says ({_line(error)})"
-        ) from None
-    os.sync()  # once, instead of a flush for each of thousands of files
-    os.replace(partial, folder)
-    sync_folder(folder.parent)
+        what = "damaged, or not the kind of archive that its name says"
+        raise InputError(f"{archive}: {what} ({_line(error)})") from None
 
 
 class _Budget:

@@ -161,7 +161,7 @@ def test_a_disk_that_fills_up_is_not_called_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(archives._Budget, "copy", full)
     with pytest.raises(OSError, match="No space left"):
         unpack(pack(tmp_path / "set.zip", CONTENT.items()), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["set.zip"]
 
 
 def test_a_password_is_not_guessed(tmp_path):
@@ -201,3 +201,4 @@ def test_any_damage_is_told_in_one_line(tmp_path_factory, kind, where, value, le
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017
     assert {entry.name for entry in folder.iterdir()} <= {path.name, "deep"}
+    assert not (folder / "deep/out.partial").exists()
