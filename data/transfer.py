@@ -8,6 +8,7 @@ away when they are killed. Requests, proxies, busy servers and rate limits are h
 """
 
 import hashlib
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -135,8 +136,9 @@ class _Transfer:
                 if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return  # nothing is lacking; the hash tells whether it is the file
                 response.raise_for_status()
-                if response.status_code != HTTPStatus.PARTIAL_CONTENT:
-                    file.truncate(0)  # the server knows no ranges and sends all of it
+                begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+                file.seek(min(file.tell(), int(begin[1]) if begin else 0))  # a server may begin earlier than asked
+                file.truncate()
                 self._show(file.tell())
                 for chunk in response.iter_raw():
                     file.write(chunk)

@@ -37,6 +37,7 @@ class Fault:
     stall: float = 0  # after so many seconds
     corrupt: bool = False  # one bit of the body is another
     no_ranges: bool = False  # the whole file comes whatever was asked for
+    early: int = 0  # a Range begins so many bytes before what was asked for
 
 
 SOUND = Fault()
@@ -108,7 +109,8 @@ def _handler(server: DatasetServer) -> type[BaseHTTPRequestHandler]:
             if fault.status or content is None:
                 self._send(fault.status or 404, b"", {})
             else:
-                status, body, headers = _part(content, None if fault.no_ranges else request.start)
+                start = None if fault.no_ranges or request.start is None else request.start - fault.early
+                status, body, headers = _part(content, start)
                 if fault.corrupt:
                     body = bytes([body[0] ^ 1]) + body[1:]
                 self._send(status, body, headers, fault)

@@ -1,14 +1,18 @@
 """Downloads from a server that cuts, corrupts and stalls: nothing is fetched twice, nothing wrong is kept."""
 
+import contextlib
 import hashlib
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data import transfer
 from data.archives import no_bar
@@ -105,11 +109,24 @@ def test_a_file_that_is_not_what_was_pinned_is_refused(server, tmp_path, source)
     assert not [path for path in tmp_path.rglob("*") if path.name in {"set.bin", "data.csv"}]
 
 
-def test_a_server_without_ranges_sends_all_of_it_again(server, tmp_path):
-    server.script = lambda request: Fault(send=100_000) if request.number == 0 else Fault(no_ranges=True)
-    (path,) = fetch([pinned(server)], tmp_path)
+@pytest.mark.parametrize("fault", [Fault(no_ranges=True), Fault(early=1000), Fault(early=100_000)])
+def test_a_server_that_sends_more_than_was_asked_for_adds_nothing_twice(server, tmp_path, fault):
+    server.script = lambda request: Fault(send=100_000) if request.number == 0 else fault
+    bars = Bars()
+    (path,) = fetch([pinned(server)], tmp_path, bar=bars)
     assert path.read_bytes() == LARGE
     assert starts(server.requests) == [None, 100_000]
+    assert bars.shown[0].at == len(LARGE)
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, 80_000), max_size=6))
+def test_whatever_is_cut_each_byte_is_sent_once(server, tmp_path_factory, cuts):
+    server.requests.clear()
+    server.script = lambda request: Fault(send=cuts[request.number]) if request.number < len(cuts) else None
+    (path,) = fetch([pinned(server)], tmp_path_factory.mktemp("cuts"))
+    assert path.read_bytes() == LARGE
+    assert [start or 0 for start in starts(server.requests)] == [sum(cuts[:n]) for n in range(len(server.requests))]
 
 
 def test_a_busy_server_is_asked_again(server, tmp_path):
@@ -207,30 +224,36 @@ def test_names_of_a_listing_stay_inside(server, tmp_path):
 
 
 def test_the_bar_is_told_of_every_byte_once(server, tmp_path):
-    class Bar:
-        at = 0
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def get_lock(self):
-            return transfer.threading.RLock()
-
-        def update(self, size):
-            self.at += size
-
-    bars = []
-
-    def bar(desc, total):
-        bars.append((desc, total, Bar()))
-        return bars[-1][2]
-
     server.script = lambda request: (
         Fault(send=100_000) if request.path.endswith("a.bin") and request.number < 2 else None
     )
-    fetch([f"hf://owner/name@{COMMIT}"], tmp_path, bar=bar)
-    fetch([f"hf://owner/name@{COMMIT}"], tmp_path, bar=bar)
-    assert [(desc, total, shown.at) for desc, total, shown in bars] == [("download owner/name", 300_024, 300_024)] * 2
+    bars = Bars()
+    for _ in range(2):
+        fetch([f"hf://owner/name@{COMMIT}"], tmp_path, bar=bars)
+    assert bars.asked == [("download owner/name", 300_024)] * 2
+    assert [bar.at for bar in bars.shown] == [300_024] * 2
+
+
+class Bars:
+    """Progress bars that remember how far they came."""
+
+    def __init__(self):
+        self.asked, self.shown = [], []
+
+    def __call__(self, desc, total):
+        self.asked.append((desc, total))
+        self.shown.append(Bar())
+        return self.shown[-1]
+
+
+class Bar(contextlib.nullcontext):
+    at = 0
+
+    def __enter__(self):
+        return self
+
+    def get_lock(self):
+        return threading.RLock()
+
+    def update(self, size):
+        self.at += size
