@@ -65,16 +65,12 @@ def ingest(
     os.sync()  # once, instead of a flush for each of thousands of images
     table = check_samples(pd.DataFrame(samples), roots[0])
     if all(row.part for row in used):
-        write_table(pd.DataFrame({"image_id": ids, "split": [row.part for row in used]}), published_split(out))
+        parts = pd.DataFrame({"image_id": ids, "split": [row.part for row in used]})
+        write_table(parts, out / "published_split.parquet")
     left_out = dict(Counter(row.left_out for row in rated if row.left_out))
     about = {"reader": reader, "scale": list(scale), "rows": len(rated), "images": len(used), "left_out": left_out}
     write_json(out / "about.json", about)
     return table, left_out
-
-
-def published_split(folder: Path) -> Path:
-    """Where the authors' split is kept, for a data set whose label files tell of one."""
-    return folder / "published_split.parquet"
 
 
 def _check_scale(scale: Scale) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,8 +14,12 @@ from stages.settings import Labelled, Settings, Synthetic
 
 
 def main(settings: Settings) -> None:
-    profile = settings.datasets[settings.dataset]
-    out = paths.raw(settings.dataset)
+    bring(settings, settings.dataset, paths.raw(settings.dataset))
+
+
+def bring(settings: Settings, dataset: str, out: Path) -> None:
+    """Fill `out` with a data set of the settings: images/, samples.parquet, and what else its reader knows."""
+    profile = settings.datasets[dataset]
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if isinstance(profile, Synthetic):
@@ -23,13 +28,12 @@ def main(settings: Settings) -> None:
         samples = synthetic.build(
             out, seed=profile.seed, prompts=profile.prompts, size=profile.size, raters=profile.raters, progress=progress
         )
-        samples = check_samples(samples, settings.dataset)
     else:
-        samples = _labelled(settings.dataset, profile)
-    write_table(samples, paths.samples(settings.dataset))
+        samples = _labelled(profile, dataset, out)
+    write_table(check_samples(samples, dataset), out / "samples.parquet")
 
 
-def _labelled(dataset: str, profile: Labelled) -> pd.DataFrame:
+def _labelled(profile: Labelled, dataset: str, out: Path) -> pd.DataFrame:
     """Images that people rated. What was downloaded is kept in `.cache/`, for a run with other settings or code."""
     from data.ingest import ingest  # noqa: PLC0415 (these two need what `synthetic` does not)
     from data.sources import address, fetch  # noqa: PLC0415
@@ -37,7 +41,7 @@ def _labelled(dataset: str, profile: Labelled) -> pd.DataFrame:
     inputs = [address(source) for source in profile.source]
     with Scratch(f"download/{dataset}", inputs, code=[]) as scratch:
         roots = fetch(profile.source, scratch.path, bar=byte_bar)
-        samples, left_out = ingest(profile.reader, roots, paths.raw(dataset), scale=profile.scale, progress=progress)
+        samples, left_out = ingest(profile.reader, roots, out, scale=profile.scale, progress=progress)
         shutil.rmtree(scratch.path / "unpacked", ignore_errors=True)
     for why, count in left_out.items():
         print(f"download: {count:,} images left out: {why}", file=sys.stderr)

@@ -45,6 +45,7 @@ class Labelled(_Strict):
     reader: Literal[READERS]  # each a module of data/readers/
     source: Sources
     scale: tuple[float, float]
+    raters: PositiveInt | None = None
 
     @pydantic.field_validator("scale")
     @classmethod

@@ -4,7 +4,7 @@ import pytest
 
 from data.errors import InputError
 from data.files import read_json
-from data.ingest import ingest, published_split
+from data.ingest import ingest
 from data.lookup import Files
 from data.readers.aigciqa_20k import read
 from data.tables import read_table
@@ -43,7 +43,7 @@ def test_images_without_a_mos_are_left_out_and_counted(folder, tmp_path):
 
 def test_with_every_mos_the_authors_parts_are_kept(folder, tmp_path):
     samples, left_out = ingest("aigciqa-20k", [folder(dict.fromkeys(ROWS, "2"))], tmp_path / "out", scale=(0, 5))
-    split = read_table(published_split(tmp_path / "out"), ["split"])
+    split = read_table(tmp_path / "out/published_split.parquet", ["split"])
     assert left_out == {}
     assert list(split["image_id"]) == list(samples["image_id"])
     assert split["split"].value_counts().to_dict() == {"train": 3, "val": 1, "test": 2}
