@@ -112,7 +112,9 @@ def _from_hub(source: str, scratch: Path, bar: Bar) -> Path:
             tree = api.list_repo_tree(name, repo_type="dataset", revision=commit, recursive=True)
             write_json(listing, [_entry(file) for file in tree if isinstance(file, RepoFile)])
     except (httpx2.HTTPError, OfflineModeIsEnabled, HFValidationError) as error:
-        raise InputError(f"{source}: {reason(error)}; a private or gated data set needs HF_TOKEN") from None
+        answered = getattr(error, "response", None) is not None
+        hint = "; a private or gated data set needs HF_TOKEN" if answered else ""
+        raise InputError(f"{source}: {reason(error)}{hint}") from None
     remotes = [
         Remote(
             hf_hub_url(name, entry["path"], repo_type="dataset", revision=commit, endpoint=endpoint),

@@ -27,6 +27,7 @@ from data.files import settle, sha256
 
 CONNECTIONS = 8  # at once: a data set on the hub may be thousands of small files
 ATTEMPTS = 6  # that bring nothing, before the server is taken to be down
+PAUSE = 0.5  # seconds before the next one; twice as long after each in vain
 TIMEOUT = 30  # seconds without a byte
 
 
@@ -121,7 +122,7 @@ class _Transfer:
                 vain = 0 if _size(self._remote.partial) > before else vain + 1
                 if vain == ATTEMPTS:
                     raise
-                self._stop.wait(2**vain / 2)
+                self._stop.wait(PAUSE * 2**vain)
 
     def _ask(self) -> None:
         """One request for what the partial file lacks."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,8 +38,7 @@ def server(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(transfer.threading.Event, "wait", lambda *_: None)
-    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+    monkeypatch.setattr(transfer, "PAUSE", 0)
 
 
 def pinned(server, path="/set.bin", content=LARGE):
@@ -129,7 +129,8 @@ def test_whatever_is_cut_each_byte_is_sent_once(server, tmp_path_factory, cuts):
     assert [start or 0 for start in starts(server.requests)] == [sum(cuts[:n]) for n in range(len(server.requests))]
 
 
-def test_a_busy_server_is_asked_again(server, tmp_path):
+def test_a_busy_server_is_asked_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda _: None))
     server.script = lambda request: Fault(status=(503, 429, 500)[request.number]) if request.number < 3 else None
     (path,) = fetch([pinned(server)], tmp_path)
     assert path.read_bytes() == LARGE
@@ -207,6 +208,14 @@ def test_a_source_that_cannot_be_had_is_told_in_one_line(server, tmp_path, sourc
         fetch([source.format(**values)], tmp_path)
     assert expected.format(**values) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_hub_that_is_switched_off_is_told_in_one_line(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=rf"hf://owner/name@{COMMIT}: .*offline mode.*[^N]$") as error:
+        fetch([f"hf://owner/name@{COMMIT}"], tmp_path)
+    assert "\n" not in str(error.value)
+    assert "HF_TOKEN" not in str(error.value)
 
 
 def test_an_unpinned_file_is_not_fetched_again_when_its_pin_is_added(server, tmp_path):

@@ -33,7 +33,7 @@ def project(tmp_path, monkeypatch):
     """The checked-in params with another source of a data set, in a folder of its own; `write` returns the settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setattr(transfer.threading.Event, "wait", lambda *_: None)
+    monkeypatch.setattr(transfer, "PAUSE", 0)
     params = YAML(typ="safe").load(PARAMS)
 
     def write(source, dataset="agiqa-3k"):
