@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -25,20 +25,28 @@ def progress(
     iterable: Iterable[T], *, total: int, desc: str, unit: str, note: Callable[[], str] | None = None
 ) -> Iterator[T]:
     """Yield from `iterable`, showing how far it is, how fast, when it will be done, and what `note` says by then."""
+    shown = _bar(iterable, total=total, desc=desc, unit=unit)
+    for item in shown:
+        if note:
+            shown.set_postfix_str(note(), refresh=False)
+        yield item
+
+
+def byte_bar(desc: str, total: int | None) -> tqdm:
+    """A context that is told with `update` how many bytes more have come; `total` of them, if that is known."""
+    return _bar(total=total, desc=desc, unit="B", unit_scale=True)
+
+
+def _bar(*iterable: Iterable[T], unit: str, **options: Any) -> tqdm:
     terminal = sys.stderr.isatty()
     bar = tqdm if terminal else _LogLines
     shape = "{desc}: {n_fmt}/{total_fmt} " + unit + " [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-    shown = bar(
-        iterable,
-        total=total,
-        desc=desc,
+    return bar(
+        *iterable,
         unit=f" {unit}",
         mininterval=0.2 if terminal else LOG_SECONDS,
         maxinterval=LOG_SECONDS,
         bar_format=None if terminal else shape,
         dynamic_ncols=terminal,
+        **options,
     )
-    for item in shown:
-        if note:
-            shown.set_postfix_str(note(), refresh=False)
-        yield item

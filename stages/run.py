@@ -1,5 +1,6 @@
 """How every stage starts and ends, and where it keeps unfinished work."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -15,7 +16,9 @@ from data.files import fingerprint, sha256
 from stages import settings
 
 BAD_INPUT = 2
+NO_SPACE = 74
 INTERRUPTED = 130
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def stage(main: Callable[[settings.Settings], None]) -> None:
@@ -27,6 +30,11 @@ def stage(main: Callable[[settings.Settings], None]) -> None:
     except InputError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(f"{name}: {error}; make room and run it again", file=sys.stderr)
+        sys.exit(NO_SPACE)
     except KeyboardInterrupt:
         print(f"{name}: interrupted; run it again to go on from here", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -17,10 +17,18 @@ from ruamel.yaml.error import YAMLError
 from analyzers.teacher import Usage
 from data.errors import InputError
 from data.published import IPCE
+from data.readers import READERS
 from data.tables import MOS_RANGE
 
 PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _listed(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+Sources = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed), Field(min_length=1)]
 
 
 class _Strict(pydantic.BaseModel):
@@ -35,9 +43,9 @@ class Synthetic(_Strict):
     raters: Annotated[int, Field(ge=2)]
 
 
-class Folder(_Strict):
-    reader: Literal["folder"]
-    source: Path
+class Labelled(_Strict):
+    reader: Literal[READERS]  # each a module of data/readers/
+    source: Sources
     scale: tuple[float, float]
     raters: PositiveInt | None = None
 
@@ -179,7 +187,7 @@ class Settings(_Strict):
     teacher: str
     mllm: str
     head: str
-    datasets: dict[str, Annotated[Synthetic | Folder, Field(discriminator="reader")]]
+    datasets: dict[str, Annotated[Synthetic | Labelled, Field(discriminator="reader")]]
     split: Split
     teachers: dict[str, Teacher]
     caption: Caption

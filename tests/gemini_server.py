@@ -7,14 +7,15 @@ It answers `models/<m>:generateContent` and `:countTokens`, checks the key, and 
 import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.local_http import LocalServer
 
 KEY = "AIzaSy-not-a-real-key-0123456789"
 TEXTS = {
@@ -109,7 +110,7 @@ def prompt_tokens(text: str) -> int:
 
 
 @dataclass
-class GeminiServer:
+class GeminiServer(LocalServer):
     """Runs in threads of the test; use it as a context."""
 
     script: Callable[[Request], Move] = answer
@@ -117,16 +118,8 @@ class GeminiServer:
     counted: int = 0
     answered: list[Request] = field(default_factory=list)  # well, and to the last byte
 
-    def __enter__(self) -> Self:
-        self._lock = threading.Lock()
-        self._http = _Http(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _handler(self)
 
     def receive(self, body: dict[str, Any], at: float) -> Request:
         parts = body["contents"][0]["parts"]
@@ -143,14 +136,6 @@ class GeminiServer:
     def prompts(self) -> list[str]:
         """The image prompts of all requests, in the order in which they came."""
         return [re.search(r'The prompt was: "(.*)"', request.text)[1] for request in self.requests]
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the play."""
 
 
 def _handler(server: GeminiServer) -> type[BaseHTTPRequestHandler]:

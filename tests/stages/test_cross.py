@@ -97,6 +97,6 @@ def test_figures_are_marked_and_learnt_at_home(workplace):
 @pytest.mark.parametrize("on", ["synthetic", "nonesuch"])
 def test_on_must_be_another_data_set(workplace, on):
     with pytest.raises(
-        settings.InputError, match=f"evaluate.on is '{on}', expected nothing or another data set: folder"
+        settings.InputError, match=f"evaluate.on is '{on}', expected nothing or another data set: .*folder"
     ):
         settings_with(on=on)

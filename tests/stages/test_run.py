@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
-from stages.run import Scratch
+from stages import settings
+from stages.run import Scratch, stage
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def dvc_root(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
 
-def work(module, inputs, stage="describe"):
-    return Scratch(stage, inputs, code=[module])
+def work(module, inputs, name="describe"):
+    return Scratch(name, inputs, code=[module])
 
 
 def test_the_same_work_finds_its_folder_and_other_work_another(module):
@@ -55,6 +57,21 @@ def test_finishing_drops_only_earlier_finished_work(module):
     with work(module, "last") as last:
         pass
     assert [scratch.path.exists() for scratch in (finished, killed, last)] == [False, True, True]
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    def main(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "data/raw/a.png")
+
+    monkeypatch.setattr(settings, "load", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["stages/download.py"])
+    with pytest.raises(SystemExit) as stopped:
+        stage(main)
+    assert stopped.value.code == 74
+    said = capsys.readouterr().err
+    assert said.startswith("download: ")
+    assert "No space left on device: 'data/raw/a.png'; make room" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_the_checked_in_params_are_valid():
         ({"train.lr": "fast"}, "train.lr: .*valid number.*'fast'"),
         ({"datasets.folder.scale": [5, 1]}, r"scale must be \[lowest, highest\]"),
         ({"datasets.folder.reader": "zip"}, "datasets.folder: .*'zip'"),
+        ({"datasets.aigciqa2023.source": []}, "datasets.aigciqa2023.*source: .*at least 1 item"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(params, change, message):

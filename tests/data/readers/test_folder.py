@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.errors import InputError
-from data.folder import read_folder
+from data.ingest import ingest
 from data.tables import read_table, write_table
 
-REAL = Path(__file__).resolve().parents[3] / "shared/data/avt-ai-dev"
+REAL = Path(__file__).resolve().parents[4] / "shared/data/avt-ai-dev"
 HEADER = "name,prompt,mos_quality"
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 def read(source, scale=(0, 5)):
-    return read_folder(source, source.parent / "out", scale=scale)
+    return ingest("folder", [source], source.parent / "out", scale=scale)[0]
 
 
 def refusal(source, scale=(0, 5)):
@@ -83,7 +83,7 @@ def test_progress_sees_every_image(folder):
         return iterable
 
     source = folder(f"{HEADER}\na.png,x,1\nb.png,x,1\n")
-    read_folder(source, source.parent / "out", scale=(0, 5), progress=progress)
+    ingest("folder", [source], source.parent / "out", scale=(0, 5), progress=progress)
     assert calls == [(2, "read images", "images")]
 
 
@@ -247,13 +247,13 @@ def test_copies_must_not_land_in_the_source(folder):
     source = folder(f"{HEADER}\na.png,x,1\n")
     for out in (source, source / "out", source.parent):
         with pytest.raises(InputError, match="keep your images outside"):
-            read_folder(source, out, scale=(0, 5))
+            ingest("folder", [source], out, scale=(0, 5))
     assert len(list((source / "images").iterdir())) == 3
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the AVT-AI images are not beside this repository")
 def test_the_real_set_reads_in(tmp_path):
-    frame = read_folder(REAL, tmp_path / "out", scale=(1, 5))
+    frame, _ = ingest("folder", [REAL], tmp_path / "out", scale=(1, 5))
     assert len(frame) == 89
     assert frame["prompt"].nunique() == 18
     assert frame["generator"].nunique() == 5

@@ -1,0 +1,21 @@
+"""One reader for each format that label files come in; its name in params.yaml is its module's, with hyphens.
+
+A reader is a function `read(files, scale)` that finds its label files (data/lookup.py) and yields a `Rated`
+(data/labels.py) for each image: where it is said, which file is meant, the prompt, the generator, and for each aspect
+MOS and std as they stand there. What they mean on the 0 to 5 scale, and whether the images are sound, is not its
+business: data/ingest.py sees to it.
+"""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+
+from data.labels import Rated
+from data.lookup import Files
+
+READERS = tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
+
+
+def read_labels(reader: str, files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
+    """What the reader of this name, one of READERS, finds in `files`."""
+    return import_module(f"{__name__}.{reader.replace('-', '_')}").read(files, scale)

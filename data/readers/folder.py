@@ -1,0 +1,28 @@
+"""Your own images: data.csv and images/ beside it.
+
+data.csv has the columns `name` (a file in images/) and `prompt`, optionally `generator` and `comment`, any of
+`mos_quality`, `mos_correspondence`, `mos_authenticity` on one declared scale, and optionally the matching `std_…`.
+Other columns are ignored.
+"""
+
+from collections.abc import Iterator
+
+from data.labels import Rated, read_rows
+from data.lookup import Files
+from data.tables import ASPECTS
+
+
+def read(files: Files, _scale: tuple[float, float]) -> Iterator[Rated]:
+    columns = {aspect: f"mos_{aspect}" for aspect in ASPECTS}
+    for where, row in read_rows(files.find("data.csv"), ["name", "prompt"], one_of=list(columns.values())):
+        aspects = [aspect for aspect, column in columns.items() if column in row]
+        yield Rated(
+            where=where,
+            name=row["name"],
+            file=f"images/{row['name']}",
+            prompt=row["prompt"],
+            generator=row.get("generator", ""),
+            comment=row.get("comment", ""),
+            mos={aspect: row[f"mos_{aspect}"] for aspect in aspects},
+            std={aspect: row.get(f"std_{aspect}", "") for aspect in aspects},
+        )

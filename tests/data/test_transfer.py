@@ -1,0 +1,268 @@
+"""Downloads from a server that cuts, corrupts and stalls: nothing is fetched twice, nothing wrong is kept."""
+
+import contextlib
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data import transfer
+from data.archives import no_bar
+from data.errors import InputError
+from data.sources import fetch
+from data.transfer import Remote, download
+from tests.dataset_server import COMMIT, DatasetServer, Fault
+
+ROOT = Path(__file__).parents[2]
+LARGE = random.Random(0).randbytes(300_000)
+SMALL = b"name,prompt\na.png,a cat\n"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    with DatasetServer(
+        web={"/set.bin": LARGE}, hub={"owner/name": {"data.csv": SMALL, "images/a.bin": LARGE, "empty.txt": b""}}
+    ) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(transfer, "PAUSE", 0)
+
+
+def pinned(server, path="/set.bin", content=LARGE):
+    return f"{server.url}{path}#sha256={hashlib.sha256(content).hexdigest()}"
+
+
+def starts(requests):
+    return [request.start for request in requests]
+
+
+def test_a_cut_connection_goes_on_where_it_was_cut(server, tmp_path):
+    server.script = lambda request: Fault(send=100_000) if request.number < 2 else None
+    (path,) = fetch([pinned(server)], tmp_path)
+    assert path.read_bytes() == LARGE
+    assert starts(server.of("set.bin")) == [None, 100_000, 200_000]
+
+
+def test_the_next_run_goes_on_where_the_last_one_gave_up(server, tmp_path):
+    server.script = lambda request: Fault(send=70_000) if request.number == 0 else Fault(send=0)
+    with pytest.raises(InputError, match=r"set\.bin: .*; 70,000 bytes are here, run it again to go on"):
+        fetch([pinned(server)], tmp_path)
+    server.script, before = lambda _: None, len(server.requests)
+    (path,) = fetch([pinned(server)], tmp_path)
+    assert path.read_bytes() == LARGE
+    assert starts(server.requests[before:]) == [70_000]
+
+
+@pytest.mark.parametrize("layout", ["web", "hub"])
+def test_a_killed_run_is_gone_on_with(server, tmp_path, layout):
+    source, file = (pinned(server), "set.bin") if layout == "web" else (f"hf://owner/name@{COMMIT}", "a.bin")
+    server.script = lambda request: Fault(send=150_000, stall=60) if request.path.endswith(file) else None
+    command = (
+        "import sys; from pathlib import Path; from data.sources import fetch; fetch(sys.argv[1:2], Path(sys.argv[2]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", command, source, str(tmp_path)], cwd=ROOT) as run:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not any(_size(path) for path in tmp_path.rglob(f".{file}.partial")):
+            time.sleep(0.05)
+        run.send_signal(signal.SIGKILL)
+    (partial,) = tmp_path.rglob(f".{file}.partial")
+    assert 0 < (kept := _size(partial)) <= 150_000
+
+    server.script, before = lambda _: None, len(server.requests)
+    (root,) = fetch([source], tmp_path)
+    assert (root if layout == "web" else root / "images/a.bin").read_bytes() == LARGE
+    asked = [request for request in server.requests[before:] if request.path.endswith(file)]
+    assert starts(asked) == [kept]
+
+
+def _size(path):
+    return path.stat().st_size
+
+
+def test_corrupt_bytes_are_thrown_away_and_fetched_anew_once(server, tmp_path):
+    server.script = lambda request: Fault(corrupt=request.number == 0)
+    (path,) = fetch([pinned(server)], tmp_path)
+    assert path.read_bytes() == LARGE
+    assert starts(server.requests) == [None, None]
+
+
+@pytest.mark.parametrize("source", ["web", "hub"])
+def test_a_file_that_is_not_what_was_pinned_is_refused(server, tmp_path, source):
+    server.script = lambda request: Fault(corrupt=request.path.endswith(("set.bin", "data.csv")))
+    source = pinned(server) if source == "web" else f"hf://owner/name@{COMMIT}"
+    with pytest.raises(InputError, match=r"hash|sha256 \w+, expected \w+, twice: not the file that was meant"):
+        fetch([source], tmp_path)
+    assert len(server.of("set.bin") + server.of("data.csv")) == 2
+    assert not [path for path in tmp_path.rglob("*") if path.name in {"set.bin", "data.csv"}]
+
+
+@pytest.mark.parametrize("fault", [Fault(no_ranges=True), Fault(early=1000), Fault(early=100_000)])
+def test_a_server_that_sends_more_than_was_asked_for_adds_nothing_twice(server, tmp_path, fault):
+    server.script = lambda request: Fault(send=100_000) if request.number == 0 else fault
+    bars = Bars()
+    (path,) = fetch([pinned(server)], tmp_path, bar=bars)
+    assert path.read_bytes() == LARGE
+    assert starts(server.requests) == [None, 100_000]
+    assert bars.shown[0].at == len(LARGE)
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, 80_000), max_size=6))
+def test_whatever_is_cut_each_byte_is_sent_once(server, tmp_path_factory, cuts):
+    server.requests.clear()
+    server.script = lambda request: Fault(send=cuts[request.number]) if request.number < len(cuts) else None
+    (path,) = fetch([pinned(server)], tmp_path_factory.mktemp("cuts"))
+    assert path.read_bytes() == LARGE
+    assert [start or 0 for start in starts(server.requests)] == [sum(cuts[:n]) for n in range(len(server.requests))]
+
+
+def test_a_busy_server_is_asked_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda _: None))
+    server.script = lambda request: Fault(status=(503, 429, 500)[request.number]) if request.number < 3 else None
+    (path,) = fetch([pinned(server)], tmp_path)
+    assert path.read_bytes() == LARGE
+
+
+def test_a_file_that_was_whole_but_not_yet_named_is_not_fetched_again(server, tmp_path):
+    (path,) = fetch([pinned(server)], tmp_path)
+    path.rename(path.with_name(".set.bin.partial"))
+    assert fetch([pinned(server)], tmp_path) == [path]
+    assert starts(server.requests) == [None, 300_000]
+
+
+def test_a_partial_file_that_is_too_long_or_wrong_starts_over(server, tmp_path):
+    for wrong in (LARGE + b"more", b"x" * 1000):
+        remote = Remote(
+            f"{server.url}/set.bin", tmp_path / "set.bin", size=len(LARGE), sha256=hashlib.sha256(LARGE).hexdigest()
+        )
+        remote.path.unlink(missing_ok=True)
+        remote.partial.write_bytes(wrong)
+        download([remote], "set", no_bar)
+        assert remote.path.read_bytes() == LARGE
+
+
+def test_a_hub_data_set_comes_once(server, tmp_path):
+    source = f"hf://owner/name@{COMMIT}"
+    (root,) = fetch([source], tmp_path)
+    assert (root / "data.csv").read_bytes() == SMALL
+    assert (root / "images/a.bin").read_bytes() == LARGE
+    assert (root / "empty.txt").read_bytes() == b""
+    assert len(server.requests) == 3
+    server.hub.clear()  # and without the hub
+    assert fetch([source], tmp_path) == [root]
+    assert len(server.requests) == 3
+
+
+def test_a_file_that_was_changed_here_is_fetched_again(server, tmp_path):
+    source = f"hf://owner/name@{COMMIT}"
+    (root,) = fetch([source], tmp_path)
+    (root / "data.csv").write_bytes(SMALL.replace(b"cat", b"dog"))
+    fetch([source], tmp_path)
+    assert (root / "data.csv").read_bytes() == SMALL
+    assert len(server.requests) == 4
+
+
+def test_one_failure_stops_the_others(server, tmp_path):
+    server.hub["owner/name"] |= {f"{n:03d}.txt": SMALL for n in range(200)}
+    server.script = lambda _: Fault(status=404)
+    with pytest.raises(InputError, match="the server answered 404"):
+        fetch([f"hf://owner/name@{COMMIT}"], tmp_path)
+    assert len(server.requests) < 100
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("hf://owner/name", f"not pinned; its latest commit is now {COMMIT}, so write hf://owner/name@{COMMIT}"),
+        ("hf://owner/name@main", "expected hf://owner/name@<40 hex digits of a commit>"),
+        ("hf://name", "expected hf://owner/name@"),
+        ("hf://owner/other@" + COMMIT, "the server answered 404; a private or gated data set needs HF_TOKEN"),
+        ("hf://owner/name@" + "1" * 40, "the server answered 404"),
+        (
+            "{url}/set.bin",
+            "not pinned; it is here now, and if it is what you want, write {url}/set.bin#sha256={sha256}",
+        ),
+        ("{url}/none.zip#sha256={sha256}", "none.zip: the server answered 404"),
+        ("{url}/set.bin#sha256=123", "expected the address of a file#sha256=<64 hex digits>"),
+        ("{url}/#sha256={sha256}", "expected the address of a file"),
+        ("http://127.0.0.1:1/set.bin#sha256={sha256}", "set.bin: "),
+        ("no/such/folder", "no/such/folder: no such folder or file"),
+    ],
+)
+def test_a_source_that_cannot_be_had_is_told_in_one_line(server, tmp_path, source, expected):
+    values = {"url": server.url, "sha256": hashlib.sha256(LARGE).hexdigest()}
+    with pytest.raises(InputError) as error:
+        fetch([source.format(**values)], tmp_path)
+    assert expected.format(**values) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_hub_that_is_switched_off_is_told_in_one_line(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=rf"hf://owner/name@{COMMIT}: .*offline mode.*[^N]$") as error:
+        fetch([f"hf://owner/name@{COMMIT}"], tmp_path)
+    assert "\n" not in str(error.value)
+    assert "HF_TOKEN" not in str(error.value)
+
+
+def test_an_unpinned_file_is_not_fetched_again_when_its_pin_is_added(server, tmp_path):
+    with pytest.raises(InputError, match="not pinned"):
+        fetch([f"{server.url}/set.bin"], tmp_path)
+    fetch([pinned(server)], tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_names_of_a_listing_stay_inside(server, tmp_path):
+    server.hub["owner/name"] = {"../../outside.txt": SMALL}
+    with pytest.raises(InputError, match="points outside its folder"):
+        fetch([f"hf://owner/name@{COMMIT}"], tmp_path / "deep/scratch")
+    assert not list(tmp_path.rglob("outside.txt"))
+
+
+def test_the_bar_is_told_of_every_byte_once(server, tmp_path):
+    server.script = lambda request: (
+        Fault(send=100_000) if request.path.endswith("a.bin") and request.number < 2 else None
+    )
+    bars = Bars()
+    for _ in range(2):
+        fetch([f"hf://owner/name@{COMMIT}"], tmp_path, bar=bars)
+    assert bars.asked == [("download owner/name", 300_024)] * 2
+    assert [bar.at for bar in bars.shown] == [300_024] * 2
+
+
+class Bars:
+    """Progress bars that remember how far they came."""
+
+    def __init__(self):
+        self.asked, self.shown = [], []
+
+    def __call__(self, desc, total):
+        self.asked.append((desc, total))
+        self.shown.append(Bar())
+        return self.shown[-1]
+
+
+class Bar(contextlib.nullcontext):
+    at = 0
+
+    def __enter__(self):
+        return self
+
+    def get_lock(self):
+        return threading.RLock()
+
+    def update(self, size):
+        self.at += size

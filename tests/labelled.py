@@ -1,0 +1,21 @@
+"""Stand-ins for the images of a labelled data set."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+
+def image_bytes(shade: int = 0, form: str = "PNG") -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (16, 16), (shade % 256, shade // 256, 0)).save(content, form)
+    return content.getvalue()
+
+
+def write_images(folder: Path, names: Iterable[str]) -> None:
+    """A small image for each name, one like the other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"png": image_bytes(), "jpg": image_bytes(form="JPEG")}
+    for name in names:
+        (folder / name).write_bytes(content[name.rpartition(".")[2]])
