@@ -4,8 +4,14 @@ Its repository's own code runs on old versions of transformers only and must be 
 repository's files, and the adapters trained on it, as they are. Importing it registers it with the Auto classes.
 """
 
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
-from transformers import TokenizersBackend
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    TokenizersBackend,
+)
 
 from analyzers.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 from analyzers.minicpm_llama3_v_2_5.image_processing import MiniCPMVImageProcessor

@@ -1,6 +1,6 @@
 """The configuration of MiniCPM-Llama3-V-2.5 as its repository publishes it: Llama's fields, and the vision tower's."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlamaConfig, PreTrainedConfig
@@ -16,7 +16,7 @@ class MiniCPMVConfig(LlamaConfig):
     """
 
     model_type = "minicpmv"
-    sub_configs = {"vision_config": Idefics2VisionConfig}
+    sub_configs: ClassVar = {"vision_config": Idefics2VisionConfig}
 
     vision_config: dict | PreTrainedConfig | None = None
     version: str | float = "2.5"
@@ -27,7 +27,7 @@ class MiniCPMVConfig(LlamaConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if str(self.version) != "2.5":
-            raise ValueError(f"MiniCPM-V {self.version} is another architecture under the same model type; only 2.5 fits")
+            raise ValueError(f"MiniCPM-V {self.version}: only 2.5 is known here; others share its model type alone")
         if not isinstance(self.vision_config, Idefics2VisionConfig):
             # The published one names the type of the whole Idefics2, whose vision tower it describes.
             fields = {key: value for key, value in (self.vision_config or {}).items() if key != "model_type"}

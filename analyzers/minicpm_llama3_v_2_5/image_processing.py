@@ -1,12 +1,12 @@
 """Images as MiniCPM-Llama3-V-2.5 takes them: views cut into patches, the patches of a view in one long strip."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 from transformers import BatchFeature, PilBackend
-from transformers.image_utils import get_image_type, ImageType
+from transformers.image_utils import ImageType, get_image_type
 from transformers.processing_utils import ImagesKwargs
 
 from analyzers.minicpm_llama3_v_2_5.slicing import slicing
@@ -28,18 +28,18 @@ class MiniCPMVImageProcessor(PilBackend):
 
     - `pixel_values` (S, 3, 14, 14·L) float32: the patches of a view side by side, row by row; zeros up to the longest.
     - `tgt_sizes` (S, 2): rows and columns of patches of each view.
-    - `patch_attention_mask` (S, L) bool: the patches that the vision tower attends to. They are as many for all views
-      of an image as its largest view has: so the model was trained, and padding within an image is part of what it
-      sees. Left out where nothing is False.
+    - `patch_attention_mask` (S, L) bool: the patches that the vision tower attends to, as many for every view of an
+      image as its largest view has. The published code masks no padding, so that it is part of what is seen; with one
+      image at a time that is the padding within an image, and here no other image adds to it. Left out where all True.
     - `grids` (images, 2): columns and rows of slices, 0 and 0 where there are none; for the processor, not the model.
     """
 
     valid_kwargs = MiniCPMVImagesKwargs
-    model_input_names = ["pixel_values", "tgt_sizes", "patch_attention_mask"]
+    model_input_names: ClassVar = ["pixel_values", "tgt_sizes", "patch_attention_mask"]
 
     resample = Image.Resampling.BICUBIC
-    image_mean = [0.5, 0.5, 0.5]
-    image_std = [0.5, 0.5, 0.5]
+    image_mean = (0.5, 0.5, 0.5)
+    image_std = (0.5, 0.5, 0.5)
     max_slice_nums = 9
     scale_resolution = 448
     patch_size = 14

@@ -6,7 +6,7 @@ depend on the data come with the inputs (image_processing.py).
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,9 @@ IMAGE_INPUTS = ("pixel_values", "tgt_sizes", "patch_attention_mask")
 class VisionTower(Idefics2VisionTransformer):
     """Idefics2's vision transformer on strips: (S, 3, 14, 14·L) → (S, L, vision width).
 
-    A strip is an image of one row of patches, and so its position ids are: patch k of n gets place floor(70 k / n) of
-    the first of 70 rows, whatever the view's shape. This is how the model was trained.
+    The published code hands over strips, and so a view's position ids are those of an image of one row of patches,
+    whatever its shape: patch k of n gets place floor(70 k / n) of the first of 70 rows. Rows and columns come in with
+    the resampler's positions.
     """
 
     def forward(self, pixel_values: Tensor, patch_attention_mask: Tensor | None = None) -> Tensor:
@@ -49,8 +50,8 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
     config_class = MiniCPMVConfig
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules = ["LlamaDecoderLayer", "Idefics2EncoderLayer", "Resampler"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _no_split_modules: ClassVar = ["LlamaDecoderLayer", "Idefics2EncoderLayer", "Resampler"]
+    _skip_keys_device_placement: ClassVar = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_attention_backend = True
@@ -58,9 +59,9 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: MiniCPMVConfig) -> None:
         super().__init__(config)
-        self.vpm = VisionTower._from_config(config.vision_config)
+        self.vpm = VisionTower(config.vision_config)
         self.resampler = Resampler(config)
-        self.llm = LlamaForCausalLM._from_config(config)
+        self.llm = LlamaForCausalLM(config)
         self.post_init()
 
     @torch.no_grad()
@@ -97,7 +98,7 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.resampler(self.vpm(pixel_values, patch_attention_mask), tgt_sizes)
 
     def embed(self, input_ids: Tensor, **images: Tensor) -> Tensor:
-        """(B, T, D): the tokens' embeddings, and between `<image>` and `</image>` the vectors of the views, in order."""
+        """(B, T, D): the tokens' embeddings; between `<image>` and `</image>` the vectors of the views, in order."""
         # One dtype for the layers: embeddings and resampler may be trained in float32 beside them.
         embeddings = self.get_input_embeddings()(input_ids).to(self.llm.lm_head.weight.dtype)
         if images.get("pixel_values") is None:
@@ -127,6 +128,7 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | None = None,
         tgt_sizes: Tensor | None = None,
         patch_attention_mask: Tensor | None = None,
+        *,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
@@ -166,7 +168,7 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
 
     def adjust_generation_fn(self, generation_config: Any, *args: Any, **kwargs: Any) -> None:
-        """Called when a repository is loaded: its file ends generation at the end of text, our configuration of turns."""
+        """Called as a repository is loaded: its settings end generation at the end of text, ours at a turn's too."""
         super().adjust_generation_fn(generation_config, *args, **kwargs)
         if generation_config is None:
             self.generation_config.eos_token_id = self.config.eos_token_id

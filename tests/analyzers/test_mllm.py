@@ -153,7 +153,8 @@ def test_training_sees_what_reading_sees(mllm):
     read = mllm._tensors([IMAGES[1]], [RATE[1]], padding_side="right")["input_ids"][0]
     assert torch.equal(trained[: len(read)], read)
     assert int(trained[len(read)]) == mllm._word_tokens[WORDS[1]]
-    assert read[:2].tolist().count(mllm.processor.tokenizer.bos_token_id) == 1  # the template's, and not the tokenizer's as well
+    begin = mllm.processor.tokenizer.bos_token_id
+    assert read[:2].tolist().count(begin) == 1  # the template's, and not the tokenizer's as well
 
 
 def test_lora_trains_only_its_targets(mllm, request):
