@@ -58,6 +58,8 @@ def lay_on(network: Any, folder: Path) -> PeftModel:
             model = PeftModel.from_pretrained(network, str(folder))
         with safe_open(folder / WEIGHTS, "pt") as file:
             given = set(file.keys())
+    except KeyError as error:
+        raise InputError(f"adapter {folder} is for another model: it lacks the weight {error}") from error
     except (ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise InputError(f"adapter {folder} cannot be used: {' '.join(str(error).split())[:400]}") from error
     wrong = given ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))

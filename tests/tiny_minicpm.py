@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from analyzers.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
@@ -53,11 +54,10 @@ CONFIG = {
         "patch_size": PATCH,
     },
     "vocab_size": 512,
-    # Not published: the ids of the real vocabulary are the defaults.
-    "image_start_id": IDS["<image>"],
-    "image_end_id": IDS["</image>"],
-    "end_of_turn_id": IDS["<|eot_id|>"],
 }
+# The ids of the real vocabulary are the defaults.
+UNPUBLISHED = {"image_start_id": IDS["<image>"], "image_end_id": IDS["</image>"], "end_of_turn_id": IDS["<|eot_id|>"]}
+CONFIG |= UNPUBLISHED
 PREPROCESSOR = {
     "image_processor_type": "MiniCPMVImageProcessor",
     "auto_map": {
@@ -84,6 +84,37 @@ TOKENIZER = {
     "tokenizer_class": "MiniCPMVTokenizerFast",
     "unk_token": "<unk>",
 }
+# adapter_config.json as the published adapters' peft wrote it, with another r.
+ADAPTER = {
+    "alpha_pattern": {},
+    "auto_mapping": {
+        "base_model_class": "MiniCPMV",
+        "parent_library": "transformers_modules.openbmb.MiniCPM-Llama3-V-2_5.modeling_minicpmv",
+    },
+    "base_model_name_or_path": "openbmb/MiniCPM-Llama3-V-2_5",
+    "bias": "none",
+    "fan_in_fan_out": False,
+    "inference_mode": True,
+    "init_lora_weights": True,
+    "layers_pattern": None,
+    "layers_to_transform": None,
+    "loftq_config": {},
+    "lora_alpha": 4,
+    "lora_dropout": 0.05,
+    "megatron_config": None,
+    "megatron_core": "megatron.core",
+    "modules_to_save": ["embed_tokens", "resampler", "vpm"],
+    "peft_type": "LORA",
+    "r": 4,
+    "rank_pattern": {},
+    "revision": None,
+    "target_modules": r"llm\..*layers\.\d+\.self_attn\.(q_proj|k_proj|v_proj|o_proj)",
+    "task_type": None,
+    "use_dora": False,
+    "use_rslora": False,
+}
+LORA = {"r": 4, "alpha": 4, "dropout": 0.05}  # the same, as a profile says it
+LORA |= {"targets": ADAPTER["target_modules"], "modules_to_save": ADAPTER["modules_to_save"]}
 
 
 def model(seed: int = 1) -> MiniCPMVForConditionalGeneration:
@@ -106,6 +137,24 @@ def minicpm(folder: Path) -> Path:
     for name, settings in [("config", CONFIG), ("preprocessor_config", PREPROCESSOR), ("tokenizer_config", TOKENIZER)]:
         (folder / f"{name}.json").write_text(json.dumps(settings))
     (folder / "generation_config.json").unlink()
+    return folder
+
+
+def adapter(base: Path, folder: Path) -> Path:
+    """An adapter under the published names, whose every weight differs from those of the model in `base`."""
+    draw = torch.Generator().manual_seed(3)
+    weights = {}
+    for name, value in load_file(base / "model.safetensors").items():
+        if name.startswith(("resampler.", "vpm.")) or name == "llm.model.embed_tokens.weight":
+            weights[f"base_model.model.{name}"] = value + 0.2 * torch.randn(value.shape, generator=draw)
+        elif ".self_attn." in name:
+            module = name.removesuffix(".weight")
+            for matrix, shape in (("A", (4, value.shape[1])), ("B", (value.shape[0], 4))):
+                drawn = 0.2 * torch.randn(shape, generator=draw)
+                weights[f"base_model.model.{module}.lora_{matrix}.weight"] = drawn
+    folder.mkdir()
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "adapter_config.json").write_text(json.dumps(ADAPTER))
     return folder
 
 
