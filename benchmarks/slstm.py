@@ -12,7 +12,7 @@ from torch import Tensor
 from xlstm import xLSTMBlockStack
 
 from benchmarks import seconds
-from finetune.heads import xlstm_stack
+from finetune.stacks import xlstm_stack
 from finetune.slstm import FastSLSTM, sLSTMCell_vanilla
 
 BATCH, TOKENS, DIM, HEADS = 8, 477, 512, 4
