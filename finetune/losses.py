@@ -3,7 +3,7 @@
 | name | loss | source |
 |---|---|---|
 | mse | mean of (p - y)² | |
-| huber | mean of ½(p - y)² where nearer than 1, else of abs(p - y) - ½: a wrong label pulls no harder than that | Huber 1964 |
+| huber | mean of ½(p - y)² where nearer than 1, else of abs(p - y) - ½: no label pulls harder | Huber 1964 |
 | plcc | (1 - r) / 2, r Pearson's correlation of p and y | Li et al. 2020, Norm-in-Norm, arXiv 2008.03889 |
 | rank | mean of log(1 + exp(p_j - p_i)) over the pairs with y_i > y_j | Burges et al. 2005, RankNet |
 

@@ -6,13 +6,14 @@
 | mlp | nothing: the mean of the projected tokens goes straight to the regressor | |
 | lstm | torch's | Hochreiter & Schmidhuber 1997 |
 | gru | torch's | Cho et al. 2014, arXiv 1406.1078 |
-| transformer | torch's layers, normalised first, each token looking at itself and those before it | Vaswani et al. 2017 |
-| mamba | transformers' Mamba-2, without its CUDA kernels where `mamba_ssm` is not installed | Dao & Gu 2024, 2405.21060 |
+| transformer | torch's layers, normalised first: causal attention, feed-forward | Vaswani et al. 2017, arXiv 1706.03762 |
+| mamba | transformers' Mamba-2; slow where `mamba_ssm` is not installed | Dao & Gu 2024, arXiv 2405.21060 |
 
 All are causal, so what stands behind the last token of a right-padded sequence changes nothing, and none needs a
 mask. It also tells the transformer where a token stands (Haviv et al. 2022, arXiv 2203.16634); added positions would
 not fit a training that leaves out half of the tokens. Its feed-forward is twice as wide as the tokens and not four
-times: at equal dim and blocks, the stacks then have 50,000 to 67,000 weights (dim 64, 2 blocks). `dropout` acts where the kind's authors put it.
+times: at equal dim and blocks, the stacks then have 50,000 to 67,000 weights (dim 64, 2 blocks). `dropout` acts where
+the kind's authors put it.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,9 @@ from xlstm import (
 from data.errors import InputError
 from finetune.slstm import accelerate
 
-SCAN_CHUNK = 16  # tokens that transformers' Mamba-2 treats at once: no weight depends on it, and 16 is the CPU's fastest
+SCAN_CHUNK = (
+    16  # tokens that transformers' Mamba-2 treats at once: no weight depends on it, and 16 is the CPU's fastest
+)
 
 
 class XLSTM(xLSTMBlockStack):
@@ -44,7 +47,7 @@ class XLSTM(xLSTMBlockStack):
         return super().forward(x)
 
     def _allow_length(self, length: int) -> None:
-        """Let the mLSTM cells see `length` tokens. Their context_length only sizes a causal mask, which is no weight."""
+        """Let the mLSTM cells see `length` tokens: their context_length only sizes a causal mask, which is no weight."""
         for module in self.modules():
             mask = getattr(module, "causal_mask", None)
             if mask is not None and len(mask) < length:

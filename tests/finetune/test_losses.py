@@ -58,7 +58,10 @@ def test_what_each_loss_is_blind_to(scores, shift, stretch):
         )
     if predicted.std() > 0.05:
         torch.testing.assert_close(
-            loss({"plcc": 1.0}, stretch * predicted, mos, ONE), loss({"plcc": 1.0}, predicted, mos, ONE), rtol=0, atol=2e-3
+            loss({"plcc": 1.0}, stretch * predicted, mos, ONE),
+            loss({"plcc": 1.0}, predicted, mos, ONE),
+            rtol=0,
+            atol=2e-3,
         )
 
 
