@@ -132,7 +132,7 @@ def accelerate(stack: xLSTMBlockStack) -> xLSTMBlockStack:
 
 
 def cuda_kernel(config: sLSTMCellConfig) -> Callable[..., Tensor] | None:
-    """xlstm's own kernel for cells of this size, compiled at its first use; None where it cannot be."""
+    """Kernel of xlstm's own for cells of this size, compiled at its first use; None where it cannot be."""
     return _compile(config.hidden_size, config.num_heads)
 
 

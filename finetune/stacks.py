@@ -6,7 +6,7 @@
 | mlp | nothing: the mean of the projected tokens goes straight to the regressor | |
 | lstm | torch's | Hochreiter & Schmidhuber 1997 |
 | gru | torch's | Cho et al. 2014, arXiv 1406.1078 |
-| transformer | torch's layers, normalised first: causal attention, feed-forward | Vaswani et al. 2017, arXiv 1706.03762 |
+| transformer | torch's layers, normalised first: causal attention, feed-forward | Vaswani et al. 2017 |
 | mamba | transformers' Mamba-2; slow where `mamba_ssm` is not installed | Dao & Gu 2024, arXiv 2405.21060 |
 
 All are causal, so what stands behind the last token of a right-padded sequence changes nothing, and none needs a
@@ -47,7 +47,7 @@ class XLSTM(xLSTMBlockStack):
         return super().forward(x)
 
     def _allow_length(self, length: int) -> None:
-        """Let the mLSTM cells see `length` tokens: their context_length only sizes a causal mask, which is no weight."""
+        """Let the mLSTM cells see `length` tokens; their context_length only sizes a causal mask, no weight."""
         for module in self.modules():
             mask = getattr(module, "causal_mask", None)
             if mask is not None and len(mask) < length:
