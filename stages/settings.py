@@ -19,6 +19,8 @@ from data.errors import InputError
 
 PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class _Strict(pydantic.BaseModel):
@@ -123,14 +125,64 @@ class Distill(_Strict):
     beta2: Fraction
 
 
-class Head(_Strict):
+class XLSTMHead(_Strict):
     kind: Literal["xlstm"]
     dim: PositiveInt
     blocks: PositiveInt
     slstm_at: list[Annotated[int, Field(ge=0)]]
     heads: PositiveInt
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Share
     hidden: PositiveInt
+
+
+class MLPHead(_Strict):
+    kind: Literal["mlp"]
+    dim: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class RecurrentHead(_Strict):
+    kind: Literal["lstm", "gru"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class TransformerHead(_Strict):
+    kind: Literal["transformer"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    heads: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class MambaHead(_Strict):
+    kind: Literal["mamba"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    heads: PositiveInt
+    state: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+Head = Annotated[XLSTMHead | MLPHead | RecurrentHead | TransformerHead | MambaHead, Field(discriminator="kind")]
+
+
+class Loss(_Strict):
+    mse: Weight = 0.0
+    huber: Weight = 0.0
+    plcc: Weight = 0.0
+    rank: Weight = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _something(self) -> "Loss":
+        if not any(self.model_dump().values()):
+            raise ValueError("at least one of mse, huber, plcc and rank needs a weight above 0")
+        return self
 
 
 class Train(_Strict):
@@ -140,6 +192,7 @@ class Train(_Strict):
     lr: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
     token_dropout: Annotated[float, Field(ge=0, lt=1)]
+    loss: Loss
 
 
 class Evaluate(_Strict):
