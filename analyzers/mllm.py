@@ -39,6 +39,15 @@ class Reading:
     description: tuple[int, int]  # where in T the description stands, its end-of-turn token included
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What one forward pass over a batch takes, on the CPU."""
+
+    batch: BatchFeature
+    lengths: list[int]  # T of each conversation
+    answers: list[tuple[int, int]]  # where in each the description stands
+
+
 @dataclass
 class LocalMLLM:
     """A vision-language model, its processor, and the longest sequence that it may be given."""
@@ -142,24 +151,36 @@ class LocalMLLM:
         answers = tokens[:, batch["input_ids"].shape[1] :]  # (B, new)
         return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
 
+    def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> Inputs:
+        """What `read` makes of described images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        batch = self._tensors(images, conversations, padding_side="right")
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        answers = [
+            self._chat.last_answer(messages, length) for messages, length in zip(conversations, lengths, strict=True)
+        ]
+        return Inputs(batch, lengths, answers)
+
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
         """The rating word and the hidden states of described images' conversations, from one forward pass."""
-        words = list(self._word_tokens)
-        batch = self._tensors(images, conversations, padding_side="right").to(self.device)
-        lengths = batch["attention_mask"].sum(dim=1)  # (B,)
-        spans = [
-            self._chat.last_answer(messages, length)
-            for messages, length in zip(conversations, lengths.tolist(), strict=True)
-        ]
+        return self.read_inputs(self.inputs(images, conversations))
+
+    def read_inputs(self, inputs: Inputs) -> list[Reading]:
+        """`read` of a batch whose inputs are made already."""
+        words, choices = list(self._word_tokens), torch.tensor(list(self._word_tokens.values()), device=self.device)
+        last = torch.tensor(inputs.lengths, device=self.device) - 1
         self.model.eval()
         with torch.inference_mode():
+            batch = inputs.batch.to(self.device)
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
-            last = states[torch.arange(len(states), device=states.device), lengths - 1]  # (B, D)
-            logits = self._network.get_output_embeddings()(last)  # (B, V)
-            choices = logits[:, list(self._word_tokens.values())].argmax(dim=1)  # (B,)
-        return [  # copied outside of inference mode: tensors that a head may be trained on
-            Reading(words[choice], row[:length].to("cpu", copy=True), span)
-            for choice, row, length, span in zip(choices.tolist(), states, lengths.tolist(), spans, strict=True)
+            logits = self._network.get_output_embeddings()(states[torch.arange(len(last)), last])  # (B, V)
+            chosen = logits[:, choices].argmax(dim=1)  # (B,)
+        # Out of inference mode: tensors that a head may be trained on. A GPU fills page-locked memory faster.
+        on_host = torch.empty(states.shape, dtype=states.dtype, pin_memory=self.device.type == "cuda").copy_(states)
+        return [
+            Reading(words[choice], row[:length], answer)
+            for choice, row, length, answer in zip(
+                chosen.tolist(), on_host, inputs.lengths, inputs.answers, strict=True
+            )
         ]
 
     def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
