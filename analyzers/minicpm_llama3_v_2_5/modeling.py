@@ -105,7 +105,9 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return embeddings
         starts, ends = input_ids == self.config.image_start_id, input_ids == self.config.image_end_id
         inside = (starts.cumsum(dim=1) > ends.cumsum(dim=1)) & ~starts  # (B, T)
-        return embeddings.masked_scatter(inside[..., None], self.image_vectors(**images).to(embeddings.dtype))
+        order = (inside.flatten().cumsum(dim=0) - 1).clamp(min=0)  # (B T,): which vector of all stands where
+        vectors = self.image_vectors(**images).flatten(0, 1)[order].view_as(embeddings)  # (B, T, D)
+        return torch.where(inside[..., None], vectors.to(embeddings.dtype), embeddings)
 
     def last_hidden_states(
         self,
