@@ -1,4 +1,4 @@
-"""MiniCPM-Llama3-V-2.5 against its equations, written down once more, and against itself: batches, caches, gradients."""
+"""MiniCPM-Llama3-V-2.5 against its equations, written down once more, and against itself: batches, caches, beams."""
 
 import pytest
 import torch
