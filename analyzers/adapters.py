@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
@@ -29,9 +29,10 @@ def fetch(adapter: str, revision: str | None) -> Path:
     if revision is None:
         raise InputError(f"adapter {adapter} is no folder, and one on the hub needs a revision (a commit)")
     try:
-        return Path(snapshot_download(adapter, revision=revision, allow_patterns=[SETTINGS, WEIGHTS]))
+        files = [hf_hub_download(adapter, name, revision=revision) for name in (SETTINGS, WEIGHTS)]
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(f"adapter {adapter} at {revision} cannot be had: {' '.join(str(error).split())}") from error
+    return Path(files[0]).parent
 
 
 def hashes(folder: Path) -> list[str]:

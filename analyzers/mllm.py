@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
 
 import analyzers.minicpm_llama3_v_2_5  # noqa: F401  registers with the Auto classes what transformers lacks
-from analyzers import adapters
+from analyzers import adapters, gpu
 from analyzers.chat import Chat
 from analyzers.conversation import RATING_WORDS, Conversation, conversation
 from data.errors import InputError
@@ -98,7 +98,15 @@ class LocalMLLM:
             hashes = adapters.hashes(adapter)
             network = adapters.lay_on(network, adapter)
         identity = fingerprint([source, dtype, hashes])
-        return cls(network.to(device).eval(), processor, max_length, torch.device(device), model, identity)
+        network = network.to(device).eval()
+        if gpu.worth_it(network):
+            gpu.generate_by_graphs(network, max_length)
+        return cls(network, processor, max_length, torch.device(device), model, identity)
+
+    def compile(self) -> None:
+        """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
+        if gpu.worth_it(self._network):
+            gpu.compile_blocks(self._network)
 
     @property
     def hidden_size(self) -> int:

@@ -6,8 +6,8 @@ the teacher's words never reach the head. Each batch is journalled as soon as it
 
 import pandas as pd
 
-from analyzers import chat, mllm
 from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.mllm import LocalMLLM
 from data.files import fingerprint
 from data.images import load_image
 from data.journal import Journal
@@ -16,7 +16,7 @@ from stages import paths
 from stages.progress import progress
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_student
+from stages.student import CODE, load_student
 
 
 def main(settings: Settings) -> None:
@@ -31,7 +31,7 @@ def main(settings: Settings) -> None:
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
     described = []
     with (
-        Scratch("describe", asked_of, code=[chat, mllm]) as scratch,
+        Scratch("describe", asked_of, code=CODE) as scratch,
         Journal(scratch.path / "journal.jsonl") as journal,
     ):
         for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
@@ -43,7 +43,7 @@ def main(settings: Settings) -> None:
         write_table(pd.concat(described), paths.descriptions(settings.dataset, aspect))
 
 
-def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[str]]:
+def _answers(student: LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[str]]:
     aspect = settings.aspect
     images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
     asked = [conversation(aspect, prompt) for prompt in batch["prompt"]]

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from analyzers import chat, mllm
 from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.mllm import Inputs, LocalMLLM, Reading
 from data import feature_store
 from data.ahead import ahead
 from data.files import fingerprint, sha256
@@ -21,7 +21,7 @@ from stages import paths
 from stages.progress import progress
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_student
+from stages.student import CODE, load_student
 
 DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each holds the tensors of one batch
 
@@ -34,6 +34,7 @@ def main(settings: Settings) -> None:
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
     student = load_student(settings)
+    student.compile()
     made_from = {
         "mllm": student.identity,
         "layer": "last",
@@ -41,7 +42,7 @@ def main(settings: Settings) -> None:
         "descriptions": sha256(paths.descriptions(dataset, aspect)),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[chat, mllm, feature_store]) as scratch:
+    with Scratch("features", made_from, code=[*CODE, feature_store]) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = writer.missing()
         rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings)
@@ -52,7 +53,7 @@ def main(settings: Settings) -> None:
 
 
 def states(
-    student: mllm.LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings
+    student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings
 ) -> Iterator[list[feature_store.Row]]:
     """The rows of each part, in its order.
 
@@ -61,7 +62,7 @@ def states(
     """
     batches = [batch for part in parts for batch in _batches(part, settings.runtime.batch)]
 
-    def inputs(batch: pd.DataFrame) -> mllm.Inputs:
+    def inputs(batch: pd.DataFrame) -> Inputs:
         images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
         return student.inputs(images, [conversation(settings.aspect, prompt, text) for prompt, text in rounds])
@@ -69,7 +70,7 @@ def states(
     on_gpu = student.device.type == "cuda"
     read = ahead(student.read_inputs, ahead(inputs, batches, DECODERS if on_gpu else 1), 2 if on_gpu else 1)
     for part in parts:
-        readings: dict[str, mllm.Reading] = {}
+        readings: dict[str, Reading] = {}
         for batch in _batches(part, settings.runtime.batch):
             readings.update(zip(batch.index, next(read), strict=True))
         yield [(image_id, readings[image_id].states, readings[image_id].description) for image_id in part.index]

@@ -76,16 +76,19 @@ class MiniCPMVImageProcessor(PilBackend):
         lengths = np.array(sizes).prod(axis=1)  # (S,)
         longest = int(lengths.max())
 
+        mean, std = (np.reshape(each, (3, 1, 1)).astype(np.float32) for each in (image_mean, image_std))
         pixels = np.zeros((len(sizes), 3, patch_size, patch_size * longest), np.float32)
-        mean, std = np.asarray(image_mean, np.float32), np.asarray(image_std, np.float32)
         attended = np.zeros((len(sizes), longest), bool)
         start = 0
         for seen in views:
             end = start + len(seen)
             attended[start:end, : lengths[start:end].max()] = True
             for row, view in enumerate(seen, start):
-                strip = _strip((view / np.float32(255) - mean) / std, patch_size)
-                pixels[row, :, :, : strip.shape[2]] = strip
+                strip = _strip(view, patch_size)
+                values = pixels[row, :, :, : strip.shape[2]]
+                np.divide(strip, np.float32(255), out=values)
+                values -= mean
+                values /= std
             start = end
         data = {"pixel_values": pixels, "tgt_sizes": np.array(sizes), "grids": np.array(grids)}
         if not attended.all():

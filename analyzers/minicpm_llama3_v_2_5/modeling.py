@@ -38,9 +38,11 @@ class VisionTower(Idefics2VisionTransformer):
             shape = len(pixel_values), pixel_values.shape[3] // self.config.patch_size
             attended = torch.ones(shape, dtype=torch.bool, device=pixel_values.device)
         states = self.embeddings(pixel_values.to(self.dtype), attended[:, None])  # (S, L, vision width)
-        mask = None
-        if patch_attention_mask is not None:
-            mask = create_bidirectional_mask(self.config, inputs_embeds=states, attention_mask=patch_attention_mask)
+        mask = patch_attention_mask
+        if mask is not None and self.config._attn_implementation == "sdpa":  # noqa: SLF001  known by no other name
+            mask = mask[:, None, None]  # (S, 1, 1, L): transformers would write out (S, 1, L, L), and ask what is in it
+        elif mask is not None:
+            mask = create_bidirectional_mask(self.config, inputs_embeds=states, attention_mask=mask)
         return self.post_layernorm(self.encoder(states, mask).last_hidden_state)
 
 
@@ -105,7 +107,9 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return embeddings
         starts, ends = input_ids == self.config.image_start_id, input_ids == self.config.image_end_id
         inside = (starts.cumsum(dim=1) > ends.cumsum(dim=1)) & ~starts  # (B, T)
-        return embeddings.masked_scatter(inside[..., None], self.image_vectors(**images).to(embeddings.dtype))
+        order = (inside.flatten().cumsum(dim=0) - 1).clamp(min=0)  # (B T,): which vector of all stands where
+        vectors = self.image_vectors(**images).flatten(0, 1)[order].view_as(embeddings)  # (B, T, D)
+        return torch.where(inside[..., None], vectors.to(embeddings.dtype), embeddings)
 
     def last_hidden_states(
         self,
