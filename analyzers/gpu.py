@@ -8,7 +8,6 @@ write out four times for Llama's grouped queries before it reads it.
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -47,7 +46,7 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' sdpa, but for one new token: the queries that share a key head stand in for a sequence.
+    """Transformers' sdpa, but for one new token: the queries that share a key head stand in for a sequence.
 
     `query` (B, H, T, d), `key` and `value` (B, G, S, d), `attention_mask` (B, 1, T, S) or None. Returns (B, T, H, d).
     """

@@ -52,9 +52,7 @@ def main(settings: Settings) -> None:
         writer.publish(paths.features(dataset, aspect))
 
 
-def states(
-    student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings
-) -> Iterator[list[feature_store.Row]]:
+def states(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings) -> Iterator[list[feature_store.Row]]:
     """The rows of each part, in its order.
 
     Batches stay within a part and hold similar lengths, so that little is padding. While one goes through the model,

@@ -1,12 +1,13 @@
 """MiniCPM-Llama3-V-2.5 in full size with random weights on a GPU, and the ceilings of that GPU.
 
-What the benchmarks beside it (features, describe, lora) share. Times do not depend on the weights; FLOPs are the
+What the measurements beside it (features, describe, lora) share. Times do not depend on the weights; FLOPs are the
 model's own, counted from shapes: padding, recomputation and everything elementwise count as nothing.
 """
 
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def student(folder: Path) -> LocalMLLM:
         network = MiniCPMVForConditionalGeneration(MiniCPMVConfig(**settings))
     torch.set_default_dtype(torch.float32)
     network.generation_config.update(do_sample=False, eos_token_id=network.config.eos_token_id, pad_token_id=0)
-    return LocalMLLM(network.eval(), processor, 4096, torch.device("cuda"), "full size", "random")
+    return LocalMLLM(network.eval(), processor, 1536, torch.device("cuda"), "full size", "random")
 
 
 def images(folder: Path, count: int) -> pd.DataFrame:
@@ -61,13 +62,22 @@ def images(folder: Path, count: int) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("image_id")
 
 
-def ceilings() -> dict[str, float]:
-    """FLOP/s of an 8192³ bfloat16 product, bytes/s of a copy (read and written): the best of ten of each."""
+@dataclass(frozen=True)
+class Ceilings:
+    """What this GPU can do: FLOP/s of an 8192³ bfloat16 product, bytes/s of a copy (read and written)."""
+
+    flops: float
+    bytes: float
+
+
+def ceilings() -> Ceilings:
+    """The best of ten products and of ten copies."""
     a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16)
     source = torch.empty(2 << 30, dtype=torch.uint8, device="cuda")
     goal = torch.empty_like(source)
-    product, copy = (min(gpu_seconds(action) for _ in range(10)) for action in (lambda: a @ b, lambda: goal.copy_(source)))
-    return {"flops": 2 * 8192**3 / product, "bytes": 2 * source.nbytes / copy}
+    product = min(gpu_seconds(lambda: a @ b) for _ in range(10))
+    copy = min(gpu_seconds(lambda: goal.copy_(source)) for _ in range(10))
+    return Ceilings(2 * 8192**3 / product, 2 * source.nbytes / copy)
 
 
 def gpu_seconds(action: Callable[[], object]) -> float:
@@ -106,3 +116,7 @@ def tokens(model: LocalMLLM, table: pd.DataFrame) -> int:
     asked = conversation("quality", row["prompt"], row["description"])
     return model.inputs([Image.open(row["path"])], [asked]).lengths[0]
 
+
+def peak() -> float:
+    """GB of the GPU's memory that were in use at most."""
+    return torch.cuda.max_memory_allocated() / 1e9
