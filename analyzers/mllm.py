@@ -43,7 +43,7 @@ class Reading:
 class Inputs:
     """What one forward pass over a batch takes, on the CPU."""
 
-    batch: BatchFeature
+    tensors: dict[str, Tensor]  # the model's, and `last` (B,), where each conversation ends
     lengths: list[int]  # T of each conversation
     answers: list[tuple[int, int]]  # where in each the description stands
 
@@ -162,34 +162,49 @@ class LocalMLLM:
     def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> Inputs:
         """What `read` makes of described images first: decoded, sliced and tokenised, on the CPU, by any thread."""
         batch = self._tensors(images, conversations, padding_side="right")
-        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        lengths = batch["attention_mask"].sum(dim=1)
         answers = [
-            self._chat.last_answer(messages, length) for messages, length in zip(conversations, lengths, strict=True)
+            self._chat.last_answer(messages, length)
+            for messages, length in zip(conversations, lengths.tolist(), strict=True)
         ]
-        return Inputs(batch, lengths, answers)
+        tensors = {**batch, "last": lengths - 1}
+        if self.device.type == "cuda":  # page-locked: fetched without anybody waiting
+            if int(lengths.min()) == int(lengths.max()):
+                del tensors["attention_mask"]  # transformers would wait for the device to look whether it masks anything
+            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+        return Inputs(tensors, lengths.tolist(), answers)
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
         """The rating word and the hidden states of described images' conversations, from one forward pass."""
         return self.read_inputs(self.inputs(images, conversations))
 
     def read_inputs(self, inputs: Inputs) -> list[Reading]:
-        """`read` of a batch whose inputs are made already."""
-        words, choices = list(self._word_tokens), torch.tensor(list(self._word_tokens.values()), device=self.device)
-        last = torch.tensor(inputs.lengths, device=self.device) - 1
+        """`read` of a batch whose inputs are made already. Threads may take turns, and a GPU goes on between them."""
+        words = list(self._word_tokens)
         self.model.eval()
         with torch.inference_mode():
-            batch = inputs.batch.to(self.device)
+            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
+            last = batch.pop("last")
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
-            logits = self._network.get_output_embeddings()(states[torch.arange(len(last)), last])  # (B, V)
-            chosen = logits[:, choices].argmax(dim=1)  # (B,)
-        # Out of inference mode: tensors that a head may be trained on. A GPU fills page-locked memory faster.
-        on_host = torch.empty(states.shape, dtype=states.dtype, pin_memory=self.device.type == "cuda").copy_(states)
+            logits = self._network.get_output_embeddings()(states[torch.arange(len(last), device=self.device), last])  # (B, V)
+            chosen = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1).argmax(
+                dim=1
+            )  # (B,)
+        states, chosen = self._on_host(states, chosen)
         return [
             Reading(words[choice], row[:length], answer)
-            for choice, row, length, answer in zip(
-                chosen.tolist(), on_host, inputs.lengths, inputs.answers, strict=True
-            )
+            for choice, row, length, answer in zip(chosen.tolist(), states, inputs.lengths, inputs.answers, strict=True)
         ]
+
+    def _on_host(self, *tensors: Tensor) -> list[Tensor]:
+        """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
+        on_gpu = self.device.type == "cuda"
+        copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu) for tensor in tensors]
+        for copy, tensor in zip(copies, tensors, strict=True):
+            copy.copy_(tensor, non_blocking=True)
+        if on_gpu:
+            torch.cuda.current_stream().record_event().synchronize()
+        return copies
 
     def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
         """The rating word whose first token is the likeliest next one."""
