@@ -116,9 +116,7 @@ class FastSLSTM(sLSTMCell_vanilla):
             y = states[0, 1:].view(steps, batch, heads, width).permute(1, 2, 0, 3)
             return y.to(input.dtype), states[:, -1].to(input.dtype)
         x = (x + bias[:, None]).flatten(3)  # (S, N, B, 4 H)
-        x = x.to(
-            torch.promote_types(x.dtype, torch.float32)
-        )  # c and n are sums over the sequence: no 16 bits hold them
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # c and n sum over the sequence: no 16 bits hold them
         y, last = Recurrence.apply(x, self._recurrent_kernel.transpose(1, 2).to(x.dtype).contiguous())
         return y.permute(2, 1, 0, 3).to(input.dtype), last.transpose(1, 2).flatten(2).to(input.dtype)
 

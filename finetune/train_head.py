@@ -72,7 +72,6 @@ def train_head(
         raise InputError(f"a head needs at least 2 training images and 1 to select on, not {len(train)} and {len(val)}")
     scores = {row.image_id: float(row.mos) for row in train.itertuples()}
     targets = {row.image_id: float(row.mos) for row in val.itertuples()}
-    on_gpu = device.startswith("cuda")
     head.to(device).token_dropout = token_dropout
     standardise(head, store, scores)
     run = _Run(head, loss, lr, weight_decay, steps=epochs * -(-len(scores) // batch))
@@ -88,7 +87,7 @@ def train_head(
         torch.manual_seed(int(fingerprint([seed, epoch])[:15], 16))
         total = 0.0
         head.train()
-        for images in store.batches(list(scores), batch, seed=seed, epoch=epoch, pin=on_gpu):
+        for images in store.batches(list(scores), batch, seed=seed, epoch=epoch, pin=_on_gpu(device)):
             mos = torch.tensor([scores[image_id] for image_id in images.image_ids], device=device)
             error = run.step(images.to(device), mos)
             total += error * len(mos)
@@ -110,17 +109,17 @@ def predict(
     """Predicted MOS of each image, in the order of `ids`."""
     head.to(device).eval()
     found: dict[str, float] = {}
-    batches = progress(
-        store.batches(ids, batch, pin=device.startswith("cuda")),
-        total=-(-len(ids) // batch),
-        desc="predict",
-        unit="batch",
-    )
+    batches = store.batches(ids, batch, pin=_on_gpu(device))
+    batches = progress(batches, total=-(-len(ids) // batch), desc="predict", unit="batch")
     with torch.no_grad():
         for images in batches:
             predicted = head(*images.to(device).tensors)
             found.update(zip(images.image_ids, predicted.tolist(), strict=True))
     return pd.Series([found[image_id] for image_id in ids], pd.Index(ids, name="image_id"), float, "predicted")
+
+
+def _on_gpu(device: str) -> bool:
+    return device.startswith("cuda")
 
 
 class _Run:

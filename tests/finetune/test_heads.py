@@ -104,6 +104,20 @@ def test_a_kernel_that_does_not_compile_costs_one_warning(monkeypatch):
     slstm._compile.cache_clear()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_the_cuda_kernel_is_the_vanilla_cell(dtype, near):
+    vanilla = vanilla_cell(4, 16, dtype).cuda()
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    if not slstm.cuda_kernel(fast.config):
+        pytest.skip("xlstm's kernel does not build here")
+    x, weights = torch.randn(3, 50, 256).to(vanilla._bias_), torch.randn(3, 4, 50, 16).to(vanilla._bias_)
+    exact = outputs_and_gradients(deepcopy(vanilla).double(), x.double(), weights.double())
+    for ours, theirs in zip(outputs_and_gradients(fast, x, weights), exact, strict=True):
+        assert (ours.double() - theirs).abs().max() < near * theirs.abs().max()
+
+
 def stirred(kind, seed=0):
     """A head whose zero weights are not zero, so that every part shows in the prediction."""
     head = build_head(kind, 6, seed=seed, **SMALL[kind]).eval()
