@@ -7,7 +7,7 @@ A causal model reads a right-padded sequence exactly as it reads it alone; gener
 last one, so it pads on the left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,12 +149,22 @@ class LocalMLLM:
         batch = self._tensors(images, conversations, padding_side="right", answer=False)
         return {**batch, "labels": self._chat.labels(batch, conversations)}
 
-    @torch.inference_mode()
     def describe(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
     ) -> list[str]:
         """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        batch = self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens).to(self.device)
+        return self.answers(self.questions(images, conversations, max_new_tokens), max_new_tokens)
+
+    def questions(
+        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
+    ) -> dict[str, Tensor]:
+        """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        return self._pinned(self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens))
+
+    @torch.inference_mode()
+    def answers(self, questions: Mapping[str, Tensor], max_new_tokens: int) -> list[str]:
+        """`describe` of a batch whose tensors are made already."""
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in questions.items()}
         tokens = self.model.eval().generate(**batch, max_new_tokens=max_new_tokens, use_cache=True)
         answers = tokens[:, batch["input_ids"].shape[1] :]  # (B, new)
         return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
@@ -168,11 +178,9 @@ class LocalMLLM:
             for messages, length in zip(conversations, lengths.tolist(), strict=True)
         ]
         tensors = {**batch, "last": lengths - 1}
-        if self.device.type == "cuda":  # page-locked: fetched without anybody waiting
-            if int(lengths.min()) == int(lengths.max()):
-                del tensors["attention_mask"]  # transformers would wait for the device to look whether it masks anything
-            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        return Inputs(tensors, lengths.tolist(), answers)
+        if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
+            del tensors["attention_mask"]  # transformers would wait for the device to look whether it masks anything
+        return Inputs(self._pinned(tensors), lengths.tolist(), answers)
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
         """The rating word and the hidden states of described images' conversations, from one forward pass."""
@@ -186,7 +194,9 @@ class LocalMLLM:
             batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
             last = batch.pop("last")
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
-            logits = self._network.get_output_embeddings()(states[torch.arange(len(last), device=self.device), last])  # (B, V)
+            logits = self._network.get_output_embeddings()(
+                states[torch.arange(len(last), device=self.device), last]
+            )  # (B, V)
             chosen = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1).argmax(
                 dim=1
             )  # (B,)
@@ -195,6 +205,12 @@ class LocalMLLM:
             Reading(words[choice], row[:length], answer)
             for choice, row, length, answer in zip(chosen.tolist(), states, inputs.lengths, inputs.answers, strict=True)
         ]
+
+    def _pinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """In page-locked memory, from where a GPU fetches it without anybody waiting."""
+        if self.device.type != "cuda":
+            return dict(tensors)
+        return {name: tensor.pin_memory() for name, tensor in tensors.items()}
 
     def _on_host(self, *tensors: Tensor) -> list[Tensor]:
         """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
