@@ -23,7 +23,7 @@ from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import CODE, load_student
 
-DECODERS = max(1, min(4, (os.cpu_count() or 1) // 2))  # threads; each holds the tensors of one batch
+DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each holds the tensors of one batch
 
 
 def main(settings: Settings) -> None:
