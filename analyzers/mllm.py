@@ -7,27 +7,26 @@ A causal model reads a right-padded sequence exactly as it reads it alone; gener
 last one, so it pads on the left.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
 
+import analyzers.minicpm_llama3_v_2_5  # noqa: F401  registers with the Auto classes what transformers lacks
+from analyzers import adapters, gpu
 from analyzers.chat import Chat
 from analyzers.conversation import RATING_WORDS, Conversation, conversation
 from data.errors import InputError
-from data.files import fingerprint, folder_sha256, sha256
+from data.files import fingerprint, folder_sha256
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # float16's hidden states overflow
 
 
@@ -38,6 +37,15 @@ class Reading:
     word: str
     states: Tensor  # (T, D): what the vocabulary head would see, padding left out
     description: tuple[int, int]  # where in T the description stands, its end-of-turn token included
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one forward pass over a batch takes, on the CPU."""
+
+    tensors: dict[str, Tensor]  # the model's, and `last` (B,), where each conversation ends
+    lengths: list[int]  # T of each conversation
+    answers: list[tuple[int, int]]  # where in each the description stands
 
 
 @dataclass
@@ -62,7 +70,7 @@ class LocalMLLM:
         device: str,
         adapter: Path | None = None,
     ) -> "LocalMLLM":
-        """Load a hub id at a pinned `revision`, or a folder, and put the distilled `adapter` on it.
+        """Load a hub id at a pinned `revision`, or a folder, and put the `adapter` in that folder on it.
 
         Raises:
             InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
@@ -87,11 +95,18 @@ class LocalMLLM:
         )
         hashes = []
         if adapter is not None:
-            hashes = _adapter_hashes(Path(adapter))
-            with _peft_without_noise():
-                network = PeftModel.from_pretrained(network, str(adapter))
+            hashes = adapters.hashes(adapter)
+            network = adapters.lay_on(network, adapter)
         identity = fingerprint([source, dtype, hashes])
-        return cls(network.to(device).eval(), processor, max_length, torch.device(device), model, identity)
+        network = network.to(device).eval()
+        if gpu.worth_it(network):
+            gpu.generate_by_graphs(network, max_length)
+        return cls(network, processor, max_length, torch.device(device), model, identity)
+
+    def compile(self) -> None:
+        """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
+        if gpu.worth_it(self._network):
+            gpu.compile_blocks(self._network)
 
     @property
     def hidden_size(self) -> int:
@@ -108,32 +123,19 @@ class LocalMLLM:
         modules_to_save: Sequence[str],
         seed: int,
     ) -> None:
-        """Freeze the model and add trainable LoRA matrices; the `modules_to_save` are trained in full.
+        """Freeze the model and add trainable LoRA matrices, or go on with those of the adapter that lies on it.
 
-        `targets` is a regular expression that a module's whole name must match, or a list of name endings. What is
-        trained is float32 whatever the model's dtype: updates of 1e-6 would be lost in bfloat16.
+        The `modules_to_save` are trained in full. What is trained is float32 whatever the model's dtype: updates of
+        1e-6 would be lost in bfloat16.
 
         Raises:
-            InputError: a target or a module to save is not in the model.
+            InputError: a target or a module to save is not in the model, or the adapter has other settings.
         """
-        names = [name for name, _ in self.model.named_modules()]
-        for ending in modules_to_save:
-            if not any(f".{name}".endswith(f".{ending}") for name in names):
-                raise InputError(f"modules_to_save: {self.name} has no module {ending}")
-        settings = LoraConfig(
-            r=r,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            modules_to_save=list(modules_to_save) or None,
-        )
-        with _peft_without_noise(), torch.random.fork_rng():
-            torch.manual_seed(seed)
-            try:
-                self.model = get_peft_model(self.model, settings)
-            except ValueError as error:  # peft names the targets that it did not find
-                raise InputError(f"LoRA targets {targets} of {self.name}: {' '.join(str(error).split())}") from error
-        self.model.peft_config["default"].base_model_name_or_path = self.name
+        if isinstance(self.model, PeftModel):
+            adapters.go_on(self.model, r=r, alpha=alpha, dropout=dropout, modules_to_save=modules_to_save)
+        else:
+            lora = {"r": r, "alpha": alpha, "dropout": dropout, "targets": targets, "modules_to_save": modules_to_save}
+            self.model = adapters.make(self.model, self.name, **lora, seed=seed)
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
@@ -147,35 +149,78 @@ class LocalMLLM:
         batch = self._tensors(images, conversations, padding_side="right", answer=False)
         return {**batch, "labels": self._chat.labels(batch, conversations)}
 
-    @torch.inference_mode()
     def describe(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
     ) -> list[str]:
         """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        batch = self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens).to(self.device)
+        return self.answers(self.questions(images, conversations, max_new_tokens), max_new_tokens)
+
+    def questions(
+        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
+    ) -> dict[str, Tensor]:
+        """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        return self._pinned(self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens))
+
+    @torch.inference_mode()
+    def answers(self, questions: Mapping[str, Tensor], max_new_tokens: int) -> list[str]:
+        """`describe` of a batch whose tensors are made already."""
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in questions.items()}
         tokens = self.model.eval().generate(**batch, max_new_tokens=max_new_tokens, use_cache=True)
         answers = tokens[:, batch["input_ids"].shape[1] :]  # (B, new)
         return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
 
-    def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
-        """The rating word and the hidden states of described images' conversations, from one forward pass."""
-        words = list(self._word_tokens)
-        batch = self._tensors(images, conversations, padding_side="right").to(self.device)
-        lengths = batch["attention_mask"].sum(dim=1)  # (B,)
-        spans = [
+    def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> Inputs:
+        """What `read` makes of described images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        batch = self._tensors(images, conversations, padding_side="right")
+        lengths = batch["attention_mask"].sum(dim=1)
+        answers = [
             self._chat.last_answer(messages, length)
             for messages, length in zip(conversations, lengths.tolist(), strict=True)
         ]
+        tensors = {**batch, "last": lengths - 1}
+        if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
+            del tensors["attention_mask"]  # transformers would wait for the device to look whether it masks anything
+        return Inputs(self._pinned(tensors), lengths.tolist(), answers)
+
+    def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
+        """The rating word and the hidden states of described images' conversations, from one forward pass."""
+        return self.read_inputs(self.inputs(images, conversations))
+
+    def read_inputs(self, inputs: Inputs) -> list[Reading]:
+        """`read` of a batch whose inputs are made already. Threads may take turns, and a GPU goes on between them."""
+        words = list(self._word_tokens)
         self.model.eval()
         with torch.inference_mode():
+            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
+            last = batch.pop("last")
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
-            last = states[torch.arange(len(states), device=states.device), lengths - 1]  # (B, D)
-            logits = self._network.get_output_embeddings()(last)  # (B, V)
-            choices = logits[:, list(self._word_tokens.values())].argmax(dim=1)  # (B,)
-        return [  # copied outside of inference mode: tensors that a head may be trained on
-            Reading(words[choice], row[:length].to("cpu", copy=True), span)
-            for choice, row, length, span in zip(choices.tolist(), states, lengths.tolist(), spans, strict=True)
+            logits = self._network.get_output_embeddings()(
+                states[torch.arange(len(last), device=self.device), last]
+            )  # (B, V)
+            chosen = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1).argmax(
+                dim=1
+            )  # (B,)
+        states, chosen = self._on_host(states, chosen)
+        return [
+            Reading(words[choice], row[:length], answer)
+            for choice, row, length, answer in zip(chosen.tolist(), states, inputs.lengths, inputs.answers, strict=True)
         ]
+
+    def _pinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """In page-locked memory, from where a GPU fetches it without anybody waiting."""
+        if self.device.type != "cuda":
+            return dict(tensors)
+        return {name: tensor.pin_memory() for name, tensor in tensors.items()}
+
+    def _on_host(self, *tensors: Tensor) -> list[Tensor]:
+        """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
+        on_gpu = self.device.type == "cuda"
+        copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu) for tensor in tensors]
+        for copy, tensor in zip(copies, tensors, strict=True):
+            copy.copy_(tensor, non_blocking=True)
+        if on_gpu:
+            torch.cuda.current_stream().record_event().synchronize()
+        return copies
 
     def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
         """The rating word whose first token is the likeliest next one."""
@@ -227,14 +272,6 @@ class LocalMLLM:
         return batch.to(dtype=self._network.dtype)
 
 
-@contextmanager
-def _peft_without_noise() -> Iterator[None]:
-    """Silence peft where it asks for a property that transformers now warns about: both are pinned, and it works."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
-
-
 def _source(model: str, revision: str | None) -> list[str]:
     """What names the weights for good: a folder's contents, or a hub id with its revision."""
     if Path(model).is_dir():
@@ -242,13 +279,6 @@ def _source(model: str, revision: str | None) -> list[str]:
     if revision is None:
         raise InputError(f"{model} is no folder, and a hub model needs a revision (a commit) to stay the same")
     return [model, revision]
-
-
-def _adapter_hashes(adapter: Path) -> list[str]:
-    missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
-    if missing:
-        raise InputError(f"{adapter} holds no adapter: {' and '.join(missing)} missing")
-    return [sha256(adapter / name) for name in ADAPTER_FILES]
 
 
 def _check(network: Any, processor: Any, name: str, max_length: int) -> None:

@@ -39,7 +39,7 @@ def read(folder: Path, images: int) -> None:
 def train(folder: Path, images: int) -> None:
     store = FeatureStore.open(folder)
     table = pd.DataFrame({"image_id": store.ids, "mos": torch.rand(images).tolist()})
-    head = build_head("mean_mlp", DIM, seed=0, dim=16, hidden=16)
+    head = build_head("mlp", DIM, seed=0, dim=16, hidden=16)
     settings = {"epochs": 1, "batch": 8, "lr": 1e-3, "weight_decay": 0.0, "seed": 0, "token_dropout": 0.5}
     train_head(head, store, table[20:], table[:20], **settings)
 

@@ -1,37 +1,74 @@
-"""Our sLSTM recurrence against xlstm's own vanilla one: `python -m benchmarks.slstm`.
+"""The ways to run xlstm's sLSTM recurrence, against each other: `python -m benchmarks.slstm`.
 
 The paper's size: batch 8, 477 tokens, dim 512, 4 heads; one sLSTM block of xlstm's (convolution, gates, recurrence,
-normalisation, feed-forward), forward and backward. Gradients are those of a random linear function of the output;
-differences are relative to the largest entry of their tensor.
+normalisation, feed-forward), forward and backward. Three ways: xlstm's vanilla loop, our loop, and on a GPU xlstm's
+CUDA kernel, where it builds; in float32, on a GPU also in bfloat16. Gradients are those of a random linear function
+of the output. Differences are from the vanilla loop in float64 on the same (rounded) weights and input, relative to
+the largest entry of their tensor: outputs, and the worst of the gradients.
 """
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from xlstm import xLSTMBlockStack
 
-from benchmarks import seconds
-from finetune.heads import xlstm_stack
+from finetune import slstm
 from finetune.slstm import FastSLSTM, sLSTMCell_vanilla
+from finetune.stacks import xlstm_stack
 
 BATCH, TOKENS, DIM, HEADS = 8, 477, 512, 4
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def run(stack: xLSTMBlockStack, x: Tensor, weights: Tensor) -> tuple[list[Tensor], float, float]:
-    """Output and every gradient; seconds forward and backward."""
+@dataclass
+class Run:
+    """What a way computes, and what it costs."""
+
+    tensors: dict[str, Tensor]  # output and every gradient
+    forward: float  # seconds
+    backward: float
+    peak: float  # GB, on a GPU
+
+
+def run(stack: xLSTMBlockStack, x: Tensor, weights: Tensor, repeats: int) -> Run:
+    """The fastest of `repeats` runs, after one that warms up where there is more than one."""
+    runs = [_run(stack, x, weights) for _ in range(repeats + (repeats > 1))]
+    return min(runs[-repeats:], key=lambda each: each.forward + each.backward)
+
+
+def _run(stack: xLSTMBlockStack, x: Tensor, weights: Tensor) -> Run:
     x = x.clone().requires_grad_()
     stack.zero_grad()
-    start = time.perf_counter()
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    start = _clock()
     output = stack(x)
-    middle = time.perf_counter()
+    middle = _clock()
     (output * weights).sum().backward()
-    end = time.perf_counter()
-    return (
-        [output.detach(), x.grad, *(weight.grad.clone() for weight in stack.parameters())],
-        middle - start,
-        end - middle,
-    )
+    end = _clock()
+    gradients = {name: weight.grad.clone() for name, weight in stack.named_parameters()}
+    peak = torch.cuda.max_memory_allocated() / 1e9 if DEVICE == "cuda" else 0.0
+    return Run({"output": output.detach(), "input": x.grad, **gradients}, middle - start, end - middle, peak)
+
+
+def _clock() -> float:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def way(stack: xLSTMBlockStack, name: str, kernel: Callable[..., Tensor] | None) -> Iterator[None]:
+    cell = next(module for module in stack.modules() if isinstance(module, sLSTMCell_vanilla))
+    cell.__class__ = sLSTMCell_vanilla if name == "vanilla" else FastSLSTM
+    with patch.object(slstm, "cuda_kernel", lambda _: kernel if name == "kernel" else None):
+        yield
 
 
 def main() -> None:
@@ -39,21 +76,43 @@ def main() -> None:
     stack = xlstm_stack(DIM, blocks=1, slstm_at=[0], heads=HEADS, dropout=0.0)
     cell = next(module for module in stack.modules() if isinstance(module, FastSLSTM))
     torch.nn.init.normal_(cell._recurrent_kernel_, std=DIM**-0.5)
-    x, weights = torch.randn(2, BATCH, TOKENS, DIM)
+    stack = stack.to(DEVICE)
+    x, weights = torch.randn(2, BATCH, TOKENS, DIM).to(DEVICE)
+    where = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"batch {BATCH}, {TOKENS} tokens, dim {DIM}, {HEADS} heads, {where}, torch {torch.__version__}")
 
-    ours, forward, backward = min((run(stack, x, weights) for _ in range(3)), key=lambda result: result[1] + result[2])
-    cell.__class__ = sLSTMCell_vanilla
-    theirs, vanilla_forward, vanilla_backward = run(stack, x, weights)
-    names = ["output", "input", *(name for name, _ in stack.named_parameters())]
-    apart = {name: ((a - b).abs().max() / b.abs().max()).item() for name, a, b in zip(names, ours, theirs, strict=True)}
+    kernel = None
+    if DEVICE == "cuda":
+        start = time.perf_counter()
+        kernel = slstm.cuda_kernel(cell.config)  # warns where it does not build
+        print(f"xlstm's CUDA kernel: {'built' if kernel else 'not built'} in {time.perf_counter() - start:.0f} s")
+    ways = ["vanilla", "ours", *(["kernel"] if kernel else [])]
+    for dtype in [torch.float32, *([torch.bfloat16] if DEVICE == "cuda" else [])]:
+        rounded, inputs = deepcopy(stack).to(dtype), (x.to(dtype), weights.to(dtype))
+        exact = deepcopy(rounded).double()
+        with way(exact, "vanilla", None):
+            reference = run(exact, *(each.double() for each in inputs), repeats=1).tensors
+        found = {}
+        for name in ways:
+            with way(rounded, name, kernel):
+                found[name] = run(rounded, *inputs, repeats=1 if name == "vanilla" and DEVICE == "cpu" else 3)
+        for name, each in found.items():
+            _report(name, dtype, each, found["vanilla"], reference)
+
+
+def _report(name: str, dtype: torch.dtype, each: Run, vanilla: Run, reference: dict[str, Tensor]) -> None:
+    apart = {
+        part: ((tensor.double() - reference[part]).abs().max() / reference[part].abs().max()).item()
+        for part, tensor in each.tensors.items()
+    }
     worst = max(list(apart)[1:], key=apart.get)
-    ratio = (vanilla_forward + vanilla_backward) / (forward + backward)
-    print(f"batch {BATCH}, {TOKENS} tokens, dim {DIM}, {HEADS} heads, {torch.get_num_threads()} threads")
-    print(f"xlstm's vanilla: {vanilla_forward:.2f} s forward, {vanilla_backward:.2f} s backward")
-    print(f"ours: {forward:.2f} s forward, {backward:.2f} s backward: {ratio:.0f} x as fast")
-    print(f"largest difference: outputs {apart['output']:.1e}, gradients {apart[worst]:.1e} (of {worst})")
-    cell.__class__ = FastSLSTM
-    print(f"without gradients: {seconds(lambda: torch.no_grad()(stack)(x)):.2f} s")
+    ratio = (vanilla.forward + vanilla.backward) / (each.forward + each.backward)
+    memory = f", {each.peak:.2f} GB at most" if each.peak else ""
+    print(
+        f"{str(dtype).removeprefix('torch.')}, {name}: {1e3 * each.forward:.1f} ms forward, "
+        f"{1e3 * each.backward:.1f} ms backward{memory}: {ratio:.1f} x as fast as vanilla; "
+        f"off by {apart['output']:.1e} in the output, {apart[worst]:.1e} in the gradient of {worst}"
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ a store smaller than that is read from disk once, and one of 100 GB costs no mor
 import json
 import os
 import shutil
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from data.ahead import ahead
 from data.errors import InputError
 from data.files import atomic, fingerprint
 
@@ -39,6 +41,7 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 GROUP_BYTES = 2 << 20  # 4096-dim states are 2 to 4 MB an image: one read, one image; small states share a group
 CACHE_BYTES = 256 << 20  # 3,000 images of 150 tokens x 256 dims in bfloat16: such a store stays in memory
 SHARD_IMAGES = 64  # 250 MB at 4096 dims; what a kill may cost; few enough files for DVC
+READERS = max(1, min(4, (os.cpu_count() or 1) // 2))  # threads; each holds one batch
 POOL_BATCHES = 16  # images sorted by length together: little padding, batches still well mixed
 
 SCHEMA = pa.schema(
@@ -77,13 +80,26 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, T), True at real tokens
     description: Tensor  # (B, T), True at the description's tokens
 
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Self:
+        ids, matrices, spans = zip(*rows, strict=True)
+        states = torch.nn.utils.rnn.pad_sequence(matrices, batch_first=True)  # (B, T, D)
+        at = torch.arange(states.shape[1])  # (T,)
+        lengths = torch.tensor([len(matrix) for matrix in matrices])
+        start, end = torch.tensor(spans).T[..., None]  # (B, 1) each
+        return cls(ids, states, at < lengths[:, None], (start <= at) & (at < end))
+
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """What a head takes."""
         return self.states, self.mask, self.description
 
     def to(self, device: str | torch.device) -> "Batch":
-        return Batch(self.image_ids, *(tensor.to(device) for tensor in self.tensors))
+        return Batch(self.image_ids, *(tensor.to(device, non_blocking=True) for tensor in self.tensors))
+
+    def pinned(self) -> "Batch":
+        """In page-locked memory, from where a GPU fetches it faster and without anybody waiting."""
+        return Batch(self.image_ids, *(tensor.pin_memory() for tensor in self.tensors))
 
 
 class FeatureWriter:
@@ -191,6 +207,7 @@ class FeatureStore:
         self._places = places
         self._cache: OrderedDict[tuple[Path, int], pa.LargeBinaryArray] = OrderedDict()
         self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()  # of the cache; threads read the disk at the same time
 
     @classmethod
     def open(
@@ -275,20 +292,20 @@ class FeatureStore:
             yield image_id, self[image_id]
 
     def batches(
-        self, image_ids: Sequence[str], batch_size: int, *, seed: int | None = None, epoch: int = 0
+        self, image_ids: Sequence[str], batch_size: int, *, seed: int | None = None, epoch: int = 0, pin: bool = False
     ) -> Iterator[Batch]:
         """Padded batches of images of similar length; with a seed, shuffled anew in each epoch.
 
         Each epoch is a function of (seed, epoch) alone. Without a seed the images come longest first, so that a
-        batch that does not fit into memory fails at once.
+        batch that does not fit into memory fails at once. The next ones are read while one is used, with `pin` into
+        page-locked memory.
         """
-        for ids in self._buckets(list(image_ids), batch_size, seed, epoch):
-            rows = [self[image_id] for image_id in ids]
-            states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T, D)
-            at = torch.arange(states.shape[1])  # (T,)
-            lengths = torch.tensor([len(row) for row in rows])
-            start, end = torch.tensor([self.description(image_id) for image_id in ids]).T[..., None]  # (B, 1) each
-            yield Batch(tuple(ids), states, at < lengths[:, None], (start <= at) & (at < end))
+
+        def read(ids: list[str]) -> Batch:
+            batch = Batch.of((image_id, self[image_id], self.description(image_id)) for image_id in ids)
+            return batch.pinned() if pin else batch
+
+        return ahead(read, self._buckets(list(image_ids), batch_size, seed, epoch), READERS)
 
     def _buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
         if seed is None:
@@ -310,17 +327,20 @@ class FeatureStore:
 
     def _group(self, place: _Place) -> pa.LargeBinaryArray:
         key = (place.path, place.group)
-        if key not in self._cache:
-            try:
-                with pq.ParquetFile(place.path, page_checksum_verification=True) as file:
-                    column = file.read_row_group(place.group, columns=["states"], use_threads=False)["states"]
-            except (OSError, pa.ArrowException) as error:
-                raise InputError(f"{place.path}: damaged since it was written ({error})") from error
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        try:
+            with pq.ParquetFile(place.path, page_checksum_verification=True) as file:
+                column = file.read_row_group(place.group, columns=["states"], use_threads=False)["states"]
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{place.path}: damaged since it was written ({error})") from error
+        with self._lock:
             self._cache[key] = column.chunk(0)
             while len(self._cache) > 1 and sum(group.nbytes for group in self._cache.values()) > self._cache_bytes:
                 self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
+        return column.chunk(0)
 
 
 def _check(image_id: str, states: Tensor, description: Span) -> None:

@@ -36,6 +36,7 @@ WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 COMPLETE = "complete"  # the marker of a whole checkpoint
 CHECKPOINTS = 20  # a run: a kill costs at most a twentieth of it
 PER_LOG = 5  # logged losses between two checkpoints
+DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # processes that decode images ahead of a GPU
 WINDOW = 16  # batches whose examples are sorted by length together
 
 
@@ -98,7 +99,8 @@ def distill(
         prediction_loss_only=True,
         label_names=["labels"],
         remove_unused_columns=False,
-        dataloader_pin_memory=False,
+        dataloader_num_workers=0 if device.type == "cpu" else DECODERS,
+        dataloader_pin_memory=device.type == "cuda",
         disable_tqdm=True,
         report_to="none",
     )

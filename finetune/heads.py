@@ -1,52 +1,45 @@
 """Heads: from the MLLM's hidden states (B, T, D) and a mask (B, T) to one predicted MOS an image.
 
-`xlstm` is the paper's: Linear, a stack of xLSTM blocks (sLSTM at some places, mLSTM at the others), mean over the
-valid tokens, and a small regressor; the blocks are xlstm's own. A few hundred images do not feed such a stack, so
-what can be known beforehand is not left to it:
+Linear, a stack that reads the sequence, mean over the valid tokens, and a small regressor. `xlstm` is the paper's
+stack; the others of finetune/stacks.py take its place and leave everything else as it is, so that heads compare like
+for like. A few hundred images do not feed such a stack, so what can be known beforehand is not left to it:
 - tokens, image statistics and MOS are standardised with the training images' statistics, which are part of the head;
 - the mean of an image's states and their deviation (statistics pooling, Snyder et al. 2018, X-vectors), over all tokens
   and over those of the description, also reach the regressor, by a residual connection around the stack;
 - in training the stack sees a random half of the tokens (`token_dropout`: a sequence is never twice the same, and a
   step takes half the time), and the residual connection a random part of the features.
 
-`mean_mlp` is the same without the stack: what the stack is worth shows in the difference.
-
-Every head is causal or pools under the mask: what stands behind the last token of a right-padded sequence changes
-nothing.
+Every stack is causal and the mean goes by the mask: what stands behind the last token of a right-padded sequence
+changes nothing.
 """
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from xlstm import (
-    FeedForwardConfig,
-    mLSTMBlockConfig,
-    mLSTMLayerConfig,
-    sLSTMBlockConfig,
-    sLSTMLayerConfig,
-    xLSTMBlockStack,
-    xLSTMBlockStackConfig,
-)
 
 from data.errors import InputError
 from data.files import atomic, write_json
-from finetune.slstm import accelerate
+from finetune.stacks import STACKS
 
 FEATURE_DROPOUT = 0.5  # a regressor on 1,000 features overfits 400 images within a few epochs
 
 
 class Head(nn.Module):
-    """What every head does: standardise, pool to (B, dim), regress. It starts at the mean MOS."""
+    """Standardise, project to (B, T, dim), read, average, regress. It starts at the mean MOS.
+
+    `settings` are those of the kind's stack in finetune/stacks.py.
+    """
 
     recipe: dict[str, Any]  # what build_head was called with, for the file
     token_dropout: float = 0.0  # in training, the share of the tokens that the stack does not see
 
-    def __init__(self, input_dim: int, dim: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, kind: str, input_dim: int, *, dim: int = 64, dropout: float = 0.1, hidden: int = 128, **settings: Any
+    ) -> None:
         super().__init__()
         self.register_buffer("token_mean", torch.zeros(input_dim))
         self.register_buffer("token_scale", torch.ones(input_dim))
@@ -58,6 +51,8 @@ class Head(nn.Module):
         self.regressor = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
         nn.init.zeros_(self.regressor[-1].weight)
         nn.init.zeros_(self.regressor[-1].bias)
+        self.project = nn.Linear(input_dim, dim)
+        self.stack = STACKS[kind](dim, dropout=dropout, **settings)
 
     def forward(self, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
         """(B, T, D) and two masks (B, T), of all tokens and of the description's -> (B,) on the MOS scale."""
@@ -66,59 +61,26 @@ class Head(nn.Module):
         score = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
         return score * self.mos_scale + self.mos_mean
 
-    def pool(self, states: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002 - subclasses look at them
-        """(B, T, D), (B, T) -> (B, dim), what the sequence tells beyond its mean: by default nothing."""
-        return states.new_zeros(())
-
-
-class XLSTMHead(Head):
-    """Linear -> xLSTM stack -> mean over the tokens."""
-
-    def __init__(
-        self,
-        input_dim: int,
-        *,
-        dim: int = 64,
-        blocks: int = 2,
-        slstm_at: Sequence[int] = (1,),
-        heads: int = 4,
-        dropout: float = 0.1,
-        hidden: int = 128,
-    ) -> None:
-        super().__init__(input_dim, dim, hidden, dropout)
-        self.project = nn.Linear(input_dim, dim)
-        self.stack = xlstm_stack(dim, blocks=blocks, slstm_at=slstm_at, heads=heads, dropout=dropout)
-
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, dim): the mean of what the stack makes of the tokens."""
         x = (states - self.token_mean) * self.token_scale  # (B, T, D)
         if self.training:
             x, mask = thin_out(x, mask, self.token_dropout)
-        allow_length(self.stack, x.shape[1])
         return masked_mean(self.stack(self.project(x)), mask)
 
 
-class MeanMLPHead(Head):
-    """The same regressor on the image statistics alone: blind to the order of the tokens."""
-
-    def __init__(self, input_dim: int, *, dim: int = 64, dropout: float = 0.1, hidden: int = 128) -> None:
-        super().__init__(input_dim, dim, hidden, dropout)
-
-
-HEADS: dict[str, Callable[..., Head]] = {"xlstm": XLSTMHead, "mean_mlp": MeanMLPHead}
-
-
 def build_head(kind: str, input_dim: int, *, seed: int, **settings: Any) -> Head:
-    """A new head of `kind`, its first weights drawn from `seed`. `settings` are that head's keyword arguments.
+    """A new head of `kind`, its first weights drawn from `seed`. `settings` are its keyword arguments and its stack's.
 
     Raises:
         InputError: an unknown kind, or settings that do not fit together.
     """
-    if kind not in HEADS:
-        raise InputError(f"heads: unknown kind {kind!r}; known are {', '.join(HEADS)}")
+    if kind not in STACKS:
+        raise InputError(f"heads: unknown kind {kind!r}; known are {', '.join(STACKS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            head = HEADS[kind](input_dim, **settings)
+            head = Head(kind, input_dim, **settings)
         except TypeError as error:
             raise InputError(f"heads: {kind} takes other settings ({error})") from error
     head.recipe = {"kind": kind, "input_dim": input_dim, "seed": seed, **settings}
@@ -141,41 +103,6 @@ def load_head(folder: Path | str) -> Head:
     head = build_head(**json.loads(path.read_text(encoding="utf-8")))
     head.load_state_dict(load_file(path.with_name("head.safetensors")))
     return head.eval()
-
-
-def xlstm_stack(dim: int, *, blocks: int, slstm_at: Sequence[int], heads: int, dropout: float) -> xLSTMBlockStack:
-    """Build xlstm's own block stack as in the paper, its sLSTM recurrence made fast.
-
-    Raises:
-        InputError: a width that the heads do not divide, or an sLSTM block beyond the last.
-    """
-    if dim % heads or dim // heads < 2 or dim % 4:
-        raise InputError(f"heads: dim = {dim} must be a multiple of 4 and of heads = {heads}, at least twice that")
-    if outside := [place for place in slstm_at if not 0 <= place < blocks]:
-        raise InputError(f"heads: slstm_at = {outside[0]} names no block; there are {blocks}, counted from 0")
-    config = xLSTMBlockStackConfig(
-        mlstm_block=mLSTMBlockConfig(
-            mlstm=mLSTMLayerConfig(conv1d_kernel_size=4, qkv_proj_blocksize=4, num_heads=heads)
-        ),
-        slstm_block=sLSTMBlockConfig(
-            slstm=sLSTMLayerConfig(backend="vanilla", num_heads=heads, conv1d_kernel_size=4),
-            feedforward=FeedForwardConfig(proj_factor=1.3, act_fn="gelu"),
-        ),
-        context_length=1,  # grows: see allow_length
-        num_blocks=blocks,
-        embedding_dim=dim,
-        slstm_at=list(slstm_at),
-        dropout=dropout,
-    )
-    return accelerate(xLSTMBlockStack(config))
-
-
-def allow_length(stack: xLSTMBlockStack, length: int) -> None:
-    """Let the mLSTM cells see `length` tokens. Their context_length only sizes a causal mask, which is no weight."""
-    for module in stack.modules():
-        mask = getattr(module, "causal_mask", None)
-        if mask is not None and len(mask) < length:
-            module.causal_mask = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
 
 
 def thin_out(x: Tensor, mask: Tensor, share: float) -> tuple[Tensor, Tensor]:

@@ -108,7 +108,7 @@ class FastSLSTM(sLSTMCell_vanilla):
         batch, steps, _ = input.shape
         x = input.view(batch, steps, 4, heads, width).permute(1, 3, 0, 2, 4)  # (S, N, B, 4, H)
         bias = self._bias.view(4, heads, width).transpose(0, 1)  # (N, 4, H)
-        if input.is_cuda and (kernel := _cuda_kernel(self.config)):
+        if input.is_cuda and (kernel := cuda_kernel(self.config)):
             x = x.transpose(1, 2).flatten(2).contiguous()  # (S, B, N 4 H)
             recurrent = self._recurrent_kernel.transpose(1, 2).contiguous()  # (N, H, 4 H)
             zeros = x.new_zeros(4, batch, heads * width)
@@ -116,8 +116,9 @@ class FastSLSTM(sLSTMCell_vanilla):
             y = states[0, 1:].view(steps, batch, heads, width).permute(1, 2, 0, 3)
             return y.to(input.dtype), states[:, -1].to(input.dtype)
         x = (x + bias[:, None]).flatten(3)  # (S, N, B, 4 H)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # c and n sum over the sequence: no 16 bits hold them
         y, last = Recurrence.apply(x, self._recurrent_kernel.transpose(1, 2).to(x.dtype).contiguous())
-        return y.permute(2, 1, 0, 3), last.transpose(1, 2).flatten(2)
+        return y.permute(2, 1, 0, 3).to(input.dtype), last.transpose(1, 2).flatten(2).to(input.dtype)
 
 
 def accelerate(stack: xLSTMBlockStack) -> xLSTMBlockStack:
@@ -128,7 +129,8 @@ def accelerate(stack: xLSTMBlockStack) -> xLSTMBlockStack:
     return stack
 
 
-def _cuda_kernel(config: sLSTMCellConfig) -> Callable[..., Tensor] | None:
+def cuda_kernel(config: sLSTMCellConfig) -> Callable[..., Tensor] | None:
+    """Kernel of xlstm's own for cells of this size, compiled at its first use; None where it cannot be."""
     return _compile(config.hidden_size, config.num_heads)
 
 

@@ -3,7 +3,8 @@
 Few images, long sequences: the danger is not that the head learns too little but that it learns the images by heart.
 So what is kept is a running average of the weights, which is steadier than the weights of any one step, and the epoch
 is selected by its loss on the validation images. The published code selects by SRCC + PLCC, on the test images; on 70
-validation images a squared error is steadier than a rank correlation.
+validation images a squared error is steadier than a rank correlation. Under a loss that is blind to the scale of the
+scores (finetune/losses.py) the selected head gets the line that takes its scores nearest to the validation MOS.
 
 Every random draw of an epoch (order, tokens, dropout) is a function of (seed, epoch), so an epoch needs nothing from
 the one before but the weights and the optimiser's state. Those are in the checkpoint, one file, replaced after each
@@ -11,7 +12,7 @@ epoch: a run that continues from it ends in the same bytes.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
 
 from data.errors import InputError
 from data.feature_store import Batch, FeatureStore
 from data.files import atomic, fingerprint
+from finetune import losses
 from finetune.heads import Head, statistics
 from finetune.metrics import plcc, srcc
 
@@ -56,13 +57,15 @@ def train_head(
     weight_decay: float,
     seed: int,
     token_dropout: float,
+    loss: Mapping[str, float] = losses.MSE,
     device: str = "cpu",
     checkpoints: Path | None = None,
     progress: Progress = _silent,
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Train `head`, in place, on tables of (image_id, mos); return the selected weights, on the CPU, and the history.
 
-    Losses are mean squared errors in units of the training MOS's variance: predicting its mean scores 1.
+    `loss` holds the weights of finetune/losses.py. Losses are in units of the training MOS's spread: predicting its
+    mean has a squared error of 1.
     `checkpoints` is a folder that survives a kill; a checkpoint of other settings, images or states is not used.
     """
     if len(train) < 2 or len(val) < 1:
@@ -71,8 +74,8 @@ def train_head(
     targets = {row.image_id: float(row.mos) for row in val.itertuples()}
     head.to(device).token_dropout = token_dropout
     standardise(head, store, scores)
-    run = _Run(head, lr, weight_decay, steps=epochs * -(-len(scores) // batch))
-    settings = [head.recipe, epochs, batch, lr, weight_decay, seed, token_dropout]
+    run = _Run(head, loss, lr, weight_decay, steps=epochs * -(-len(scores) // batch))
+    settings = [head.recipe, epochs, batch, lr, weight_decay, seed, token_dropout, dict(loss)]
     identity = fingerprint([settings, list(scores.items()), list(targets.items()), store.fingerprint])
     path = None if checkpoints is None else Path(checkpoints) / "head.safetensors"
     if path is not None:
@@ -84,7 +87,7 @@ def train_head(
         torch.manual_seed(int(fingerprint([seed, epoch])[:15], 16))
         total = 0.0
         head.train()
-        for images in store.batches(list(scores), batch, seed=seed, epoch=epoch):
+        for images in store.batches(list(scores), batch, seed=seed, epoch=epoch, pin=_on_gpu(device)):
             mos = torch.tensor([scores[image_id] for image_id in images.image_ids], device=device)
             error = run.step(images.to(device), mos)
             total += error * len(mos)
@@ -106,7 +109,8 @@ def predict(
     """Predicted MOS of each image, in the order of `ids`."""
     head.to(device).eval()
     found: dict[str, float] = {}
-    batches = progress(store.batches(ids, batch), total=-(-len(ids) // batch), desc="predict", unit="batch")
+    batches = store.batches(ids, batch, pin=_on_gpu(device))
+    batches = progress(batches, total=-(-len(ids) // batch), desc="predict", unit="batch")
     with torch.no_grad():
         for images in batches:
             predicted = head(*images.to(device).tensors)
@@ -114,11 +118,15 @@ def predict(
     return pd.Series([found[image_id] for image_id in ids], pd.Index(ids, name="image_id"), float, "predicted")
 
 
+def _on_gpu(device: str) -> bool:
+    return device.startswith("cuda")
+
+
 class _Run:
     """The head in training, its running average, its optimiser, and the best epoch so far."""
 
-    def __init__(self, head: Head, lr: float, weight_decay: float, steps: int) -> None:
-        self.head, self.average = head, deepcopy(head).eval()
+    def __init__(self, head: Head, loss: Mapping[str, float], lr: float, weight_decay: float, steps: int) -> None:
+        self.head, self.average, self.loss = head, deepcopy(head).eval(), loss
         matrices = [weight for weight in head.parameters() if weight.dim() > 1]
         others = [weight for weight in head.parameters() if weight.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -156,6 +164,10 @@ class _Run:
         self.history.append(dict(zip(HISTORY, figures, strict=True)))
         if val_loss < self.best_loss:
             self.best = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
+            if not losses.on_the_mos_scale(self.loss):
+                slope, start = line_to(predicted.to_numpy(), mos.cpu().numpy())
+                self.best["mos_scale"] *= slope
+                self.best["mos_mean"] = self.best["mos_mean"] * slope + start
             self.best_loss = val_loss
 
     def save(self, path: Path, identity: str) -> None:
@@ -188,7 +200,14 @@ class _Run:
         self.done, self.history, self.best_loss = facts["done"], facts["history"], facts["best_loss"]
 
     def _error(self, predicted: Tensor, mos: Tensor) -> Tensor:
-        return mse_loss(predicted, mos) / self.head.mos_scale**2
+        return losses.loss(self.loss, predicted, mos, self.head.mos_scale)
+
+
+def line_to(predicted: np.ndarray, mos: np.ndarray) -> tuple[float, float]:
+    """(N,), (N,) -> slope and intercept of the least-squares line; no line that falls, or through equal predictions."""
+    spread = predicted.var()
+    slope = np.mean((predicted - predicted.mean()) * (mos - mos.mean())) / spread if spread > 0 else 0.0
+    return (float(slope), float(mos.mean() - slope * predicted.mean())) if slope > 0 else (1.0, 0.0)
 
 
 def standardise(head: Head, store: FeatureStore, scores: dict[str, float]) -> None:

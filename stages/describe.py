@@ -6,8 +6,8 @@ the teacher's words never reach the head. Each batch is journalled as soon as it
 
 import pandas as pd
 
-from analyzers import chat, mllm
 from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.mllm import LocalMLLM
 from data.files import fingerprint
 from data.images import load_image
 from data.journal import Journal
@@ -16,7 +16,7 @@ from stages import paths
 from stages.progress import progress
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_student
+from stages.student import CODE, load_student
 
 
 def main(settings: Settings) -> None:
@@ -36,7 +36,7 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
     described = []
     with (
-        Scratch("describe", asked_of, code=[chat, mllm]) as scratch,
+        Scratch("describe", asked_of, code=CODE) as scratch,
         Journal(scratch.path / "journal.jsonl") as journal,
     ):
         answered = {record["key"]: number for number, record in enumerate(journal)}
@@ -49,9 +49,7 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
         write_table(pd.concat(described), place.descriptions)
 
 
-def _answers(
-    student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings, place: paths.Place
-) -> dict[str, list[str]]:
+def _answers(student: LocalMLLM, batch: pd.DataFrame, settings: Settings, place: paths.Place) -> dict[str, list[str]]:
     aspect = settings.aspect
     images = [load_image(place.raw / path) for path in batch["path"]]
     asked = [conversation(aspect, prompt) for prompt in batch["prompt"]]

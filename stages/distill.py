@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers import chat, conversation, mllm
+from analyzers import conversation
 from data.files import fingerprint, write_json, write_text
 from data.images import load_image
 from data.tables import joined, read_table, require_aspect
@@ -20,7 +20,7 @@ from stages import paths
 from stages.progress import progress
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_model
+from stages.student import CODE, load_model
 
 NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
 
@@ -67,7 +67,8 @@ def main(settings: Settings) -> None:
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     student.add_lora(**lora.model_dump(), seed=options.seed)
-    with Scratch("distill", inputs, code=[chat, mllm, distill]) as scratch:
+    student.compile()
+    with Scratch("distill", inputs, code=[*CODE, distill]) as scratch:
         history = distill.distill(
             student.model,
             train,

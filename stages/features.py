@@ -4,14 +4,17 @@ The sequence is image + question + the student's own description + the request t
 answer word. Whole parts survive a kill in the scratch folder; the next run writes the rest.
 """
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from analyzers import chat, mllm
 from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.mllm import Inputs, LocalMLLM, Reading
 from data import feature_store
+from data.ahead import ahead
 from data.files import fingerprint, sha256
 from data.images import load_image
 from data.tables import read_table, require_aspect
@@ -19,7 +22,9 @@ from stages import paths
 from stages.progress import progress
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_student
+from stages.student import CODE, load_student
+
+DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each holds the tensors of one batch
 
 
 def main(settings: Settings) -> None:
@@ -35,6 +40,7 @@ def read_all(settings: Settings, place: paths.Place) -> None:
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
     student = load_student(settings)
+    student.compile()
     made_from = {
         "mllm": student.identity,
         "layer": "last",
@@ -42,29 +48,43 @@ def read_all(settings: Settings, place: paths.Place) -> None:
         "descriptions": sha256(place.descriptions),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[chat, mllm, feature_store]) as scratch:
+    with Scratch("features", made_from, code=[*CODE, feature_store]) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = writer.missing()
+        rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, place.raw)
         for part in progress(missing, total=len(missing), desc="features", unit="parts"):
-            writer.write(part, _states(student, samples.loc[list(part.image_ids)], settings, place))
+            writer.write(part, next(rows))
         shutil.rmtree(place.features, ignore_errors=True)
         writer.publish(place.features)
 
 
-def _states(
-    student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings, place: paths.Place
-) -> Iterator[feature_store.Row]:
-    """Each image's states, in the part's order; batches hold similar lengths, so that little is padding."""
-    by_length = part.sort_values("description", key=lambda text: text.str.len(), kind="stable")
-    readings: dict[str, mllm.Reading] = {}
-    for start in range(0, len(by_length), settings.runtime.batch):
-        batch = by_length.iloc[start : start + settings.runtime.batch]
-        images = [load_image(place.raw / path) for path in batch["path"]]
+def states(
+    student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path
+) -> Iterator[list[feature_store.Row]]:
+    """The rows of each part, in its order, from the images below `raw`.
+
+    Batches stay within a part and hold similar lengths, so that little is padding. While one goes through the model,
+    threads decode the images of the next, across the parts, and the caller writes those before: a GPU never waits.
+    """
+    batches = [batch for part in parts for batch in _batches(part, settings.runtime.batch)]
+
+    def inputs(batch: pd.DataFrame) -> Inputs:
+        images = [load_image(raw / path) for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
-        asked = [conversation(settings.aspect, prompt, description) for prompt, description in rounds]
-        readings.update(zip(batch.index, student.read(images, asked), strict=True))
-    for image_id in part.index:
-        yield image_id, readings[image_id].states, readings[image_id].description
+        return student.inputs(images, [conversation(settings.aspect, prompt, text) for prompt, text in rounds])
+
+    on_gpu = student.device.type == "cuda"
+    read = ahead(student.read_inputs, ahead(inputs, batches, DECODERS if on_gpu else 1), 2 if on_gpu else 1)
+    for part in parts:
+        readings: dict[str, Reading] = {}
+        for batch in _batches(part, settings.runtime.batch):
+            readings.update(zip(batch.index, next(read), strict=True))
+        yield [(image_id, readings[image_id].states, readings[image_id].description) for image_id in part.index]
+
+
+def _batches(part: pd.DataFrame, size: int) -> list[pd.DataFrame]:
+    by_length = part.sort_values("description", key=lambda text: text.str.len(), kind="stable")
+    return [by_length.iloc[start : start + size] for start in range(0, len(by_length), size)]
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class Scratch:
     """
 
     def __init__(self, stage_name: str, inputs: Any, code: Sequence[ModuleType]) -> None:
-        key = fingerprint([inputs, [sha256(str(module.__file__)) for module in code]])
+        files = [file for module in code for file in _files(module)]
+        key = fingerprint([inputs, [sha256(file) for file in files]])
         self.path = Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / stage_name / key[:16]
 
     def __enter__(self) -> Self:
@@ -74,3 +75,9 @@ class Scratch:
                     shutil.rmtree(folder)
             (self.path / "finished").touch()
         self._lock.close()
+
+
+def _files(module: ModuleType) -> list[Path]:
+    """A module's file; of a package, all its modules'."""
+    file = Path(str(module.__file__))
+    return sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]

@@ -22,6 +22,8 @@ from data.tables import MOS_RANGE
 
 PARAMS = Path("params.yaml")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 def _listed(given: Any) -> Any:
@@ -128,6 +130,8 @@ class MLLM(_Strict):
     dtype: Literal["float32", "bfloat16", "float16"]
     max_length: PositiveInt
     max_new_tokens: PositiveInt
+    adapter: str | None = None
+    adapter_revision: str | None = None
     lora: Lora
 
 
@@ -142,14 +146,64 @@ class Distill(_Strict):
     beta2: Fraction
 
 
-class Head(_Strict):
+class XLSTMHead(_Strict):
     kind: Literal["xlstm"]
     dim: PositiveInt
     blocks: PositiveInt
     slstm_at: list[Annotated[int, Field(ge=0)]]
     heads: PositiveInt
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Share
     hidden: PositiveInt
+
+
+class MLPHead(_Strict):
+    kind: Literal["mlp"]
+    dim: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class RecurrentHead(_Strict):
+    kind: Literal["lstm", "gru"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class TransformerHead(_Strict):
+    kind: Literal["transformer"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    heads: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class MambaHead(_Strict):
+    kind: Literal["mamba"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    heads: PositiveInt
+    state: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+Head = Annotated[XLSTMHead | MLPHead | RecurrentHead | TransformerHead | MambaHead, Field(discriminator="kind")]
+
+
+class Loss(_Strict):
+    mse: Weight = 0.0
+    huber: Weight = 0.0
+    plcc: Weight = 0.0
+    rank: Weight = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _something(self) -> "Loss":
+        if not any(self.model_dump().values()):
+            raise ValueError("at least one of mse, huber, plcc and rank needs a weight above 0")
+        return self
 
 
 class Train(_Strict):
@@ -159,6 +213,7 @@ class Train(_Strict):
     lr: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
     token_dropout: Annotated[float, Field(ge=0, lt=1)]
+    loss: Loss
 
 
 class Evaluate(_Strict):

@@ -56,7 +56,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
 
 def _head_that_is_right():
     """A head that reads the MOS off the first dimension's mean, through one hidden unit; the others are silent."""
-    head = build_head("mean_mlp", DIM, seed=0)
+    head = build_head("mlp", DIM, seed=0)
     with torch.no_grad():
         for weight in head.parameters():
             weight.zero_()

@@ -10,7 +10,7 @@ from data.errors import InputError
 from data.feature_store import FeatureStore, FeatureWriter
 from finetune.heads import build_head, save_head
 from finetune.metrics import srcc
-from finetune.train_head import HISTORY, predict, train_head
+from finetune.train_head import HISTORY, line_to, predict, train_head
 
 SETTINGS = {"epochs": 3, "batch": 8, "lr": 3e-3, "weight_decay": 0.05, "seed": 3, "token_dropout": 0.5}
 
@@ -54,7 +54,7 @@ def spearman(predicted, table):
 
 def test_the_head_learns_what_no_line_through_the_mean_states_can(world):
     store, train, val, test = world
-    head = build_head("mean_mlp", 6, seed=0, dim=16, hidden=16)
+    head = build_head("mlp", 6, seed=0, dim=16, hidden=16)
     weights, history = train_head(head, store, train, val, **SETTINGS | {"epochs": 40})
     assert list(history.columns) == HISTORY
     assert list(history["epoch"]) == list(range(1, 41))
@@ -93,7 +93,17 @@ def test_the_head_knows_the_training_images_statistics(world):
         torch.testing.assert_close(scale, 1 / values.std(dim=0, correction=0).float(), rtol=1e-3, atol=1e-5)
 
 
-def test_the_xlstm_head_uses_the_order_of_the_tokens(tmp_path):
+ORDER = {
+    "xlstm": {"blocks": 2, "heads": 2},
+    "lstm": {"blocks": 1},
+    "gru": {"blocks": 1},
+    "transformer": {"blocks": 2, "heads": 2},
+    "mamba": {"blocks": 1, "heads": 2},
+}
+
+
+@pytest.mark.parametrize("kind", ORDER)
+def test_the_head_uses_the_order_of_the_tokens(tmp_path, kind):
     """The score is whether token A came before token B: no mean knows."""
     random = torch.Generator().manual_seed(1)
     sequences, mos = {}, []
@@ -106,7 +116,7 @@ def test_the_xlstm_head_uses_the_order_of_the_tokens(tmp_path):
         mos.append(float(first < second))
     store = write_store(tmp_path, sequences, lambda states: (0, len(states)))  # the order shows nowhere else
     table = pd.DataFrame({"image_id": list(sequences), "mos": mos})
-    head = build_head("xlstm", 6, seed=0, dim=16, blocks=2, heads=2, hidden=16, dropout=0.0)
+    head = build_head(kind, 6, seed=0, dim=16, hidden=16, dropout=0.0, **ORDER[kind])
     settings = SETTINGS | {"epochs": 25, "lr": 1e-2, "token_dropout": 0.0}
     weights, history = train_head(head, store, table[:160], table[160:200], **settings)
     head.load_state_dict(weights)
@@ -114,8 +124,28 @@ def test_the_xlstm_head_uses_the_order_of_the_tokens(tmp_path):
     assert spearman(predict(head, store, list(table["image_id"][200:])), table[200:]) > 0.8
 
 
-@pytest.mark.parametrize("killed_after", [0, 1, 2])
-def test_a_resumed_run_ends_in_the_same_bytes(world, tmp_path, killed_after):
+@pytest.mark.parametrize("loss", [{"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5}])
+def test_every_loss_ranks_the_images_and_the_scores_are_mos(world, loss):
+    store, train, val, test = world
+    head = build_head("mlp", 6, seed=0, dim=16, hidden=16)
+    weights, history = train_head(head, store, train, val, **SETTINGS | {"epochs": 40, "loss": loss})
+    head.load_state_dict(weights)
+    predicted = predict(head, store, list(test["image_id"]))
+    assert history["val_loss"].min() < history["val_loss"].iloc[0]
+    assert spearman(predicted, test) > 0.8
+    assert ((predicted.to_numpy() - test["mos"]) ** 2).mean() < 0.5 * test["mos"].var()
+
+
+def test_the_line_to_mos_never_falls():
+    mos = np.array([1.0, 2.0, 3.0])
+    assert line_to(2 * mos + 1, mos) == pytest.approx((0.5, -0.5))
+    assert line_to(-mos, mos) == line_to(np.ones(3), mos) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("killed_after", "loss"), [(0, {"mse": 1.0}), (1, {"mse": 1.0}), (2, {"mse": 1.0}), (2, {"plcc": 1.0})]
+)
+def test_a_resumed_run_ends_in_the_same_bytes(world, tmp_path, killed_after, loss):
     store, train, val, _ = world
 
     def killed(epochs, **_):
@@ -125,7 +155,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(world, tmp_path, killed_after):
             yield epoch
 
     def run(name, head, **options):
-        weights, history = train_head(head, store, train, val, **SETTINGS, **options)
+        weights, history = train_head(head, store, train, val, **SETTINGS, loss=loss, **options)
         head.load_state_dict(weights)
         save_head(head, tmp_path / name)
         return history, (tmp_path / name / "head.safetensors").read_bytes()
@@ -145,6 +175,7 @@ def test_a_checkpoint_of_other_settings_or_scores_is_not_used(world, tmp_path):
     checkpoint = (tmp_path / "head.safetensors").read_bytes()
     for changed in (
         lambda: train_head(small_head(), store, train, val, **SETTINGS | {"lr": 1e-3}, **options),
+        lambda: train_head(small_head(), store, train, val, **SETTINGS, loss={"huber": 1.0}, **options),
         lambda: train_head(small_head(), store, train.assign(mos=train["mos"] * 2), val, **SETTINGS, **options),
         lambda: train_head(small_head(seed=1), store, train, val, **SETTINGS, **options),
         lambda: train_head(small_head(dropout=0.2), store, train, val, **SETTINGS, **options),

@@ -37,7 +37,12 @@ def test_the_checked_in_params_are_valid():
     [
         ({"aspect": "beauty"}, "aspect: .*'quality', 'correspondence' or 'authenticity'.*'beauty'"),
         ({"dataset": "agiqa"}, "dataset is 'agiqa', which is not among datasets: synthetic, folder"),
-        ({"head": "gru"}, "head is 'gru', which is not among heads: xlstm"),
+        ({"head": "rwkv"}, "head is 'rwkv', which is not among heads: xlstm, mlp, lstm"),
+        ({"heads.gru.heads": 4}, "heads.gru.gru.heads: Extra inputs"),
+        ({"heads.gru.kind": "rwkv"}, "heads.gru: .*'rwkv'"),
+        ({"train.loss": {"mse": 0.0}}, "train.loss: at least one of mse, huber, plcc and rank needs a weight"),
+        ({"train.loss": {"srcc": 1.0}}, "train.loss.srcc: Extra inputs"),
+        ({"train.loss.rank": -1}, "train.loss.rank: .*greater than or equal to 0"),
         ({"mllm": "gpt"}, "mllm is 'gpt', which is not among mllms: tiny"),
         ({"teacher": "oracle"}, "teacher is 'oracle', which is not among teachers: offline"),
         ({"teachers.mllm.mllm": "gpt"}, "teachers.mllm.mllm is 'gpt', which is not among mllms: tiny"),

@@ -1,0 +1,33 @@
+"""One measurement (features, describe or lora) beside the ceilings of the GPU at hand."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.full_size import describe, features, lora, model
+
+PARTS = {"features": features.measure, "describe": describe.measure, "lora": lora.measure}
+
+
+def main() -> None:
+    part = PARTS[sys.argv[1]]  # one a process: what is compiled stays so
+    ceilings = model.ceilings()
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
+    print(f"ceilings: {ceilings.flops / 1e12:.0f} TFLOP/s (8192³ product), {ceilings.bytes / 1e12:.2f} TB/s (copy)")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model").mkdir()
+        student = model.student(Path(folder) / "model")
+        table = model.images(Path(folder), 64)
+        tokens = model.tokens(student, table)
+        print(
+            f"{model.SIZE} px images, 1 + 6 views, {tokens} tokens; TFLOP an image: "
+            f"{model.vision_flops() / 1e12:.1f} to see it, {model.llama_flops(tokens) / 1e12:.1f} to read it",
+            flush=True,
+        )
+        part(student, table, ceilings)
+
+
+if __name__ == "__main__":
+    main()

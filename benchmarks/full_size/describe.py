@@ -1,0 +1,42 @@
+"""Generation through `LocalMLLM.describe`: a step's time beside that of reading the weights once."""
+
+import pandas as pd
+import torch
+from PIL import Image
+
+from analyzers import gpu
+from analyzers.conversation import conversation
+from analyzers.mllm import LocalMLLM
+from benchmarks.full_size.model import Ceilings, gpu_seconds, peak
+
+BATCH = 32
+SHORT, LONG = 2, 130  # new tokens; the difference leaves the images and the prompt out
+
+
+def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
+    read = sum(weight.nbytes for name, weight in student.model.named_parameters() if "llm." in name)
+    read -= student.model.get_input_embeddings().weight.nbytes  # of these a step takes a row
+    floor = read / ceilings.bytes
+    rows = table.iloc[:BATCH]
+    images = [Image.open(path).convert("RGB") for path in rows["path"]]
+    asked = [conversation("quality", prompt) for prompt in rows["prompt"]]
+
+    questions = student.questions(images, asked, LONG)
+
+    def seconds(new: int) -> float:
+        student.model.generation_config.min_new_tokens = new
+        return gpu_seconds(lambda: student.answers(questions, new))
+
+    print(f"a step reads {read / 1e9:.1f} GB of weights: {1e3 * floor:.2f} ms", flush=True)
+    for kind in ("as it comes", "static cache, compiled, CUDA graph"):
+        if kind != "as it comes":
+            gpu.generate_by_graphs(student.model, student.max_length)
+        first = seconds(LONG)
+        torch.cuda.reset_peak_memory_stats()
+        short, long = (min(seconds(new) for _ in range(3)) for new in (SHORT, LONG))
+        step = (long - short) / (LONG - SHORT)
+        print(
+            f"generation, {kind}: batch {BATCH}, {1e3 * step:.2f} ms a step, {step / floor:.2f} x the floor; "
+            f"prefill {short:.1f} s, first call {first:.0f} s, {peak():.0f} GB at most",
+            flush=True,
+        )

@@ -1,0 +1,70 @@
+"""The features stage's own loop, from JPEG files to Parquet parts: FLOPs that count beside the ceiling."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from PIL import Image
+
+from analyzers.conversation import conversation
+from analyzers.mllm import LocalMLLM
+from benchmarks.full_size.model import Ceilings, gpu_seconds, llama_flops, peak, tokens, vision_flops
+from data.feature_store import FeatureWriter
+from stages.features import states
+from stages.settings import load
+
+IMAGES, BATCH = 768, 16
+
+
+def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
+    flops = vision_flops() + llama_flops(tokens(student, table))
+    for kind in ("as it comes", "compiled"):
+        if kind == "compiled":
+            student.compile()
+        forward = _forward(student, table.iloc[:BATCH]) / BATCH
+        _report(f"forward alone, {kind}", forward, flops, ceilings)
+    _stage(student, table.iloc[:BATCH])  # the files are in memory, the kernels chosen
+    torch.cuda.reset_peak_memory_stats()
+    times = len(table)
+    many = pd.concat([table.rename(index=lambda name, k=k: f"{k}-{name}") for k in range(IMAGES // times)])
+    stage = _stage(student, many) / IMAGES
+    _report("features, decoding and Parquet included", stage, flops, ceilings)
+    print(f"the GPU worked {forward / stage:.0%} of the time", flush=True)
+
+
+def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
+    """Seconds of one pass over tensors that lie on the GPU."""
+    asked = [conversation("quality", *round_) for round_ in zip(rows["prompt"], rows["description"], strict=True)]
+    tensors = student.inputs([Image.open(path) for path in rows["path"]], asked).tensors
+    batch = {name: tensor.to("cuda") for name, tensor in tensors.items() if name != "last"}
+
+    def run() -> None:
+        with torch.inference_mode():
+            student.model.base_model(**batch, use_cache=False)
+
+    run()
+    return min(gpu_seconds(run) for _ in range(3))
+
+
+def _stage(student: LocalMLLM, rows: pd.DataFrame) -> float:
+    """Seconds of the stage's loop over the images of `rows`."""
+    settings = load()
+    settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch": BATCH})})
+    with tempfile.TemporaryDirectory() as folder:
+        writer = FeatureWriter(Path(folder), {}, list(rows.index))
+        missing = writer.missing()
+        start = time.perf_counter()
+        parts = states(student, [rows.loc[list(part.image_ids)] for part in missing], settings, Path())
+        for part in missing:
+            writer.write(part, next(parts))
+        return time.perf_counter() - start
+
+
+def _report(what: str, seconds: float, flops: float, ceilings: Ceilings) -> None:
+    print(
+        f"{what}: batch {BATCH}, {1e3 * seconds:.1f} ms an image, "
+        f"{flops / seconds / ceilings.flops:.0%} of the ceiling, {peak():.0f} GB at most",
+        flush=True,
+    )

@@ -1,0 +1,93 @@
+"""LoRA training through `finetune.distill`: FLOPs that count beside the ceiling.
+
+A step's FLOPs: the images seen once (the vision tower is frozen), the text forward and, for the gradients of the
+activations, backward again as much; LoRA's own products count as nothing. Checkpoints are written between steps; the
+median step has none.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from analyzers.conversation import Conversation, conversation
+from analyzers.mllm import LocalMLLM
+from benchmarks.full_size.model import Ceilings, llama_flops, peak, tokens, vision_flops
+from data.images import load_image
+from finetune.distill import distill
+from stages.settings import load
+
+STEPS = 24
+BATCHES = (4,)
+
+
+class Examples(Dataset):
+    """The described images with a rating word, read from disk when asked for."""
+
+    def __init__(self, table: pd.DataFrame, count: int) -> None:
+        self.table, self.count = table, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Conversation]:
+        row = self.table.iloc[index % len(self.table)]
+        chat = conversation("quality", row["prompt"], row["description"], "good")
+        return load_image(Path(row["path"])), chat
+
+
+def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
+    settings = load()
+    lora = settings.mllms["minicpm-llama3-v-2_5"].lora.model_dump() | {"modules_to_save": []}
+    student.add_lora(**lora, seed=0)
+    for name, parameter in student.model.named_parameters():
+        assert parameter.requires_grad == ("lora_" in name)  # noqa: S101  what is counted rests on it
+    flops = vision_flops() + 2 * llama_flops(tokens(student, table))
+    for kind in ("as it comes", "compiled"):
+        if kind == "compiled":
+            student.compile()
+        for batch in BATCHES:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            step = _step(student, table, batch)
+            print(
+                f"LoRA step, {kind}: batch {batch}, {1e3 * step / batch:.0f} ms an image, "
+                f"{flops * batch / step / ceilings.flops:.0%} of the ceiling, "
+                f"{peak():.0f} GB at most",
+                flush=True,
+            )
+
+
+def _step(student: LocalMLLM, table: pd.DataFrame, batch: int) -> float:
+    """Seconds of the median step of a run of `distill`, the first five left out."""
+    ends: list[float] = []
+
+    def clock(steps: Iterable[Any], **_: Any) -> Iterator[Any]:
+        for step in steps:
+            torch.cuda.synchronize()
+            ends.append(time.perf_counter())
+            yield step
+
+    options = load().distill.model_dump(exclude={"enabled"}) | {"epochs": 1, "batch": batch}
+    train, val = Examples(table, STEPS * batch), Examples(table, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        distill(
+            student.model,
+            train,
+            val,
+            student.training_batch,
+            lengths=[1] * len(train),
+            **options,
+            checkpoints=Path(folder) / "checkpoints",
+            out=Path(folder) / "out",
+            progress=clock,
+        )
+    return statistics.median(end - start for start, end in pairwise(ends[5:]))

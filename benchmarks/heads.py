@@ -1,0 +1,107 @@
+"""The heads, and the losses, like for like on the cached states: `python -m benchmarks.heads` after `dvc repro`.
+
+Every head of params.yaml is trained as the train stage does it, with each of SEEDS; then the default head with every
+other loss. Same states, images, steps and selection; what differs is named in the row. Shown is agreement with the
+validation images' MOS, by which one may choose; `--test` adds the test images, by which one may not. Mean ± standard
+deviation over the seeds; 95 % intervals resample prompts and are averaged over the seeds, as are differences from the
+first row, which are paired.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.feature_store import FeatureStore
+from data.prompts import prompt_groups
+from data.tables import joined, read_table
+from finetune import bootstrap, metrics
+from finetune.heads import build_head
+from finetune.train_head import predict, train_head
+from stages import paths
+from stages.device import device
+from stages.settings import Settings, load
+
+SEEDS = (0, 1, 2)
+OTHER_LOSSES = ({"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--test", action="store_true", help="score the test images too")
+    parts = ["val", "test"] if parser.parse_args().test else ["val"]
+    settings = load()
+    dataset, aspect = settings.dataset, settings.aspect
+    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
+    table = table.rename(columns={f"mos_{aspect}": "mos"})
+    store = FeatureStore.open(paths.features(dataset, aspect))
+    print(f"{dataset}, {aspect}, seeds {SEEDS}: " + ", ".join(f"{n} {part}" for part, n in _sizes(table).items()))
+    print("| head | loss | weights | s | " + " | ".join(f"{part} SRCC | … from the first row" for part in parts) + " |")
+    print("|---|---|---|---|" + "---|---|" * len(parts))
+    first: dict[str, list[np.ndarray]] = {}
+    for name, loss in _variants(settings):
+        runs, seconds, weights = _train(settings, store, table, name, loss, parts)
+        first = first or runs
+        cells = [_cells(table[table["split"] == part], runs[part], first[part], settings) for part in parts]
+        print(f"| {name} | {_words(loss)} | {weights:,} | {seconds:.0f} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _variants(settings: Settings) -> Iterator[tuple[str, dict[str, float]]]:
+    usual = settings.train.loss.model_dump()
+    for name in sorted(settings.heads, key=lambda name: name != settings.head):
+        yield name, usual
+    for loss in OTHER_LOSSES:
+        yield settings.head, loss
+
+
+def _train(
+    settings: Settings, store: FeatureStore, table: pd.DataFrame, name: str, loss: dict[str, float], parts: list[str]
+) -> tuple[dict[str, list[np.ndarray]], float, int]:
+    """Predictions of each part, a list over the seeds; mean seconds of a training; number of weights."""
+    runs: dict[str, list[np.ndarray]] = {part: [] for part in parts}
+    train, val = (table.loc[table["split"] == part, ["image_id", "mos"]] for part in ("train", "val"))
+    seconds = []
+    for seed in SEEDS:
+        head = build_head(input_dim=store.dim, seed=seed, **settings.heads[name].model_dump())
+        options: dict[str, Any] = {**settings.train.model_dump(), "seed": seed, "loss": loss}
+        start = time.perf_counter()
+        weights, _ = train_head(head, store, train, val, **options, device=device(settings))
+        seconds.append(time.perf_counter() - start)
+        head.load_state_dict(weights)
+        for part in parts:
+            ids = list(table.loc[table["split"] == part, "image_id"])
+            runs[part].append(predict(head, store, ids, device=device(settings)).to_numpy())
+    return runs, float(np.mean(seconds)), sum(weight.numel() for weight in head.parameters())
+
+
+def _cells(images: pd.DataFrame, runs: Sequence[np.ndarray], first: Sequence[np.ndarray], settings: Settings) -> str:
+    clusters = pd.factorize(prompt_groups(images))[0]
+    sampling = {"resamples": settings.evaluate.bootstrap, "seed": settings.evaluate.seed}
+    found = [metrics.srcc(run, images["mos"]) for run in runs]
+    low, high = np.mean(
+        [bootstrap.interval(bootstrap.srcc, run, images["mos"], clusters, **sampling) for run in runs], axis=0
+    )
+    cell = f"{np.mean(found):.3f} ± {np.std(found, ddof=1):.3f} ({low:.3f}–{high:.3f})"
+    if runs is first:
+        return f"{cell} | –"
+    gains = [
+        bootstrap.srcc_gain(run, other, images["mos"], clusters, **sampling)
+        for run, other in zip(runs, first, strict=True)
+    ]
+    low, high = np.mean([interval for _, interval in gains], axis=0)
+    return f"{cell} | {np.mean([gain for gain, _ in gains]):+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _sizes(table: pd.DataFrame) -> dict[str, int]:
+    return {part: int((table["split"] == part).sum()) for part in ("train", "val", "test")}
+
+
+def _words(loss: dict[str, float]) -> str:
+    return " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in loss.items() if weight)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""An epoch of the head from the cache beside one of the published recipe: `python -m benchmarks.published_recipe`.
+
+The published recipe trains with a batch of 1 and runs the MLLM again for every image in every epoch; its vocabulary
+logits go through Linear(128256 -> 512) into four xLSTM blocks of dim 512, in 16-bit mixed precision. Ours reads the
+last hidden states from disk. Both in one run, on one machine, with the same images.
+
+On a GPU the language model has the full size of MiniCPM-Llama3-V-2.5's (8 B parameters, bfloat16, 640 tokens an
+image), elsewhere a tiny one; its weights are random, which changes no time. What would make the published epoch
+longer still is left out: reading and slicing the images, the vision tower, and xlstm's vanilla recurrence, in whose
+place both get the fastest there is here (benchmarks/slstm.py).
+"""
+
+import tempfile
+import time
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from data.feature_store import FeatureStore, FeatureWriter
+from finetune.heads import build_head
+from finetune.stacks import xlstm_stack
+from finetune.train_head import train_head
+from stages.settings import load
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+IMAGES, TOKENS = (256, 640) if DEVICE == "cuda" else (64, 40)
+RUN_ANEW = IMAGES // 4  # images of the published epoch that are run; it has no part that grows with their number
+FULL_SIZE = {
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "rope_theta": 500000.0,
+}
+TINY = {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 448,
+    "vocab_size": 4008,
+}
+
+
+class PublishedHead(nn.Module):
+    """Vocabulary logits (B, T, V) -> Linear -> xLSTM stack -> mean over the tokens -> regressor -> (B,)."""
+
+    def __init__(self, vocabulary: int, dim: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(vocabulary, dim)
+        self.stack = xlstm_stack(dim, blocks=4, slstm_at=[1], heads=4, dropout=0.0)
+        self.regressor = nn.Sequential(nn.Linear(dim, dim // 4), nn.ReLU(), nn.Linear(dim // 4, 1))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return self.regressor(self.stack(self.project(logits)).mean(dim=1)).squeeze(-1)
+
+
+def main() -> None:
+    shapes = FULL_SIZE if DEVICE == "cuda" else TINY
+    profile = load().heads["xlstm"].model_dump()
+    published = {**profile, "dim": 512 if DEVICE == "cuda" else 64, "blocks": 4, "hidden": 128}
+    where = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"{IMAGES} images, {TOKENS} tokens, {where}, torch {torch.__version__}; {shapes}")
+
+    anew, mllm = published_epoch(shapes, published["dim"])
+    print(f"published recipe: {1e3 * anew:.2f} ms an image, of which {1e3 * mllm:.2f} the MLLM; {_epoch(anew)}")
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_store(Path(folder), shapes["hidden_size"])
+        reading = reading_epoch(store)
+        print(f"reading the cache alone: {1e3 * reading:.2f} ms an image; {_epoch(reading)}")
+        for name, settings, batch in (
+            ("the default head, batch 16", profile, 16),
+            ("the default head, batch 64", profile, 64),
+            ("the published stack, batch 16", published, 16),
+        ):
+            if batch > IMAGES // 2:
+                continue
+            cached, first = cached_epoch(store, settings, batch)
+            print(
+                f"from the cache, {name}: {1e3 * cached:.2f} ms an image; {_epoch(cached)}: **{anew / cached:.0f} x** "
+                f"as fast as the published recipe; once, before the first epoch: {first:.1f} s of statistics"
+            )
+
+
+def _epoch(seconds: float) -> str:
+    return f"{seconds * IMAGES:.2f} s an epoch here, {seconds * 2982 / 60:.2f} min over AGIQA-3K's 2,982 images"
+
+
+def published_epoch(shapes: dict[str, float], dim: int) -> tuple[float, float]:
+    """Seconds an image, and those of the MLLM among them."""
+    torch.manual_seed(0)
+    dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
+    with torch.device(DEVICE):
+        torch.set_default_dtype(dtype)
+        mllm = LlamaForCausalLM(LlamaConfig(**shapes, use_cache=False, attn_implementation="sdpa")).eval()
+        torch.set_default_dtype(torch.float32)
+    head = PublishedHead(shapes["vocab_size"], dim).to(DEVICE)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-5)
+    vectors = torch.randn(1, TOKENS, shapes["hidden_size"], device=DEVICE, dtype=dtype)
+    mos = torch.ones(1, device=DEVICE)
+
+    def logits() -> Tensor:
+        with torch.no_grad():
+            return mllm(inputs_embeds=vectors).logits  # (1, T, V)
+
+    def step() -> None:
+        with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=DEVICE == "cuda"):
+            loss = mse_loss(head(logits()).float(), mos)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()  # is logged
+
+    return _seconds_each(step, RUN_ANEW), _seconds_each(logits, RUN_ANEW)
+
+
+def _seconds_each(action: object, times: int) -> float:
+    for _ in range(3):
+        action()
+    start = _clock()
+    for _ in range(times):
+        action()
+    return (_clock() - start) / times
+
+
+def _clock() -> float:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def write_store(folder: Path, dim: int) -> FeatureStore:
+    writer = FeatureWriter(folder, {}, [f"image-{number:04d}" for number in range(IMAGES)])
+    random = torch.Generator().manual_seed(0)
+    for part in writer.missing():
+        states = (torch.randn(TOKENS, dim, generator=random).to(torch.bfloat16) for _ in part.image_ids)
+        rows = ((image_id, each, (TOKENS // 2, TOKENS)) for image_id, each in zip(part.image_ids, states, strict=True))
+        writer.write(part, rows)
+    return FeatureStore.open(folder, cache_bytes=1)  # nothing is kept in memory, as if it did not fit
+
+
+def reading_epoch(store: FeatureStore) -> float:
+    """Seconds an image, read in training's order and brought to the device."""
+    start = _clock()
+    for images in store.batches(store.ids, 16, seed=0, pin=DEVICE == "cuda"):
+        images.to(DEVICE)
+    return (_clock() - start) / IMAGES
+
+
+def cached_epoch(store: FeatureStore, settings: dict[str, object], batch: int) -> tuple[float, float]:
+    """Seconds an image, of the fastest of three epochs of `train_head`; and seconds before the first."""
+    mos = np.linspace(0, 5, IMAGES)
+    table = pd.DataFrame({"image_id": store.ids, "mos": mos})
+    ends = []
+
+    def clock(epochs: Iterable[int], **_: object) -> Iterable[int]:
+        for epoch in epochs:
+            ends.append(_clock())
+            yield epoch
+        ends.append(_clock())
+
+    recipe = {**load().train.model_dump(), "epochs": 4, "batch": batch}
+    start = _clock()
+    head = build_head(input_dim=store.dim, seed=0, **settings)
+    train_head(head, store, table[8:], table[:8], **recipe, device=DEVICE, progress=clock)  # an epoch scores val too
+    return min(end - begin for begin, end in pairwise(ends)) / IMAGES, ends[0] - start
+
+
+if __name__ == "__main__":
+    main()
