@@ -105,6 +105,7 @@ class Chat:
 
     @cached_property
     def _control_tokens(self) -> re.Pattern[str]:
-        """The texts that this tokenizer reads as a control token."""
-        texts = {str(token) for token in self.processor.tokenizer.added_tokens_decoder.values() if token.special}
+        """The texts that this tokenizer reads as a control token; one character is a word that also serves to pad."""
+        tokens = self.processor.tokenizer.added_tokens_decoder.values()
+        texts = {str(token) for token in tokens if token.special and len(str(token)) > 1}
         return re.compile("|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True)) or r"(?!)")

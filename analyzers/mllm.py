@@ -7,27 +7,26 @@ A causal model reads a right-padded sequence exactly as it reads it alone; gener
 last one, so it pads on the left.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
 
+import analyzers.minicpm_llama3_v_2_5  # noqa: F401  registers with the Auto classes what transformers lacks
+from analyzers import adapters
 from analyzers.chat import Chat
 from analyzers.conversation import RATING_WORDS, Conversation, conversation
 from data.errors import InputError
-from data.files import fingerprint, folder_sha256, sha256
+from data.files import fingerprint, folder_sha256
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # float16's hidden states overflow
 
 
@@ -62,7 +61,7 @@ class LocalMLLM:
         device: str,
         adapter: Path | None = None,
     ) -> "LocalMLLM":
-        """Load a hub id at a pinned `revision`, or a folder, and put the distilled `adapter` on it.
+        """Load a hub id at a pinned `revision`, or a folder, and put the `adapter` in that folder on it.
 
         Raises:
             InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
@@ -87,9 +86,8 @@ class LocalMLLM:
         )
         hashes = []
         if adapter is not None:
-            hashes = _adapter_hashes(Path(adapter))
-            with _peft_without_noise():
-                network = PeftModel.from_pretrained(network, str(adapter))
+            hashes = adapters.hashes(adapter)
+            network = adapters.lay_on(network, adapter)
         identity = fingerprint([source, dtype, hashes])
         return cls(network.to(device).eval(), processor, max_length, torch.device(device), model, identity)
 
@@ -108,32 +106,19 @@ class LocalMLLM:
         modules_to_save: Sequence[str],
         seed: int,
     ) -> None:
-        """Freeze the model and add trainable LoRA matrices; the `modules_to_save` are trained in full.
+        """Freeze the model and add trainable LoRA matrices, or go on with those of the adapter that lies on it.
 
-        `targets` is a regular expression that a module's whole name must match, or a list of name endings. What is
-        trained is float32 whatever the model's dtype: updates of 1e-6 would be lost in bfloat16.
+        The `modules_to_save` are trained in full. What is trained is float32 whatever the model's dtype: updates of
+        1e-6 would be lost in bfloat16.
 
         Raises:
-            InputError: a target or a module to save is not in the model.
+            InputError: a target or a module to save is not in the model, or the adapter has other settings.
         """
-        names = [name for name, _ in self.model.named_modules()]
-        for ending in modules_to_save:
-            if not any(f".{name}".endswith(f".{ending}") for name in names):
-                raise InputError(f"modules_to_save: {self.name} has no module {ending}")
-        settings = LoraConfig(
-            r=r,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            modules_to_save=list(modules_to_save) or None,
-        )
-        with _peft_without_noise(), torch.random.fork_rng():
-            torch.manual_seed(seed)
-            try:
-                self.model = get_peft_model(self.model, settings)
-            except ValueError as error:  # peft names the targets that it did not find
-                raise InputError(f"LoRA targets {targets} of {self.name}: {' '.join(str(error).split())}") from error
-        self.model.peft_config["default"].base_model_name_or_path = self.name
+        if isinstance(self.model, PeftModel):
+            adapters.go_on(self.model, r=r, alpha=alpha, dropout=dropout, modules_to_save=modules_to_save)
+        else:
+            lora = {"r": r, "alpha": alpha, "dropout": dropout, "targets": targets, "modules_to_save": modules_to_save}
+            self.model = adapters.make(self.model, self.name, **lora, seed=seed)
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
@@ -227,14 +212,6 @@ class LocalMLLM:
         return batch.to(dtype=self._network.dtype)
 
 
-@contextmanager
-def _peft_without_noise() -> Iterator[None]:
-    """Silence peft where it asks for a property that transformers now warns about: both are pinned, and it works."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
-
-
 def _source(model: str, revision: str | None) -> list[str]:
     """What names the weights for good: a folder's contents, or a hub id with its revision."""
     if Path(model).is_dir():
@@ -242,13 +219,6 @@ def _source(model: str, revision: str | None) -> list[str]:
     if revision is None:
         raise InputError(f"{model} is no folder, and a hub model needs a revision (a commit) to stay the same")
     return [model, revision]
-
-
-def _adapter_hashes(adapter: Path) -> list[str]:
-    missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
-    if missing:
-        raise InputError(f"{adapter} holds no adapter: {' and '.join(missing)} missing")
-    return [sha256(adapter / name) for name in ADAPTER_FILES]
 
 
 def _check(network: Any, processor: Any, name: str, max_length: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers import chat, conversation, mllm
+from analyzers import adapters, chat, conversation, mllm
 from data.files import fingerprint, write_json, write_text
 from data.images import load_image
 from data.tables import joined, read_table, require_aspect
@@ -67,7 +67,7 @@ def main(settings: Settings) -> None:
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     student.add_lora(**lora.model_dump(), seed=options.seed)
-    with Scratch("distill", inputs, code=[chat, mllm, distill]) as scratch:
+    with Scratch("distill", inputs, code=[adapters, chat, mllm, distill]) as scratch:
         history = distill.distill(
             student.model,
             train,

@@ -107,6 +107,8 @@ class MLLM(_Strict):
     dtype: Literal["float32", "bfloat16", "float16"]
     max_length: PositiveInt
     max_new_tokens: PositiveInt
+    adapter: str | None = None
+    adapter_revision: str | None = None
     lora: Lora
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from analyzers import adapters
 from analyzers.mllm import LocalMLLM
 from stages import paths
 from stages.device import device
@@ -11,8 +12,10 @@ ADAPTER_FILE = "adapter_config.json"  # peft's; absent where distillation is swi
 
 
 def load_model(settings: Settings, adapter: Path | None = None) -> LocalMLLM:
-    """The profile's MLLM, with an adapter if one is given."""
+    """The profile's MLLM with this adapter, or with the one that the profile starts from, if it names one."""
     profile = settings.mllms[settings.mllm]
+    if adapter is None and profile.adapter is not None:
+        adapter = adapters.fetch(profile.adapter, profile.adapter_revision)
     return LocalMLLM.load(
         profile.model,
         revision=profile.revision,
@@ -24,6 +27,6 @@ def load_model(settings: Settings, adapter: Path | None = None) -> LocalMLLM:
 
 
 def load_student(settings: Settings) -> LocalMLLM:
-    """The profile's MLLM with the adapter that distill trained, where it trained one."""
+    """The profile's MLLM with the adapter that distill trained; where it trained none, with the profile's own."""
     adapter = paths.adapter(settings.dataset, settings.aspect)
     return load_model(settings, adapter if (adapter / ADAPTER_FILE).exists() else None)

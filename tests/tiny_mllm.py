@@ -31,7 +31,7 @@ TEXT: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_
 TEXT |= {"vocab_size": 512, "num_key_value_heads": 2, "max_position_embeddings": 512, "tie_word_embeddings": True}
 TEXT |= {"pad_token_id": PAD, "bos_token_id": BEGIN, "eos_token_id": END}
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-LANGUAGE_LORA = r".*(text_model|language_model)\.layers\.\d+\.self_attn\.[qkvo]_proj"
+LANGUAGE_LORA = r".*(text_model|language_model|llm\.model)\.layers\.\d+\.self_attn\.[qkvo]_proj"
 
 # As SmolVLM writes it: the answer follows a space, a newline follows each turn, nothing marks what the assistant says.
 SMOLVLM_TEMPLATE = (

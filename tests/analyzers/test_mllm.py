@@ -10,7 +10,7 @@ from analyzers.conversation import RATING_WORDS, conversation
 from analyzers.mllm import LocalMLLM
 from data.errors import InputError
 from finetune.distill import save_adapter
-from tests import tiny_mllm
+from tests import tiny_minicpm, tiny_mllm
 from tests.tiny_mllm import LANGUAGE_LORA, picture
 
 logging.disable_progress_bar()
@@ -34,6 +34,7 @@ def folders(tmp_path_factory):
     return {
         "smolvlm": tiny_mllm.smolvlm(tmp_path_factory.mktemp("models") / "smolvlm"),
         "llava": tiny_mllm.llava(tmp_path_factory.mktemp("models") / "llava"),
+        "minicpm": tiny_minicpm.minicpm(tmp_path_factory.mktemp("models") / "minicpm"),
     }
 
 
@@ -43,7 +44,7 @@ def load(folder, **settings):
     )
 
 
-@pytest.fixture(scope="module", params=["smolvlm", "llava", "qwen"])
+@pytest.fixture(scope="module", params=["smolvlm", "llava", "qwen", "minicpm"])
 def mllm(request, folders):
     return tiny_mllm.qwen() if request.param == "qwen" else load(folders[request.param])
 
@@ -77,7 +78,7 @@ def test_describe_with_cache_is_greedy_search_without(mllm):
     for image, ask in zip(IMAGES, ASK, strict=True):
         batch = mllm._tensors([image], [ask], padding_side="left")
         ids, new = batch["input_ids"], []
-        while len(new) < 8 and (not new or new[-1] != tiny_mllm.END):
+        while len(new) < 8 and (not new or new[-1] not in mllm._chat.ends):
             grown = {**batch, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if "mm_token_type_ids" in batch:
                 kinds = batch["mm_token_type_ids"]
@@ -140,9 +141,10 @@ def test_labels_are_the_assistants_turns(mllm):
         learned = labels != -100
         assert torch.equal(labels[learned], ids[learned])
         assert bool(mask[learned].all())
-        said = [mllm.processor.tokenizer.decode(turn).strip() for turn in _runs(labels.tolist())]
-        plain = [text.replace("<end_of_utterance>", "< end_of_utterance>") for text in texts]
-        assert said == [f"{text}<end_of_utterance>" if text else "<end_of_utterance>" for text in plain]
+        turns = _runs(labels.tolist())
+        assert all(end in mllm._chat.ends for *_, end in turns)
+        said = [mllm.processor.tokenizer.decode(turn).strip() for *turn, _ in turns]
+        assert said == [mllm._chat._plain({"type": "text", "text": text})["text"] for text in texts]
 
 
 def test_training_sees_what_reading_sees(mllm):
@@ -151,7 +153,8 @@ def test_training_sees_what_reading_sees(mllm):
     read = mllm._tensors([IMAGES[1]], [RATE[1]], padding_side="right")["input_ids"][0]
     assert torch.equal(trained[: len(read)], read)
     assert int(trained[len(read)]) == mllm._word_tokens[WORDS[1]]
-    assert read[:2].tolist().count(tiny_mllm.BEGIN) == 1  # the template's, and not the tokenizer's as well
+    begin = mllm.processor.tokenizer.bos_token_id
+    assert read[:2].tolist().count(begin) == 1  # the template's, and not the tokenizer's as well
 
 
 def test_lora_trains_only_its_targets(mllm, request):

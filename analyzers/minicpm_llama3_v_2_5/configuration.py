@@ -1,0 +1,37 @@
+"""The configuration of MiniCPM-Llama3-V-2.5 as its repository publishes it: Llama's fields, and the vision tower's."""
+
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import LlamaConfig, PreTrainedConfig
+from transformers.models.idefics2.configuration_idefics2 import Idefics2VisionConfig
+
+
+@strict
+class MiniCPMVConfig(LlamaConfig):
+    """Llama 3's fields at the top level, `vision_config` below, and what joins the two.
+
+    Raises:
+        ValueError: the repository is another generation of MiniCPM-V, which has the same model type.
+    """
+
+    model_type = "minicpmv"
+    sub_configs: ClassVar = {"vision_config": Idefics2VisionConfig}
+
+    vision_config: dict | PreTrainedConfig | None = None
+    version: str | float = "2.5"
+    query_num: int = 96  # vectors that the resampler makes of a view
+    image_start_id: int = 128010  # <image>
+    image_end_id: int = 128011  # </image>
+    end_of_turn_id: int = 128009  # <|eot_id|>; the published configuration ends generation at the end of text only
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if str(self.version) != "2.5":
+            raise ValueError(f"MiniCPM-V {self.version}: only 2.5 is known here; others share its model type alone")
+        if not isinstance(self.vision_config, Idefics2VisionConfig):
+            # The published one names the type of the whole Idefics2, whose vision tower it describes.
+            fields = {key: value for key, value in (self.vision_config or {}).items() if key != "model_type"}
+            self.vision_config = Idefics2VisionConfig(**fields)
+        super().__post_init__(**kwargs)
+        ends = self.eos_token_id if isinstance(self.eos_token_id, list) else [self.eos_token_id]
+        self.eos_token_id = sorted({*ends, self.end_of_turn_id} - {None})

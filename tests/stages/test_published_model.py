@@ -1,0 +1,103 @@
+"""distill, describe and features with MiniCPM-Llama3-V-2.5 (tiny, random) and an adapter in the published layout."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from analyzers.conversation import conversation
+from analyzers.mllm import LocalMLLM
+from data.errors import InputError
+from data.feature_store import FeatureStore
+from data.images import load_image
+from data.tables import read_table, write_table
+from stages import describe, distill, features, paths, settings
+from tests import tiny_minicpm
+from tests.tiny_mllm import picture
+
+SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
+IDS = [f"i{row}" for row in range(len(SIZES))]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    base = tiny_minicpm.minicpm(tmp_path_factory.mktemp("models") / "minicpm")
+    return base, tiny_minicpm.adapter(base, base.parent / "adapter")
+
+
+@pytest.fixture
+def project(folders, tmp_path, monkeypatch):
+    """Every input of distill below the working folder; `project(enabled, adapter)` gives the settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    base, _ = folders
+    checked_in = settings.load(Path(__file__).parents[2] / "params.yaml")
+    profile = checked_in.mllms["minicpm-llama3-v-2_5"].model_dump()
+    profile |= {"model": str(base), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
+    profile["lora"] |= tiny_minicpm.LORA
+
+    def build(*, enabled, **adapter):
+        options = checked_in.distill.model_dump() | {"enabled": enabled, "epochs": 1, "batch": 3, "lr": 1e-3}
+        changed = {"mllm": "published", "teacher": "offline", "teachers": {"offline": {"kind": "offline"}}}
+        changed |= {"mllms": {"published": profile | adapter}, "distill": options}
+        return settings.Settings.model_validate(checked_in.model_dump() | changed)
+
+    dataset, aspect = checked_in.dataset, checked_in.aspect
+    (paths.raw(dataset) / "images").mkdir(parents=True)
+    for row, (image_id, size) in enumerate(zip(IDS, SIZES, strict=True)):
+        picture(row, *size).save(paths.raw(dataset) / "images" / f"{image_id}.png")
+    samples = pd.DataFrame({"image_id": IDS, "path": [f"images/{i}.png" for i in IDS], "prompt": "a cat"})
+    samples = samples.assign(sha256=IDS, **{f"mos_{aspect}": [row / 2 for row in range(len(IDS))]})
+    write_table(samples, paths.samples(dataset))
+    write_table(pd.DataFrame({"image_id": IDS, "split": ["train", "val"] * 4}), paths.splits(dataset))
+    write_table(pd.DataFrame({"image_id": IDS, aspect: "It is good."}), paths.captions(dataset))
+    return build
+
+
+def run(chosen):
+    """The stages; the descriptions, and each image's states."""
+    for stage in (distill, describe, features):
+        stage.main(chosen)
+    described = read_table(paths.descriptions(chosen.dataset, chosen.aspect)).set_index("image_id")
+    return described, dict(FeatureStore.open(paths.features(chosen.dataset, chosen.aspect)).rows())
+
+
+def student(folder, adapter):
+    return LocalMLLM.load(str(folder), revision=None, dtype="float32", max_length=400, device="cpu", adapter=adapter)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_an_adapter_is_where_distillation_starts_or_all_of_it(folders, project, enabled):
+    base, adapter = folders
+    chosen = project(enabled=enabled, adapter=str(adapter))
+    described, states = run(chosen)
+    trained = paths.adapter(chosen.dataset, chosen.aspect)
+    assert (trained / "adapter_model.safetensors").exists() is enabled
+    used = student(base, trained if enabled else adapter)
+    for row, image_id in enumerate(IDS):
+        image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
+        asked = conversation(chosen.aspect, "a cat")
+        assert used.describe([image], [asked], 8) == [described.loc[image_id, "description"]]
+        answered = conversation(chosen.aspect, "a cat", described.loc[image_id, "description"])
+        (reading,) = used.read([image], [answered])
+        assert reading.word == described.loc[image_id, "word"], row
+        torch.testing.assert_close(states[image_id], reading.states, atol=1e-4, rtol=1e-4)
+    if enabled:
+        before, after = (load_file(folder / "adapter_model.safetensors") for folder in (adapter, trained))
+        assert before.keys() == after.keys()
+        moved = max(float((after[name] - before[name]).abs().max()) for name in before)
+        assert 0 < moved < 0.02  # a step of 1e-3 from where it started, and not from anywhere else
+
+
+def test_without_an_adapter_it_is_the_model_as_it_came(folders, project):
+    described, _ = run(project(enabled=False, adapter=None))
+    images = [load_image(paths.raw("synthetic") / "images" / f"{image_id}.png") for image_id in IDS]
+    said = student(folders[0], None).describe(images, [conversation("quality", "a cat")] * len(IDS), 8)
+    assert said == described.loc[IDS, "description"].tolist()
+
+
+def test_an_adapter_that_is_not_to_be_had_is_refused(project):
+    with pytest.raises(InputError, match=r"adapter nobody/nothing is no folder.*needs a revision"):
+        distill.main(project(enabled=True, adapter="nobody/nothing"))
