@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
 
-import analyzers.minicpm_llama3_v_2_5  # noqa: F401  registers with the Auto classes what transformers lacks
+import analyzers.minicpm_llama3_v_2_5
+import analyzers.video_processors  # noqa: F401  both register with the Auto classes what is missing there
 from analyzers import adapters
 from analyzers.chat import Chat
 from analyzers.conversation import RATING_WORDS, Conversation, conversation
