@@ -25,6 +25,7 @@ import analyzers.video_processors  # noqa: F401  both register with the Auto cla
 from analyzers import adapters
 from analyzers.chat import Chat
 from analyzers.conversation import RATING_WORDS, Conversation, conversation
+from analyzers.fitting import Fitted, Fitter
 from data.errors import InputError
 from data.files import fingerprint, folder_sha256
 
@@ -38,6 +39,7 @@ class Reading:
     word: str
     states: Tensor  # (T, D): what the vocabulary head would see, padding left out
     description: tuple[int, int]  # where in T the description stands, its end-of-turn token included
+    fitted: Fitted  # the conversation as it was read
 
 
 @dataclass
@@ -49,7 +51,8 @@ class LocalMLLM:
     max_length: int
     device: torch.device
     name: str  # hub id or folder, as given
-    identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter
+    identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter, fewer views from which length on
+    fewer_views: Sequence[dict[str, Any]] = ()  # settings of the image processor, for sequences that do not fit
 
     @classmethod
     def load(
@@ -61,8 +64,12 @@ class LocalMLLM:
         max_length: int,
         device: str,
         adapter: Path | None = None,
+        fewer_views: Sequence[dict[str, Any]] = (),
     ) -> "LocalMLLM":
         """Load a hub id at a pinned `revision`, or a folder, and put the `adapter` in that folder on it.
+
+        `fewer_views` are settings of its image processor, each to take an image in fewer tokens than the one before,
+        for a sequence longer than `max_length`; a description then loses sentences, too (analyzers/fitting.py).
 
         Raises:
             InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
@@ -89,8 +96,10 @@ class LocalMLLM:
         if adapter is not None:
             hashes = adapters.hashes(adapter)
             network = adapters.lay_on(network, adapter)
-        identity = fingerprint([source, dtype, hashes])
-        return cls(network.to(device).eval(), processor, max_length, torch.device(device), model, identity)
+        views = [max_length, *fewer_views] if fewer_views else []
+        identity = fingerprint([source, dtype, hashes, *views])
+        place = torch.device(device)
+        return cls(network.to(place).eval(), processor, max_length, place, model, identity, fewer_views)
 
     @property
     def hidden_size(self) -> int:
@@ -125,32 +134,44 @@ class LocalMLLM:
                 parameter.data = parameter.data.float()
 
     def training_batch(self, examples: Sequence[tuple[Image, Conversation]]) -> dict[str, Tensor]:
-        """The tensors of whole conversations, right-padded, on the CPU.
+        """The tensors of whole conversations, right-padded, on the CPU; one that does not fit alone is made to.
 
         `labels` (B, T) holds the assistant's tokens, each turn's end-of-turn token included, and -100 elsewhere.
+        All images of a batch are taken in as few views as the one that needs the fewest.
         """
         images, conversations = zip(*examples, strict=True)
-        batch = self._tensors(images, conversations, padding_side="right", answer=False)
-        return {**batch, "labels": self._chat.labels(batch, conversations)}
+        batch, conversations = self._fitter.one_batch(images, conversations, padding_side="right", answer=False)
+        return {**batch.to(dtype=self._network.dtype), "labels": self._chat.labels(batch, conversations)}
 
     @torch.inference_mode()
     def describe(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
     ) -> list[str]:
         """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        batch = self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens).to(self.device)
-        tokens = self.model.eval().generate(**batch, max_new_tokens=max_new_tokens, use_cache=True)
-        answers = tokens[:, batch["input_ids"].shape[1] :]  # (B, new)
-        return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
+        said: dict[int, str] = {}
+        for rows, _, batch in self._fitter.batches(images, conversations, padding_side="left", reserve=max_new_tokens):
+            asked = batch.to(self.device, dtype=self._network.dtype)
+            tokens = self.model.eval().generate(**asked, max_new_tokens=max_new_tokens, use_cache=True)
+            answers = tokens[:, asked["input_ids"].shape[1] :]  # (B, new)
+            said |= zip(rows, self.processor.batch_decode(answers, skip_special_tokens=True), strict=True)
+        return [said[row].strip() for row in range(len(images))]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
-        """The rating word and the hidden states of described images' conversations, from one forward pass."""
+        """The rating word and the hidden states of described images' conversations, from one forward pass.
+
+        Alone or in a batch, an image's float32 states agree within 1e-5.
+        """
+        readings: dict[int, Reading] = {}
+        for rows, fits, batch in self._fitter.batches(images, conversations, padding_side="right"):
+            asked = batch.to(self.device, dtype=self._network.dtype)
+            readings |= zip(rows, self._read(fits, asked), strict=True)
+        return [readings[row] for row in range(len(images))]
+
+    def _read(self, fits: Sequence[Fitted], batch: BatchFeature) -> list[Reading]:
         words = list(self._word_tokens)
-        batch = self._tensors(images, conversations, padding_side="right").to(self.device)
         lengths = batch["attention_mask"].sum(dim=1)  # (B,)
         spans = [
-            self._chat.last_answer(messages, length)
-            for messages, length in zip(conversations, lengths.tolist(), strict=True)
+            self._chat.last_answer(fit.conversation, length) for fit, length in zip(fits, lengths.tolist(), strict=True)
         ]
         self.model.eval()
         with torch.inference_mode():
@@ -159,8 +180,10 @@ class LocalMLLM:
             logits = self._network.get_output_embeddings()(last)  # (B, V)
             choices = logits[:, list(self._word_tokens.values())].argmax(dim=1)  # (B,)
         return [  # copied outside of inference mode: tensors that a head may be trained on
-            Reading(words[choice], row[:length].to("cpu", copy=True), span)
-            for choice, row, length, span in zip(choices.tolist(), states, lengths.tolist(), spans, strict=True)
+            Reading(words[choice], row[:length].to("cpu", copy=True), span, fit)
+            for choice, row, length, span, fit in zip(
+                choices.tolist(), states, lengths.tolist(), spans, fits, strict=True
+            )
         ]
 
     def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
@@ -188,29 +211,13 @@ class LocalMLLM:
         ends = self._network.generation_config.eos_token_id
         return Chat(self.processor, {ends} if isinstance(ends, int) else set(ends), self.name)
 
-    def _tensors(
-        self,
-        images: Sequence[Image],
-        conversations: Sequence[Conversation],
-        *,
-        padding_side: str,
-        answer: bool = True,
-        reserve: int = 0,
-    ) -> BatchFeature:
-        """The model's inputs, in its dtype, on the CPU.
+    @property
+    def _fitter(self) -> Fitter:
+        return Fitter(self._chat, self.max_length, self.fewer_views)
 
-        Raises:
-            InputError: a sequence and the `reserve` tokens to come do not fit: cutting it would lose the question.
-        """
-        batch = self._chat.tensors(images, conversations, padding_side=padding_side, answer=answer)
-        lengths = batch["attention_mask"].sum(dim=1)
-        if int(lengths.max()) + reserve > self.max_length:
-            question = conversations[int(lengths.argmax())][0]["content"][-1]["text"]
-            raise InputError(
-                f"a conversation of {int(lengths.max())} tokens{f' and {reserve} to be written' if reserve else ''} "
-                f"does not fit max_length {self.max_length}; it begins: {question[:200]!r}"
-            )
-        return batch.to(dtype=self._network.dtype)
+    def _tensors(self, *args: Any, answer: bool = True, **options: Any) -> BatchFeature:
+        """The model's inputs, in its dtype, on the CPU, whether they fit or not."""
+        return self._chat.tensors(*args, answer=answer, **options).to(dtype=self._network.dtype)
 
 
 def _source(model: str, revision: str | None) -> list[str]:

@@ -145,7 +145,10 @@ class _Trainer(Trainer):
         following = inputs.pop("labels")[:, 1:]  # (B, T-1): the token after each
         learned = (following != -100).any(dim=0).nonzero().flatten()  # (K,)
         outputs = model(**inputs, logits_to_keep=learned, use_cache=False)
-        loss = cross_entropy(outputs.logits.float().flatten(0, 1), following[:, learned].flatten())  # (B K, V), (B K)
+        logits = outputs.logits  # (B, K, V), or (B, T, V) where a model does not know logits_to_keep
+        if logits.shape[1] != len(learned):
+            logits = logits[:, learned]
+        loss = cross_entropy(logits.float().flatten(0, 1), following[:, learned].flatten())  # (B K, V), (B K)
         return (loss, outputs) if return_outputs else loss
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002

@@ -1,12 +1,16 @@
 """describe: the distilled MLLM describes every image and rates it with one word.
 
 The same text feeds the head in training and in use, so the student describes the train images too:
-the teacher's words never reach the head. Each batch is journalled as soon as it is answered.
+the teacher's words never reach the head. `description` is what fits the model together with the image;
+`fewer_views` and `shortened` tell where something had to give way for that. Each batch is journalled
+as soon as it is answered.
 """
+
+from typing import Any
 
 import pandas as pd
 
-from analyzers import chat, mllm
+from analyzers import chat, fitting, mllm
 from analyzers.conversation import conversation, questions_fingerprint
 from data.files import fingerprint
 from data.images import load_image
@@ -18,39 +22,46 @@ from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import load_student
 
+COLUMNS = ("description", "word", "fewer_views", "shortened")
+
 
 def main(settings: Settings) -> None:
     aspect, profile = settings.aspect, settings.mllms[settings.mllm]
     samples = read_table(paths.samples(settings.dataset), ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
     student = load_student(settings)
-    asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens]
+    asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
     # Similar lengths together: little padding.
     samples = samples.sort_values("prompt", key=lambda prompts: prompts.str.len(), kind="stable")
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
     described = []
     with (
-        Scratch("describe", asked_of, code=[chat, mllm]) as scratch,
+        Scratch("describe", asked_of, code=[chat, fitting, mllm]) as scratch,
         Journal(scratch.path / "journal.jsonl") as journal,
     ):
         for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
             batch_key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
             if batch_key not in journal:
                 journal.append(batch_key, _answers(student, batch, settings))
-            answers = {column: journal[batch_key][column] for column in ("description", "word")}
+            answers = {column: journal[batch_key][column] for column in COLUMNS}
             described.append(pd.DataFrame({"image_id": batch["image_id"].to_numpy(), **answers}))
         write_table(pd.concat(described), paths.descriptions(settings.dataset, aspect))
 
 
-def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[str]]:
+def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[Any]]:
     aspect = settings.aspect
     images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
     asked = [conversation(aspect, prompt) for prompt in batch["prompt"]]
     descriptions = student.describe(images, asked, settings.mllms[settings.mllm].max_new_tokens)
     rounds = zip(batch["prompt"], descriptions, strict=True)
-    words = student.rate(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
-    return {"description": descriptions, "word": words}
+    readings = student.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
+    return {
+        "description": [reading.fitted.description for reading in readings],
+        "word": [reading.word for reading in readings],
+        "fewer_views": [reading.fitted.level > 0 for reading in readings],
+        "shortened": [reading.fitted.shortened for reading in readings],
+    }
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers import adapters, chat, conversation, mllm
+from analyzers import adapters, chat, conversation, fitting, mllm
 from data.files import fingerprint, write_json, write_text
 from data.images import load_image
 from data.tables import joined, read_table, require_aspect
@@ -62,12 +62,13 @@ def main(settings: Settings) -> None:
     inputs = {
         "mllm": student.identity,
         "lora": lora.model_dump(),
+        "max_length": settings.mllms[settings.mllm].max_length,
         "distill": options.model_dump(),
         "questions": conversation.questions_fingerprint(aspect),
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     student.add_lora(**lora.model_dump(), seed=options.seed)
-    with Scratch("distill", inputs, code=[adapters, chat, mllm, distill]) as scratch:
+    with Scratch("distill", inputs, code=[adapters, chat, fitting, mllm, distill]) as scratch:
         history = distill.distill(
             student.model,
             train,

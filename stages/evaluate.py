@@ -26,6 +26,7 @@ from stages.run import stage
 from stages.settings import Settings
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
+WRITTEN = ("description", "word", "fewer_views", "shortened")
 LABELS = {
     "generator_mean": "generator mean",
     "tfidf_prompt_generator": "ridge on prompt words + generator",
@@ -63,8 +64,8 @@ def _table(settings: Settings) -> pd.DataFrame:
     samples = read_table(paths.samples(dataset), ["path", "prompt", "generator"])
     require_aspect(samples, aspect)
     table = joined(samples, read_table(paths.splits(dataset), ["split"])).rename(columns={f"mos_{aspect}": "mos"})
-    written = read_table(paths.descriptions(dataset, aspect), ["description", "word"])
-    table = table.merge(written[["image_id", "description", "word"]], on="image_id", validate="one_to_one")
+    written = read_table(paths.descriptions(dataset, aspect), list(WRITTEN))
+    table = table.merge(written[["image_id", *WRITTEN]], on="image_id", validate="one_to_one")
     table["level"] = table["word"].map(RATING_WORDS.index)
     return table
 
@@ -119,6 +120,8 @@ def _figures(
         "n": len(test),
         "n_train": int((table["split"] == "train").sum()),
         "n_val": int((table["split"] == "val").sum()),
+        "n_fewer_views": int(table["fewer_views"].sum()),  # images and descriptions of which a part had to give way
+        "n_shortened": int(table["shortened"].sum()),
         **ours,
         "plcc_fitted": metrics.plcc_fitted(predicted, mos)[0],
         "krcc": metrics.krcc(predicted, mos),

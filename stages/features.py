@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analyzers import chat, mllm
+from analyzers import chat, fitting, mllm
 from analyzers.conversation import conversation, questions_fingerprint
 from data import feature_store
 from data.files import fingerprint, sha256
@@ -37,7 +37,7 @@ def main(settings: Settings) -> None:
         "descriptions": sha256(paths.descriptions(dataset, aspect)),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[chat, mllm, feature_store]) as scratch:
+    with Scratch("features", made_from, code=[chat, fitting, mllm, feature_store]) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = writer.missing()
         for part in progress(missing, total=len(missing), desc="features", unit="parts"):

@@ -107,6 +107,7 @@ class MLLM(_Strict):
     dtype: Literal["float32", "bfloat16", "float16"]
     max_length: PositiveInt
     max_new_tokens: PositiveInt
+    fewer_views: list[dict[str, Any]]
     adapter: str | None = None
     adapter_revision: str | None = None
     lora: Lora

@@ -23,6 +23,7 @@ def load_model(settings: Settings, adapter: Path | None = None) -> LocalMLLM:
         max_length=profile.max_length,
         device=device(settings),
         adapter=adapter,
+        fewer_views=profile.fewer_views,
     )
 
 

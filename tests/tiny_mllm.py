@@ -119,7 +119,7 @@ def idefics3(folder: Path, template: str = SMOLVLM_TEMPLATE) -> Path:
 def qwen3_vl(folder: Path) -> Path:
     """Qwen3-VL: as many tokens as an image is large, vision features in several layers of the language model."""
     torch.manual_seed(1)
-    words = tokenizer(image_token="<image>", video_token="<video>", vision_start_token="<vision>")
+    words = tokenizer({"image_token": "<image>", "video_token": "<video>", "vision_start_token": "<vision>"})
     images = Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, size={"shortest_edge": 256, "longest_edge": 4096})
     template = CHATML_TEMPLATE.replace("<image>", "<vision><image></vision>")
     processor = Qwen3VLProcessor(images, words, Qwen3VLVideoProcessor(patch_size=8), chat_template=template)
@@ -147,10 +147,10 @@ def qwen3_vl(folder: Path) -> Path:
 def minicpm_v_4_6(folder: Path) -> Path:
     """MiniCPM-V 4.6: slices as the image is large, Qwen3.5's mix of linear and full attention."""
     torch.manual_seed(1)
-    slices = {"image_start_token": "<vision>", "image_end_token": "</vision>"}
-    slices |= {"slice_start_token": "<slice>", "slice_end_token": "</slice>"}
-    slices |= {"image_id_start_token": "<image_id>", "image_id_end_token": "</image_id>"}
-    words = tokenizer(image_token="<image>", video_token="<video>", **slices)
+    named = {"image_token": "<image>", "image_start_token": "<vision>", "image_end_token": "</vision>"}
+    named |= {"slice_start_token": "<slice>", "slice_end_token": "</slice>", "video_token": "<video>"}
+    named |= {"image_id_start_token": "<image_id>", "image_id_end_token": "</image_id>"}
+    words = tokenizer(named)
     views = {"scale_resolution": 32, "patch_size": 4, "max_slice_nums": 4}
     processor = MiniCPMV4_6Processor(
         MiniCPMV4_6ImageProcessorPil(**views),
@@ -161,7 +161,14 @@ def minicpm_v_4_6(folder: Path) -> Path:
     linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2}
     settings = MiniCPMV4_6Config(
         vision_config={**VISION, "image_size": 32, "patch_size": 4},
-        text_config={**TEXT, **linear, "tie_word_embeddings": False, "linear_num_value_heads": 4, "head_dim": 16, "full_attention_interval": 2},
+        text_config={
+            **TEXT,
+            **linear,
+            "tie_word_embeddings": False,
+            "linear_num_value_heads": 4,
+            "head_dim": 16,
+            "full_attention_interval": 2,
+        },
         insert_layer_id=0,
         image_token_id=IMAGE,
         video_token_id=SPECIAL.index("<video>"),
@@ -170,7 +177,7 @@ def minicpm_v_4_6(folder: Path) -> Path:
     return _save(MiniCPMV4_6ForConditionalGeneration(settings), processor, folder)
 
 
-def tokenizer(**named: str) -> PreTrainedTokenizerFast:
+def tokenizer(named: dict[str, str] | None = None) -> PreTrainedTokenizerFast:
     """Byte-level BPE, learned from one sentence; like Llama's it adds a begin token unless told not to.
 
     `named` are the special tokens that a processor asks for by name.
@@ -193,7 +200,7 @@ def tokenizer(**named: str) -> PreTrainedTokenizerFast:
         bos_token=SPECIAL[BEGIN],
         eos_token=SPECIAL[END],
         additional_special_tokens=SPECIAL[IMAGE:],
-        extra_special_tokens=named,
+        extra_special_tokens=named or {},
     )
 
 

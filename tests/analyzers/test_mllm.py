@@ -166,7 +166,9 @@ def test_lora_trains_only_its_targets(mllm, request):
     copy.add_lora(r=2, alpha=2, dropout=0.0, targets=LANGUAGE_LORA, modules_to_save=[], seed=0)
     try:
         trained = [name for name, parameter in copy.model.named_parameters() if parameter.requires_grad]
-        attentive = sum(name.endswith(".self_attn.q_proj") and "vision" not in name and "vpm" not in name for name in modules)
+        attentive = sum(
+            name.endswith(".self_attn.q_proj") and "vision" not in name and "vpm" not in name for name in modules
+        )
         assert len(trained) == attentive * 4 * 2  # layers × projections × (A, B)
         assert all(".self_attn." in name and "lora_" in name and "vision" not in name for name in trained)
     finally:
