@@ -26,7 +26,7 @@ class Journal:
         self._file = path.open("ab")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.records, whole = _read(path)
+            self.records, whole = read(path)
         except BlockingIOError:
             self._file.close()
             raise InputError(f"another run writes to {path}: wait for it or stop it") from None
@@ -55,8 +55,8 @@ class Journal:
         return self.records[key]
 
 
-def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
-    """The records, and where the last whole line ends."""
+def read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """The records of a journal by their key, and where its last whole line ends."""
     records, whole = {}, 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):

@@ -6,6 +6,7 @@ the teacher's words never reach the head. `description` is what fits the model t
 as soon as it is answered.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,14 +15,15 @@ from analyzers import chat, fitting, mllm
 from analyzers.conversation import conversation, questions_fingerprint
 from data.files import fingerprint
 from data.images import load_image
-from data.journal import Journal
+from data.journal import Journal, read
 from data.tables import read_table, require_aspect, write_table
 from stages import paths
-from stages.progress import progress
+from stages.processes import first_shows_progress, process, share
 from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import load_student
 
+JOURNAL = "journal.jsonl"
 COLUMNS = ("description", "word", "fewer_views", "shortened")
 
 
@@ -29,24 +31,40 @@ def main(settings: Settings) -> None:
     aspect, profile = settings.aspect, settings.mllms[settings.mllm]
     samples = read_table(paths.samples(settings.dataset), ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
+    here = process(settings)
     student = load_student(settings)
     asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
     # Similar lengths together: little padding.
     samples = samples.sort_values("prompt", key=lambda prompts: prompts.str.len(), kind="stable")
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
-    described = []
-    with (
-        Scratch("describe", asked_of, code=[chat, fitting, mllm]) as scratch,
-        Journal(scratch.path / "journal.jsonl") as journal,
-    ):
-        for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
-            batch_key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
-            if batch_key not in journal:
-                journal.append(batch_key, _answers(student, batch, settings))
-            answers = {column: journal[batch_key][column] for column in COLUMNS}
-            described.append(pd.DataFrame({"image_id": batch["image_id"].to_numpy(), **answers}))
-        write_table(pd.concat(described), paths.descriptions(settings.dataset, aspect))
+    with Scratch("describe", asked_of, code=[chat, fitting, mllm], wait=here.wait_for_everyone) as scratch:
+        done = _answered(scratch.path)
+        here.wait_for_everyone()  # all have read before any writes
+        missing = share([batch for batch in batches if _key(batch) not in done])
+        with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
+            for batch in first_shows_progress(missing, total=len(missing), desc="describe", unit="batches"):
+                own.append(_key(batch), _answers(student, batch, settings))
+        here.wait_for_everyone()
+        if here.is_main_process:
+            done = _answered(scratch.path)
+            described = [
+                pd.DataFrame(
+                    {"image_id": batch["image_id"].to_numpy()} | {name: done[_key(batch)][name] for name in COLUMNS}
+                )
+                for batch in batches
+            ]
+            write_table(pd.concat(described), paths.descriptions(settings.dataset, aspect))
+        here.wait_for_everyone()
+
+
+def _key(batch: pd.DataFrame) -> str:
+    return fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
+
+
+def _answered(folder: Path) -> dict[str, dict[str, Any]]:
+    """What all processes of this run, and of runs before it, have answered."""
+    return {key: record for path in sorted(folder.glob("journal*.jsonl")) for key, record in read(path)[0].items()}
 
 
 def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[Any]]:
@@ -65,4 +83,4 @@ def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, parallel=True)

@@ -16,7 +16,7 @@ from data.files import fingerprint, sha256
 from data.images import load_image
 from data.tables import read_table, require_aspect
 from stages import paths
-from stages.progress import progress
+from stages.processes import first_shows_progress, process, share
 from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import load_student
@@ -29,6 +29,7 @@ def main(settings: Settings) -> None:
     descriptions = read_table(paths.descriptions(dataset, aspect), ["description"])
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
+    here = process(settings)
     student = load_student(settings)
     made_from = {
         "mllm": student.identity,
@@ -37,13 +38,18 @@ def main(settings: Settings) -> None:
         "descriptions": sha256(paths.descriptions(dataset, aspect)),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[chat, fitting, mllm, feature_store]) as scratch:
+    code = [chat, fitting, mllm, feature_store]
+    with Scratch("features", made_from, code=code, wait=here.wait_for_everyone) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
-        missing = writer.missing()
-        for part in progress(missing, total=len(missing), desc="features", unit="parts"):
+        missing = share(writer.missing())
+        here.wait_for_everyone()  # all know what is missing before any writes
+        for part in first_shows_progress(missing, total=len(missing), desc="features", unit="parts"):
             writer.write(part, _states(student, samples.loc[list(part.image_ids)], settings))
-        shutil.rmtree(paths.features(dataset, aspect), ignore_errors=True)
-        writer.publish(paths.features(dataset, aspect))
+        here.wait_for_everyone()
+        if here.is_main_process:
+            shutil.rmtree(paths.features(dataset, aspect), ignore_errors=True)
+            writer.publish(paths.features(dataset, aspect))
+        here.wait_for_everyone()
 
 
 def _states(student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings) -> Iterator[feature_store.Row]:
@@ -61,4 +67,4 @@ def _states(student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings) -> 
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, parallel=True)

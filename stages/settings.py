@@ -156,9 +156,14 @@ class TeacherLimits(_Strict):
     timeout: PositiveFloat
 
 
+class Launcher(_Strict):
+    processes: PositiveInt
+
+
 class Runtime(_Strict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     batch: PositiveInt
+    launcher: Launcher
     teacher: TeacherLimits
 
 

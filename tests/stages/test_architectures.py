@@ -5,7 +5,6 @@ The profile is the checked-in one; only the weights' place, their type and the l
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from transformers import logging
@@ -14,11 +13,11 @@ from analyzers.conversation import RATING_WORDS, conversation
 from analyzers.mllm import LocalMLLM
 from data.feature_store import FeatureStore
 from data.images import load_image
-from data.tables import read_table, write_table
+from data.tables import read_table
 from finetune.heads import load_head
 from stages import describe, distill, features, paths, settings, train
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import picture
+from tests.few_images import project
 
 logging.disable_progress_bar()
 
@@ -28,32 +27,6 @@ MODELS = {
     "minicpm-v-4_6": tiny_mllm.minicpm_v_4_6,
     "minicpm-llama3-v-2_5": tiny_minicpm.minicpm,
 }
-SIZES = [(32, 32), (40, 24), (64, 16), (64, 64)] * 2
-IDS = [f"i{row}" for row in range(len(SIZES))]
-PROMPTS = [f"{row} cats" for row in range(len(SIZES))]
-SPLITS = ["train"] * 5 + ["val"] * 3
-
-
-def project(profile: dict, **changes) -> settings.Settings:
-    """Every input of distill below the working folder, and the settings."""
-    checked_in = settings.load(Path(__file__).parents[2] / "params.yaml")
-    values = checked_in.model_dump() | {"mllm": "tried", "teacher": "offline", "mllms": {"tried": profile}}
-    values |= {"teachers": {"offline": {"kind": "offline"}}}
-    values["distill"] |= {"epochs": 1, "batch": 4, "lr": 1e-3}
-    values["heads"]["xlstm"] |= {"dim": 16, "hidden": 16}
-    values["train"] |= {"epochs": 2, "batch": 4}
-    values |= changes
-    chosen = settings.Settings.model_validate(values)
-    (paths.raw(chosen.dataset) / "images").mkdir(parents=True)
-    for row, (image_id, size) in enumerate(zip(IDS, SIZES, strict=True)):
-        picture(row, *size).save(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
-    samples = pd.DataFrame({"image_id": IDS, "path": [f"images/{name}.png" for name in IDS], "prompt": PROMPTS})
-    samples = samples.assign(sha256=IDS, **{f"mos_{chosen.aspect}": [row / 2 for row in range(len(IDS))]})
-    write_table(samples, paths.samples(chosen.dataset))
-    write_table(pd.DataFrame({"image_id": IDS, "split": SPLITS}), paths.splits(chosen.dataset))
-    said = [f"It is{' very' * row} good. It is sharp." for row in range(len(IDS))]
-    write_table(pd.DataFrame({"image_id": IDS, chosen.aspect: said}), paths.captions(chosen.dataset))
-    return chosen
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -80,7 +53,10 @@ def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
         adapter=paths.adapter(chosen.dataset, aspect),
     )
     moved = []
-    for image_id, prompt in zip(IDS, PROMPTS, strict=True):  # each alone: the stages had them in batches
+    samples = read_table(paths.samples(chosen.dataset))
+    for image_id, prompt in zip(
+        samples["image_id"], samples["prompt"], strict=True
+    ):  # each alone: the stages had them in batches
         image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
         assert student.describe([image], [conversation(aspect, prompt)], 8) == [written.loc[image_id, "description"]]
         read = [image], [conversation(aspect, prompt, written.loc[image_id, "description"])]
