@@ -56,5 +56,4 @@ def _run(rank: int, module: str, processes: int, port: int) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     os.environ |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    sys.argv = [sys.modules["__main__"].__file__ or module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,6 +1,5 @@
 """distill, describe and features in two processes of a CPU (gloo) write what one process writes."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import logging
 
 from data.feature_store import SHARD_IMAGES, FeatureStore
-from stages import describe, distill, features, paths
+from stages import describe, distill, features, paths, processes
 from tests import tiny_mllm
 from tests.few_images import project
 
@@ -28,10 +27,7 @@ LORA = {"r": 4, "alpha": 8, "dropout": 0.0, "targets": r".*text_model.*_proj", "
 
 
 def run(*arguments: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        [sys.executable, "-m", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    ran = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stderr
 
@@ -40,7 +36,8 @@ def run(*arguments: str) -> str:
 def chosen(tmp_path, monkeypatch):
     """Settings for two processes, in params.yaml too; batches of three, so that shares are unequal."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for name, value in (("DVC_ROOT", str(tmp_path)), ("PYTHONPATH", str(ROOT)), ("OMP_NUM_THREADS", "1")):
+        monkeypatch.setenv(name, value)
     folder = tiny_mllm.smolvlm(tmp_path / "model")
     profile = {"model": str(folder), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
     chosen = project(profile | {"fewer_views": [], "lora": LORA}, IMAGES)
@@ -82,6 +79,6 @@ def test_two_processes_write_what_one_writes(chosen):
     shutil.rmtree(cached)
 
     assert "describe: 0/2 batches" in run("stages.describe")  # the first process's half of the four that are left
-    run("stages.features")
+    processes.launch("stages.features", 2)
     assert {path.name: path.read_bytes() for path in [described, *cached.iterdir()]} == bytes_alone
     assert len(list(journal.parent.glob("journal*.jsonl"))) == 2
