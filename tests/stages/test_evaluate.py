@@ -46,6 +46,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     write_table(pd.DataFrame({"image_id": ids, "split": splits}), paths.splits(dataset))
     words = [word_of(score) for score in truth]
     said = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words], "word": words})
+    said = said.assign(fewer_views=[row < 3 for row in range(len(ids))], shortened=[row < 2 for row in range(len(ids))])
     write_table(said, paths.descriptions(dataset, aspect))
 
     writer = FeatureWriter(paths.features(dataset, aspect), {"made": "up"}, ids)
@@ -89,6 +90,7 @@ def test_figures_and_tables(workplace):
     assert figures["srcc"] > 0.9
     assert figures["srcc_of_ceiling"] == pytest.approx(figures["srcc"] / figures["ceiling"]["srcc"], abs=1e-5)
     assert figures["word_within_one"] == 1
+    assert (figures["n_fewer_views"], figures["n_shortened"]) == (3, 2)
     assert all({"srcc", "srcc_ci", "plcc", "rmse"} == set(found) for found in figures["baselines"].values())
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5
