@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from analyzers import chat, fitting, mllm
 from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.mllm import LocalMLLM
 from data.files import fingerprint
 from data.images import load_image
 from data.journal import Journal, read
@@ -21,7 +21,7 @@ from stages import paths
 from stages.processes import first_shows_progress, process, share
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_student
+from stages.student import CODE, load_student
 
 JOURNAL = "journal.jsonl"
 COLUMNS = ("description", "word", "fewer_views", "shortened")
@@ -38,7 +38,7 @@ def main(settings: Settings) -> None:
     samples = samples.sort_values("prompt", key=lambda prompts: prompts.str.len(), kind="stable")
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
-    with Scratch("describe", asked_of, code=[chat, fitting, mllm], wait=here.wait_for_everyone) as scratch:
+    with Scratch("describe", asked_of, code=CODE, wait=here.wait_for_everyone) as scratch:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
         missing = share([batch for batch in batches if _key(batch) not in done])
@@ -67,7 +67,7 @@ def _answered(folder: Path) -> dict[str, dict[str, Any]]:
     return {key: record for path in sorted(folder.glob("journal*.jsonl")) for key, record in read(path)[0].items()}
 
 
-def _answers(student: mllm.LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[Any]]:
+def _answers(student: LocalMLLM, batch: pd.DataFrame, settings: Settings) -> dict[str, list[Any]]:
     aspect = settings.aspect
     images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]
     asked = [conversation(aspect, prompt) for prompt in batch["prompt"]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers import adapters, chat, conversation, fitting, mllm
+from analyzers import conversation
 from data.files import fingerprint, write_json, write_text
 from data.images import load_image
 from data.tables import joined, read_table, require_aspect
@@ -20,7 +20,7 @@ from stages import paths
 from stages.processes import first_shows_progress, process
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_model
+from stages.student import CODE, load_model
 
 NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
 
@@ -71,8 +71,7 @@ def main(settings: Settings) -> None:
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     student.add_lora(**lora.model_dump(), seed=options.seed)
-    code = [adapters, chat, fitting, mllm, distill]
-    with Scratch("distill", inputs, code=code, wait=here.wait_for_everyone) as scratch:
+    with Scratch("distill", inputs, code=[*CODE, distill], wait=here.wait_for_everyone) as scratch:
         history = distill.distill(
             student.model,
             train,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analyzers import chat, fitting, mllm
 from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.mllm import LocalMLLM, Reading
 from data import feature_store
 from data.files import fingerprint, sha256
 from data.images import load_image
@@ -19,7 +19,7 @@ from stages import paths
 from stages.processes import first_shows_progress, process, share
 from stages.run import Scratch, stage
 from stages.settings import Settings
-from stages.student import load_student
+from stages.student import CODE, load_student
 
 
 def main(settings: Settings) -> None:
@@ -38,8 +38,7 @@ def main(settings: Settings) -> None:
         "descriptions": sha256(paths.descriptions(dataset, aspect)),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    code = [chat, fitting, mllm, feature_store]
-    with Scratch("features", made_from, code=code, wait=here.wait_for_everyone) as scratch:
+    with Scratch("features", made_from, code=[*CODE, feature_store], wait=here.wait_for_everyone) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = share(writer.missing())
         here.wait_for_everyone()  # all know what is missing before any writes
@@ -52,10 +51,10 @@ def main(settings: Settings) -> None:
         here.wait_for_everyone()
 
 
-def _states(student: mllm.LocalMLLM, part: pd.DataFrame, settings: Settings) -> Iterator[feature_store.Row]:
+def _states(student: LocalMLLM, part: pd.DataFrame, settings: Settings) -> Iterator[feature_store.Row]:
     """Each image's states, in the part's order; batches hold similar lengths, so that little is padding."""
     by_length = part.sort_values("description", key=lambda text: text.str.len(), kind="stable")
-    readings: dict[str, mllm.Reading] = {}
+    readings: dict[str, Reading] = {}
     for start in range(0, len(by_length), settings.runtime.batch):
         batch = by_length.iloc[start : start + settings.runtime.batch]
         images = [load_image(paths.raw(settings.dataset) / path) for path in batch["path"]]

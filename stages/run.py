@@ -69,7 +69,8 @@ class Scratch:
     def __init__(
         self, stage_name: str, inputs: Any, code: Sequence[ModuleType], wait: Callable[[], None] = lambda: None
     ) -> None:
-        key = fingerprint([inputs, [sha256(str(module.__file__)) for module in code]])
+        files = [file for module in code for file in _files(module)]
+        key = fingerprint([inputs, [sha256(file) for file in files]])
         self.path = Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / stage_name / key[:16]
         self._wait = wait
 
@@ -97,3 +98,9 @@ class Scratch:
                     shutil.rmtree(folder)
             (self.path / "finished").touch()
         self._lock.close()
+
+
+def _files(module: ModuleType) -> list[Path]:
+    """A module's file; of a package, all its modules'."""
+    file = Path(str(module.__file__))
+    return sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]

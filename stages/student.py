@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from analyzers import adapters
+from analyzers import adapters, chat, fitting, minicpm_llama3_v_2_5, mllm
 from analyzers.mllm import LocalMLLM
 from stages import paths
 from stages.device import device
 from stages.settings import Settings
 
+CODE = (adapters, chat, fitting, minicpm_llama3_v_2_5, mllm)  # what its answers come from, beside its weights
 ADAPTER_FILE = "adapter_config.json"  # peft's; absent where distillation is switched off
 
 

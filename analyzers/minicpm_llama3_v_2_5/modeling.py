@@ -38,9 +38,11 @@ class VisionTower(Idefics2VisionTransformer):
             shape = len(pixel_values), pixel_values.shape[3] // self.config.patch_size
             attended = torch.ones(shape, dtype=torch.bool, device=pixel_values.device)
         states = self.embeddings(pixel_values.to(self.dtype), attended[:, None])  # (S, L, vision width)
-        mask = None
-        if patch_attention_mask is not None:
-            mask = create_bidirectional_mask(self.config, inputs_embeds=states, attention_mask=patch_attention_mask)
+        mask = patch_attention_mask
+        if mask is not None and self.config._attn_implementation == "sdpa":  # noqa: SLF001  known by no other name
+            mask = mask[:, None, None]  # (S, 1, 1, L): transformers would write out (S, 1, L, L), and ask what is in it
+        elif mask is not None:
+            mask = create_bidirectional_mask(self.config, inputs_embeds=states, attention_mask=mask)
         return self.post_layernorm(self.encoder(states, mask).last_hidden_state)
 
 

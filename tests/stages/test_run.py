@@ -42,6 +42,17 @@ def test_changed_code_is_other_work(module, tmp_path):
     assert work(module, {}).path != before
 
 
+def test_changed_code_in_a_package_is_other_work(tmp_path):
+    package = types.ModuleType("package")
+    package.__file__ = str(tmp_path / "package/__init__.py")
+    (tmp_path / "package").mkdir()
+    for name in ("__init__", "part"):
+        (tmp_path / f"package/{name}.py").write_text("VERSION = 1")
+    before = work(package, {}).path
+    (tmp_path / "package/part.py").write_text("VERSION = 2")
+    assert work(package, {}).path != before
+
+
 def test_two_runs_at_the_same_work_are_refused(module):
     with work(module, {}), pytest.raises(InputError, match="another run is at this work"), work(module, {}):
         pass
