@@ -5,6 +5,7 @@ is one of. accelerate's PartialState says who is who and lets them wait for each
 folder. A share is cut so that what comes out does not depend on how many there are.
 """
 
+import logging
 import os
 import runpy
 import socket
@@ -46,6 +47,7 @@ def launch(module: str, processes: int) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # whom it stops after a failure is no news
     try:
         torch.multiprocessing.spawn(_run, (module, processes, port), nprocs=processes)
     except torch.multiprocessing.ProcessExitedException as error:
