@@ -9,8 +9,9 @@ No architecture is known here. Two generic facts do:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,9 +32,23 @@ class Chat:
         self.name = name
 
     def tensors(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], *, padding_side: str, answer: bool
+        self,
+        images: Sequence[Image],
+        conversations: Sequence[Conversation],
+        *,
+        padding_side: str,
+        answer: bool,
+        views: Mapping[str, Any] = MappingProxyType({}),
     ) -> BatchFeature:
-        """The model's inputs for one image a conversation; with `answer` it is the assistant's turn to speak."""
+        """The model's inputs for one image a conversation; with `answer` it is the assistant's turn to speak.
+
+        `views` are settings of the image processor, instead of the model's own.
+
+        Raises:
+            InputError: the image processor knows no such setting.
+        """
+        if unknown := views.keys() - self.processor.image_processor.valid_kwargs.__annotations__.keys():
+            raise InputError(f"fewer_views: the image processor of {self.name} has no setting {min(unknown)}")
         texts = [self._render(messages, answer=answer) for messages in conversations]
         begin = self.processor.tokenizer.bos_token
         return self.processor(
@@ -44,7 +59,12 @@ class Chat:
             # Some templates write the begin token themselves, and the tokenizer must not add another.
             add_special_tokens=begin is None or not texts[0].startswith(begin),
             return_tensors="pt",
+            images_kwargs=dict(views),
         )
+
+    def length(self, messages: Conversation, *, answer: bool) -> int:
+        """The number of tokens, the image's placeholder unexpanded."""
+        return len(self._ids(messages, answer=answer))
 
     def labels(self, batch: BatchFeature, conversations: Sequence[Conversation]) -> Tensor:
         """(B, T): the assistant's tokens of a right-padded batch, end-of-turn included; -100 elsewhere."""

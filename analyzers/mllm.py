@@ -7,7 +7,8 @@ A causal model reads a right-padded sequence exactly as it reads it alone; gener
 last one, so it pads on the left.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +21,16 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
 
-import analyzers.minicpm_llama3_v_2_5  # noqa: F401  registers with the Auto classes what transformers lacks
+import analyzers.minicpm_llama3_v_2_5
+import analyzers.video_processors  # noqa: F401  both register with the Auto classes what is missing there
 from analyzers import adapters, gpu
 from analyzers.chat import Chat
 from analyzers.conversation import RATING_WORDS, Conversation, conversation
+from analyzers.fitting import Fitted, Fitter
 from data.errors import InputError
 from data.files import fingerprint, folder_sha256
 
+DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads that make the inputs of a GPU; each holds a batch
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # float16's hidden states overflow
 
 
@@ -37,15 +41,16 @@ class Reading:
     word: str
     states: Tensor  # (T, D): what the vocabulary head would see, padding left out
     description: tuple[int, int]  # where in T the description stands, its end-of-turn token included
+    fitted: Fitted  # the conversation as it was read
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one forward pass over a batch takes, on the CPU."""
+    """One forward pass's worth of images, on the CPU."""
 
-    tensors: dict[str, Tensor]  # the model's, and `last` (B,), where each conversation ends
-    lengths: list[int]  # T of each conversation
-    answers: list[tuple[int, int]]  # where in each the description stands
+    rows: list[int]  # which of the images that were given
+    fits: list[Fitted]  # their conversations, as they fit
+    tensors: dict[str, Tensor]  # the model's
 
 
 @dataclass
@@ -57,7 +62,8 @@ class LocalMLLM:
     max_length: int
     device: torch.device
     name: str  # hub id or folder, as given
-    identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter
+    identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter, fewer views from which length on
+    fewer_views: Sequence[dict[str, Any]] = ()  # settings of the image processor, for sequences that do not fit
 
     @classmethod
     def load(
@@ -69,8 +75,12 @@ class LocalMLLM:
         max_length: int,
         device: str,
         adapter: Path | None = None,
+        fewer_views: Sequence[dict[str, Any]] = (),
     ) -> "LocalMLLM":
         """Load a hub id at a pinned `revision`, or a folder, and put the `adapter` in that folder on it.
+
+        `fewer_views` are settings of its image processor, each to take an image in fewer tokens than the one before,
+        for a sequence longer than `max_length`; a description then loses sentences, too (analyzers/fitting.py).
 
         Raises:
             InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
@@ -97,11 +107,12 @@ class LocalMLLM:
         if adapter is not None:
             hashes = adapters.hashes(adapter)
             network = adapters.lay_on(network, adapter)
-        identity = fingerprint([source, dtype, hashes])
+        views = [max_length, *fewer_views] if fewer_views else []
+        identity = fingerprint([source, dtype, hashes, *views])
         network = network.to(device).eval()
         if gpu.worth_it(network):
             gpu.generate_by_graphs(network, max_length)
-        return cls(network, processor, max_length, torch.device(device), model, identity)
+        return cls(network, processor, max_length, torch.device(device), model, identity, fewer_views)
 
     def compile(self) -> None:
         """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
@@ -141,13 +152,14 @@ class LocalMLLM:
                 parameter.data = parameter.data.float()
 
     def training_batch(self, examples: Sequence[tuple[Image, Conversation]]) -> dict[str, Tensor]:
-        """The tensors of whole conversations, right-padded, on the CPU.
+        """The tensors of whole conversations, right-padded, on the CPU; one that does not fit alone is made to.
 
         `labels` (B, T) holds the assistant's tokens, each turn's end-of-turn token included, and -100 elsewhere.
+        All images of a batch are taken in as few views as the one that needs the fewest.
         """
         images, conversations = zip(*examples, strict=True)
-        batch = self._tensors(images, conversations, padding_side="right", answer=False)
-        return {**batch, "labels": self._chat.labels(batch, conversations)}
+        batch, conversations = self._fitter.one_batch(images, conversations, padding_side="right", answer=False)
+        return {**batch.to(dtype=self._network.dtype), "labels": self._chat.labels(batch, conversations)}
 
     def describe(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
@@ -157,60 +169,76 @@ class LocalMLLM:
 
     def questions(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> dict[str, Tensor]:
+    ) -> list[Inputs]:
         """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
-        return self._pinned(self._tensors(images, conversations, padding_side="left", reserve=max_new_tokens))
+        return self._inputs(images, conversations, padding_side="left", reserve=max_new_tokens)
 
     @torch.inference_mode()
-    def answers(self, questions: Mapping[str, Tensor], max_new_tokens: int) -> list[str]:
-        """`describe` of a batch whose tensors are made already."""
-        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in questions.items()}
-        tokens = self.model.eval().generate(**batch, max_new_tokens=max_new_tokens, use_cache=True)
-        answers = tokens[:, batch["input_ids"].shape[1] :]  # (B, new)
-        return [text.strip() for text in self.processor.batch_decode(answers, skip_special_tokens=True)]
-
-    def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> Inputs:
-        """What `read` makes of described images first: decoded, sliced and tokenised, on the CPU, by any thread."""
-        batch = self._tensors(images, conversations, padding_side="right")
-        lengths = batch["attention_mask"].sum(dim=1)
-        answers = [
-            self._chat.last_answer(messages, length)
-            for messages, length in zip(conversations, lengths.tolist(), strict=True)
-        ]
-        tensors = {**batch, "last": lengths - 1}
-        if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
-            del tensors["attention_mask"]  # transformers would wait for the device to look whether it masks anything
-        return Inputs(self._pinned(tensors), lengths.tolist(), answers)
+    def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[str]:
+        """`describe` of images whose inputs are made already."""
+        said: dict[int, str] = {}
+        for inputs in questions:
+            asked = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
+            tokens = self.model.eval().generate(**asked, max_new_tokens=max_new_tokens, use_cache=True)
+            answers = tokens[:, asked["input_ids"].shape[1] :]  # (B, new)
+            said |= zip(inputs.rows, self.processor.batch_decode(answers, skip_special_tokens=True), strict=True)
+        return [said[row].strip() for row in sorted(said)]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
-        """The rating word and the hidden states of described images' conversations, from one forward pass."""
+        """The rating word and the hidden states of described images' conversations, from one forward pass.
+
+        Alone or in a batch, an image's float32 states agree within 1e-5.
+        """
         return self.read_inputs(self.inputs(images, conversations))
 
-    def read_inputs(self, inputs: Inputs) -> list[Reading]:
-        """`read` of a batch whose inputs are made already. Threads may take turns, and a GPU goes on between them."""
+    def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Inputs]:
+        """What `read` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        return self._inputs(images, conversations, padding_side="right")
+
+    def read_inputs(self, several: Sequence[Inputs]) -> list[Reading]:
+        """`read` of images whose inputs are made already. Threads may take turns, and a GPU goes on between them."""
+        readings: dict[int, Reading] = {}
+        for inputs in several:
+            readings |= zip(inputs.rows, self._read(inputs), strict=True)
+        return [readings[row] for row in sorted(readings)]
+
+    def _read(self, inputs: Inputs) -> list[Reading]:
         words = list(self._word_tokens)
+        lengths = inputs.tensors["attention_mask"].sum(dim=1)  # (B,)
+        spans = [
+            self._chat.last_answer(fit.conversation, length)
+            for fit, length in zip(inputs.fits, lengths.tolist(), strict=True)
+        ]
+        given = {**inputs.tensors, "last": self._pinned(lengths - 1)}
+        if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
+            del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
         self.model.eval()
         with torch.inference_mode():
-            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
+            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
             last = batch.pop("last")
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
-            logits = self._network.get_output_embeddings()(
-                states[torch.arange(len(last), device=self.device), last]
-            )  # (B, V)
-            chosen = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1).argmax(
-                dim=1
-            )  # (B,)
-        states, chosen = self._on_host(states, chosen)
+            ends = states[torch.arange(len(last), device=self.device), last]  # (B, D)
+            logits = self._network.get_output_embeddings()(ends)  # (B, V)
+            likely = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1)  # (B, words)
+            choices = likely.argmax(dim=1)  # (B,)
+        states, choices = self._on_host(states, choices)
         return [
-            Reading(words[choice], row[:length], answer)
-            for choice, row, length, answer in zip(chosen.tolist(), states, inputs.lengths, inputs.answers, strict=True)
+            Reading(words[choice], row[:length], span, fit)
+            for choice, row, length, span, fit in zip(
+                choices.tolist(), states, lengths.tolist(), spans, inputs.fits, strict=True
+            )
         ]
 
-    def _pinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _inputs(self, images: Sequence[Image], conversations: Sequence[Conversation], **how: Any) -> list[Inputs]:
+        dtype = self._network.dtype
+        return [
+            Inputs(rows, fits, {name: self._pinned(tensor) for name, tensor in batch.to(dtype=dtype).items()})
+            for rows, fits, batch in self._fitter.batches(images, conversations, **how)
+        ]
+
+    def _pinned(self, tensor: Tensor) -> Tensor:
         """In page-locked memory, from where a GPU fetches it without anybody waiting."""
-        if self.device.type != "cuda":
-            return dict(tensors)
-        return {name: tensor.pin_memory() for name, tensor in tensors.items()}
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     def _on_host(self, *tensors: Tensor) -> list[Tensor]:
         """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
@@ -247,29 +275,13 @@ class LocalMLLM:
         ends = self._network.generation_config.eos_token_id
         return Chat(self.processor, {ends} if isinstance(ends, int) else set(ends), self.name)
 
-    def _tensors(
-        self,
-        images: Sequence[Image],
-        conversations: Sequence[Conversation],
-        *,
-        padding_side: str,
-        answer: bool = True,
-        reserve: int = 0,
-    ) -> BatchFeature:
-        """The model's inputs, in its dtype, on the CPU.
+    @property
+    def _fitter(self) -> Fitter:
+        return Fitter(self._chat, self.max_length, self.fewer_views)
 
-        Raises:
-            InputError: a sequence and the `reserve` tokens to come do not fit: cutting it would lose the question.
-        """
-        batch = self._chat.tensors(images, conversations, padding_side=padding_side, answer=answer)
-        lengths = batch["attention_mask"].sum(dim=1)
-        if int(lengths.max()) + reserve > self.max_length:
-            question = conversations[int(lengths.argmax())][0]["content"][-1]["text"]
-            raise InputError(
-                f"a conversation of {int(lengths.max())} tokens{f' and {reserve} to be written' if reserve else ''} "
-                f"does not fit max_length {self.max_length}; it begins: {question[:200]!r}"
-            )
-        return batch.to(dtype=self._network.dtype)
+    def _tensors(self, *args: Any, answer: bool = True, **options: Any) -> BatchFeature:
+        """The model's inputs, in its dtype, on the CPU, whether they fit or not."""
+        return self._chat.tensors(*args, answer=answer, **options).to(dtype=self._network.dtype)
 
 
 def _source(model: str, revision: str | None) -> list[str]:

@@ -66,13 +66,30 @@ class Journal:
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         start, end = self._ends[number], self._ends[number + 1]
-        try:
-            record = json.loads(os.pread(self._file.fileno(), end - start, start))
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise InputError(f"{self.path}, line {number + 1}: not a journal record; remove the line to go on")
-        return record
+        return _record(os.pread(self._file.fileno(), end - start, start), self.path, number + 1)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self.__getitem__, range(len(self)))
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole records of a journal that another process may be writing, without its lock.
+
+    Raises:
+        InputError: a line is damaged.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return
+            yield _record(line, path, number)
+
+
+def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}, line {number}: not a journal record; remove the line to go on")
+    return record

@@ -1,10 +1,12 @@
 """LoRA distillation: the local MLLM learns to say what the teacher says.
 
-transformers' Trainer does the work, and its checkpoints hold weights, optimizer, schedule and random state. Three
-things around it make a run a function of its inputs, killed or not:
+transformers' Trainer does the work, and its checkpoints hold weights, optimizer, schedule and random state. Four
+things around it make a run a function of its inputs, killed or not, in one process or in many:
 
 - The order of all epochs is one list, drawn from the seed before anything starts. To resume is to skip its head.
 - A checkpoint counts once its marker file is there, which is written last.
+- Each process takes its share of every batch, and a loss is the mean over the tokens of the whole batch. Processes add
+  the same numbers in another order: float32 losses agree within 1e-5. (Dropout draws in each process anew.)
 - The best adapter so far is kept beside the checkpoints. A replay from an older checkpoint finds the same one again.
 
 After each epoch the val conversations are scored, and the epoch with the lowest val loss is kept, not the last: a few
@@ -20,11 +22,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from accelerate import PartialState
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data.errors import InputError
@@ -110,13 +113,19 @@ def distill(
         model=model,
         args=arguments,
         data_collator=collate,
-        train_dataset=Subset(train, order),
+        train_dataset=train,
         eval_dataset=val,
         callbacks=[keeper],
+        batches=[order[at : at + batch] for at in range(0, len(order), batch)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_newest(checkpoints))
-    save_adapter(model, out, weights=checkpoints / WEIGHTS)
+    process = PartialState()
+    with process.main_process_first():  # which removes what a kill left half-written
+        newest = _newest(checkpoints)
+    trainer.train(resume_from_checkpoint=newest)
+    if process.is_main_process:
+        save_adapter(model, out, weights=checkpoints / WEIGHTS)
+    process.wait_for_everyone()
     return _curve(trainer.state.log_history, epochs, steps)
 
 
@@ -134,7 +143,35 @@ def save_adapter(model: PeftModel, out: Path, weights: Path | None = None) -> No
 
 
 class _Trainer(Trainer):
-    """Trainer with a loss that makes logits only where something is learned, and checkpoints of the adapter alone."""
+    """Trainer on shares of given batches, with logits only where something is learned, that saves the adapter alone."""
+
+    def __init__(self, *, data_collator: Collate, batches: list[list[int]], **options: Any) -> None:
+        super().__init__(data_collator=data_collator, **options)
+        self.batches = batches
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Each batch's share for this process."""
+        return self._shares(self.train_dataset, self.batches)
+
+    def _shares(self, examples: Dataset, batches: list[list[int]]) -> DataLoader:
+        """Every n-th row of each batch; a process that gets none has the first row, of which it learns nothing."""
+        first, step = self.args.process_index, self.args.world_size
+        shares = [[(row, True) for row in batch[first::step]] or [(batch[0], False)] for batch in batches]
+        collate = self.data_collator
+
+        def share(rows: list[tuple[Any, bool]]) -> dict[str, Tensor]:
+            tensors = collate([example for example, _ in rows])
+            if not rows[0][1]:
+                tensors["labels"] = torch.full_like(tensors["labels"], -100)
+            return tensors
+
+        return DataLoader(
+            _Rows(examples),
+            batch_sampler=shares,
+            collate_fn=share,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
 
     def compute_loss(
         self,
@@ -143,15 +180,54 @@ class _Trainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002  nothing is accumulated over batches
     ) -> Any:
-        """Mean cross-entropy of the learned tokens."""
+        """Mean cross-entropy of the learned tokens of the whole batch, of which this process has a share.
+
+        The mean over the processes is that mean; so is that of the gradients.
+        """
         following = inputs.pop("labels")[:, 1:]  # (B, T-1): the token after each
         learned = (following != -100).any(dim=0).nonzero().flatten()  # (K,)
         outputs = model(**inputs, logits_to_keep=learned, use_cache=False)
-        loss = cross_entropy(outputs.logits.float().flatten(0, 1), following[:, learned].flatten())  # (B K, V), (B K)
+        logits = outputs.logits  # (B, K, V), or (B, T, V) where a model does not know logits_to_keep
+        if logits.shape[1] != len(learned):
+            logits = logits[:, learned]
+        targets = following[:, learned].flatten()  # (B K)
+        total = cross_entropy(logits.float().flatten(0, 1), targets, reduction="sum")
+        tokens = self.accelerator.reduce((targets != -100).sum().float(), "mean")
+        loss = total / tokens
         return (loss, outputs) if return_outputs else loss
 
+    @torch.no_grad()
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The val loss: the mean over the examples of their batch's loss."""
+        size = self.args.per_device_eval_batch_size
+        rows = range(len(self.eval_dataset))
+        batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
+        self.model.eval()
+        losses = []
+        for batch, share in zip(batches, self._shares(self.eval_dataset, batches), strict=True):
+            loss = self.compute_loss(self.model, self._prepare_inputs(share))
+            losses.append(self.accelerator.reduce(loss, "mean").repeat(len(batch)))
+        scores = {"eval_loss": float(torch.cat(losses).mean())}
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
-        save_adapter(self.model, Path(output_dir))
+        if self.args.should_save:
+            save_adapter(self.model, Path(output_dir))
+
+
+class _Rows(Dataset):
+    """Examples, each with what is said of its row."""
+
+    def __init__(self, examples: Dataset) -> None:
+        self.examples = examples
+
+    def __getitem__(self, row: tuple[int, bool]) -> tuple[Any, bool]:
+        return self.examples[row[0]], row[1]
+
+    def __len__(self) -> int:
+        return len(self.examples)
 
 
 class _Keeper(TrainerCallback):
@@ -176,10 +252,13 @@ class _Keeper(TrainerCallback):
         *earlier, loss = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
         if not math.isfinite(loss):
             raise InputError(f"distillation diverged: val loss {loss} at step {state.global_step}; lower distill.lr")
-        if loss < min(earlier, default=math.inf):
+        if loss < min(earlier, default=math.inf) and state.is_world_process_zero:
             save_adapter(model, self.checkpoints)
 
     def on_save(self, _: TrainingArguments, state: TrainerState, *__: Any, **___: Any) -> None:
+        PartialState().wait_for_everyone()  # each process has a file in the folder
+        if not state.is_world_process_zero:
+            return
         folder = self.checkpoints / f"checkpoint-{state.global_step}"
         for path in folder.iterdir():
             with path.open("rb") as file:

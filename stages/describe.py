@@ -1,22 +1,32 @@
 """describe: the distilled MLLM describes every image and rates it with one word.
 
 The same text feeds the head in training and in use, so the student describes the train images too:
-the teacher's words never reach the head. Each batch is journalled as soon as it is answered.
+the teacher's words never reach the head. `description` is what fits the model together with the image;
+`fewer_views` and `shortened` tell where something had to give way for that. Each batch is journalled
+as soon as it is answered.
 """
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
+from PIL.Image import Image
 
 from analyzers.conversation import conversation, questions_fingerprint
-from analyzers.mllm import LocalMLLM
+from analyzers.mllm import DECODERS, Inputs, LocalMLLM
+from data.ahead import ahead
 from data.files import fingerprint
 from data.images import load_image
-from data.journal import Journal
+from data.journal import Journal, records
 from data.tables import read_table, require_aspect, write_table
 from stages import paths
-from stages.progress import progress
+from stages.processes import first_shows_progress, process, share
 from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import CODE, load_student
+
+JOURNAL = "journal.jsonl"
+COLUMNS = ("description", "word", "fewer_views", "shortened")
 
 
 def main(settings: Settings) -> None:
@@ -28,36 +38,63 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
     aspect, profile = settings.aspect, settings.mllms[settings.mllm]
     samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
+    here = process(settings)
     student = load_student(settings)
-    asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens]
+    asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
     # Similar lengths together: little padding.
     samples = samples.sort_values("prompt", key=lambda prompts: prompts.str.len(), kind="stable")
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
-    described = []
-    with (
-        Scratch("describe", asked_of, code=CODE) as scratch,
-        Journal(scratch.path / "journal.jsonl") as journal,
-    ):
-        answered = {record["key"]: number for number, record in enumerate(journal)}
-        for batch in progress(batches, total=len(batches), desc="describe", unit="batches"):
-            key = fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
-            if key not in answered:
-                answered[key] = journal.append({"key": key, **_answers(student, batch, settings, place)})
-            answers = {column: journal[answered[key]][column] for column in ("description", "word")}
-            described.append(pd.DataFrame({"image_id": batch["image_id"].to_numpy(), **answers}))
-        write_table(pd.concat(described), place.descriptions)
+
+    def asked(batch: pd.DataFrame) -> tuple[list[Image], list[Inputs]]:
+        """The images of a batch, and the questions about them: made while the batch before is answered."""
+        images = [load_image(place.raw / path) for path in batch["path"]]
+        conversations = [conversation(aspect, prompt) for prompt in batch["prompt"]]
+        return images, student.questions(images, conversations, profile.max_new_tokens)
+
+    with Scratch("describe", asked_of, code=CODE, wait=here.wait_for_everyone) as scratch:
+        done = _answered(scratch.path)
+        here.wait_for_everyone()  # all have read before any writes
+        missing = share([batch for batch in batches if _key(batch) not in done])
+        with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
+            made = ahead(asked, missing, DECODERS if student.device.type == "cuda" else 1)
+            for batch in first_shows_progress(missing, total=len(missing), desc="describe", unit="batches"):
+                own.append({"key": _key(batch), **_answers(student, batch, *next(made), settings)})
+        here.wait_for_everyone()
+        if here.is_main_process:
+            done = _answered(scratch.path)
+            described = [
+                pd.DataFrame(
+                    {"image_id": batch["image_id"].to_numpy()} | {name: done[_key(batch)][name] for name in COLUMNS}
+                )
+                for batch in batches
+            ]
+            write_table(pd.concat(described), place.descriptions)
+        here.wait_for_everyone()
 
 
-def _answers(student: LocalMLLM, batch: pd.DataFrame, settings: Settings, place: paths.Place) -> dict[str, list[str]]:
-    aspect = settings.aspect
-    images = [load_image(place.raw / path) for path in batch["path"]]
-    asked = [conversation(aspect, prompt) for prompt in batch["prompt"]]
-    descriptions = student.describe(images, asked, settings.mllms[settings.mllm].max_new_tokens)
+def _key(batch: pd.DataFrame) -> str:
+    return fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
+
+
+def _answered(folder: Path) -> dict[str, dict[str, Any]]:
+    """What all processes of this run, and of runs before it, have answered."""
+    return {record["key"]: record for path in sorted(folder.glob("journal*.jsonl")) for record in records(path)}
+
+
+def _answers(
+    student: LocalMLLM, batch: pd.DataFrame, images: list[Image], questions: list[Inputs], settings: Settings
+) -> dict[str, list[Any]]:
+    descriptions = student.answers(questions, settings.mllms[settings.mllm].max_new_tokens)
     rounds = zip(batch["prompt"], descriptions, strict=True)
-    words = student.rate(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
-    return {"description": descriptions, "word": words}
+    readings = student.read(images, [conversation(settings.aspect, prompt, text) for prompt, text in rounds])
+    return {
+        "description": [reading.fitted.description for reading in readings],
+        "word": [reading.word for reading in readings],
+        "fewer_views": [reading.fitted.level > 0 for reading in readings],
+        "shortened": [reading.fitted.shortened for reading in readings],
+    }
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, parallel=True)

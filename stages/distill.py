@@ -17,7 +17,7 @@ from data.images import load_image
 from data.tables import joined, read_table, require_aspect
 from finetune import distill
 from stages import paths
-from stages.progress import progress
+from stages.processes import first_shows_progress, process
 from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import CODE, load_model
@@ -47,10 +47,13 @@ def main(settings: Settings) -> None:
     samples = joined(read_table(paths.samples(settings.dataset)), read_table(paths.splits(settings.dataset)), aspect)
     require_aspect(samples, aspect)
     out, curve = paths.adapter(settings.dataset, aspect), paths.RESULTS / "training" / "distill.csv"
-    shutil.rmtree(out, ignore_errors=True)
+    here = process(settings)
+    if here.is_main_process:
+        shutil.rmtree(out, ignore_errors=True)
     if not options.enabled:
-        write_json(out / "distill.json", {"enabled": False})
-        write_text(curve, NO_CURVE)
+        if here.is_main_process:
+            write_json(out / "distill.json", {"enabled": False})
+            write_text(curve, NO_CURVE)
         return
 
     captions = read_table(paths.captions(settings.dataset), [aspect])
@@ -62,13 +65,14 @@ def main(settings: Settings) -> None:
     inputs = {
         "mllm": student.identity,
         "lora": lora.model_dump(),
+        "max_length": settings.mllms[settings.mllm].max_length,
         "distill": options.model_dump(),
         "questions": conversation.questions_fingerprint(aspect),
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     student.add_lora(**lora.model_dump(), seed=options.seed)
     student.compile()
-    with Scratch("distill", inputs, code=[*CODE, distill]) as scratch:
+    with Scratch("distill", inputs, code=[*CODE, distill], wait=here.wait_for_everyone) as scratch:
         history = distill.distill(
             student.model,
             train,
@@ -78,10 +82,11 @@ def main(settings: Settings) -> None:
             **options.model_dump(exclude={"enabled"}),
             checkpoints=scratch.path,
             out=out,
-            progress=progress,
+            progress=first_shows_progress,
         )
-        write_text(curve, history.to_csv(index=False))
+        if here.is_main_process:
+            write_text(curve, history.to_csv(index=False))
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, parallel=True)

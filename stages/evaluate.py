@@ -33,6 +33,7 @@ from stages.run import stage
 from stages.settings import Settings
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
+WRITTEN = ("description", "word", "fewer_views", "shortened")
 
 
 def main(settings: Settings) -> None:
@@ -70,8 +71,8 @@ def _table(place: paths.Place, aspect: str) -> pd.DataFrame:
     require_aspect(samples, aspect)
     table = joined(samples, read_table(place.splits, ["split"]), aspect)
     table = table.rename(columns={f"mos_{aspect}": "mos", f"std_{aspect}": "std"})
-    written = read_table(place.descriptions, ["description", "word"])
-    table = table.merge(written[["image_id", "description", "word"]], on="image_id", validate="one_to_one")
+    written = read_table(place.descriptions, list(WRITTEN))
+    table = table.merge(written[["image_id", *WRITTEN]], on="image_id", validate="one_to_one")
     table["level"] = table["word"].map(RATING_WORDS.index)
     table["file"] = [str(place.raw / path) for path in table["path"]]
     truth, column = place.raw / "truth.parquet", f"truth_{aspect}"  # only simulated data sets have it
@@ -125,6 +126,8 @@ def _figures(
         "n_train": int((table["split"] == "train").sum()),
         "n_val": int((table["split"] == "val").sum()),
         "prompts_seen": prompts_seen(table),
+        "n_fewer_views": int(table["fewer_views"].sum()),  # images and descriptions of which a part had to give way
+        "n_shortened": int(table["shortened"].sum()),
         **ours,
         "original_scale": _original_scale(about["scale"], ours["rmse"]),
         "word_accuracy": metrics.level_accuracy(test["level"], levels),

@@ -4,7 +4,6 @@ The sequence is image + question + the student's own description + the request t
 answer word. Whole parts survive a kill in the scratch folder; the next run writes the rest.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,19 +11,17 @@ from pathlib import Path
 import pandas as pd
 
 from analyzers.conversation import conversation, questions_fingerprint
-from analyzers.mllm import Inputs, LocalMLLM, Reading
+from analyzers.mllm import DECODERS, Inputs, LocalMLLM, Reading
 from data import feature_store
 from data.ahead import ahead
 from data.files import fingerprint, sha256
 from data.images import load_image
 from data.tables import read_table, require_aspect
 from stages import paths
-from stages.progress import progress
+from stages.processes import first_shows_progress, process, share
 from stages.run import Scratch, stage
 from stages.settings import Settings
 from stages.student import CODE, load_student
-
-DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each holds the tensors of one batch
 
 
 def main(settings: Settings) -> None:
@@ -39,6 +36,7 @@ def read_all(settings: Settings, place: paths.Place) -> None:
     descriptions = read_table(place.descriptions, ["description"])
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
+    here = process(settings)
     student = load_student(settings)
     student.compile()
     made_from = {
@@ -48,14 +46,18 @@ def read_all(settings: Settings, place: paths.Place) -> None:
         "descriptions": sha256(place.descriptions),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[*CODE, feature_store]) as scratch:
+    with Scratch("features", made_from, code=[*CODE, feature_store], wait=here.wait_for_everyone) as scratch:
         writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
-        missing = writer.missing()
+        missing = share(writer.missing())
+        here.wait_for_everyone()  # all know what is missing before any writes
         rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, place.raw)
-        for part in progress(missing, total=len(missing), desc="features", unit="parts"):
+        for part in first_shows_progress(missing, total=len(missing), desc="features", unit="parts"):
             writer.write(part, next(rows))
-        shutil.rmtree(place.features, ignore_errors=True)
-        writer.publish(place.features)
+        here.wait_for_everyone()
+        if here.is_main_process:
+            shutil.rmtree(place.features, ignore_errors=True)
+            writer.publish(place.features)
+        here.wait_for_everyone()
 
 
 def states(
@@ -68,7 +70,7 @@ def states(
     """
     batches = [batch for part in parts for batch in _batches(part, settings.runtime.batch)]
 
-    def inputs(batch: pd.DataFrame) -> Inputs:
+    def inputs(batch: pd.DataFrame) -> list[Inputs]:
         images = [load_image(raw / path) for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
         return student.inputs(images, [conversation(settings.aspect, prompt, text) for prompt, text in rounds])
@@ -88,4 +90,4 @@ def _batches(part: pd.DataFrame, size: int) -> list[pd.DataFrame]:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, parallel=True)

@@ -130,6 +130,7 @@ class MLLM(_Strict):
     dtype: Literal["float32", "bfloat16", "float16"]
     max_length: PositiveInt
     max_new_tokens: PositiveInt
+    fewer_views: list[dict[str, Any]]
     adapter: str | None = None
     adapter_revision: str | None = None
     lora: Lora
@@ -230,9 +231,14 @@ class TeacherLimits(_Strict):
     timeout: PositiveFloat
 
 
+class Launcher(_Strict):
+    processes: PositiveInt
+
+
 class Runtime(_Strict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     batch: PositiveInt
+    launcher: Launcher
     teacher: TeacherLimits
 
 

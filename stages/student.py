@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from analyzers import adapters, chat, minicpm_llama3_v_2_5, mllm
+from analyzers import adapters, chat, fitting, minicpm_llama3_v_2_5, mllm
 from analyzers.mllm import LocalMLLM
 from stages import paths
 from stages.device import device
 from stages.settings import Settings
 
-CODE = (adapters, chat, minicpm_llama3_v_2_5, mllm)  # what its answers come from, beside its weights
+CODE = (adapters, chat, fitting, minicpm_llama3_v_2_5, mllm)  # what its answers come from, beside its weights
 ADAPTER_FILE = "adapter_config.json"  # peft's; absent where distillation is switched off
 
 
@@ -24,6 +24,7 @@ def load_model(settings: Settings, adapter: Path | None = None) -> LocalMLLM:
         max_length=profile.max_length,
         device=device(settings),
         adapter=adapter,
+        fewer_views=profile.fewer_views,
     )
 
 

@@ -42,6 +42,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     write_table(pd.DataFrame({"image_id": ids, "split": splits}), paths.splits(dataset))
     words = [word_of(score) for score in truth]
     said = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words], "word": words})
+    said = said.assign(fewer_views=[row < 3 for row in range(len(ids))], shortened=[row < 2 for row in range(len(ids))])
     write_table(said, paths.descriptions(dataset, aspect))
 
     writer = FeatureWriter(paths.features(dataset, aspect), {"made": "up"}, ids)

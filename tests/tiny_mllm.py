@@ -9,24 +9,33 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     CLIPImageProcessorPil,
     GenerationConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
     Idefics3ImageProcessorPil,
     Idefics3Processor,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    MiniCPMV4_6Config,
+    MiniCPMV4_6ForConditionalGeneration,
+    MiniCPMV4_6ImageProcessorPil,
+    MiniCPMV4_6Processor,
     PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
     Qwen2VLImageProcessorPil,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
+from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
+from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-from analyzers.mllm import LocalMLLM
+import analyzers.video_processors  # noqa: F401  as the models' users do
 
 PAD, BEGIN, END, IMAGE = range(4)
 SPECIAL = ["<pad>", "<s>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>", "<video>"]
+SPECIAL += ["<vision>", "</vision>", "<slice>", "</slice>", "<image_id>", "</image_id>"]
 TEXT: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 TEXT |= {"vocab_size": 512, "num_key_value_heads": 2, "max_position_embeddings": 512, "tie_word_embeddings": True}
 TEXT |= {"pad_token_id": PAD, "bos_token_id": BEGIN, "eos_token_id": END}
@@ -91,20 +100,30 @@ def llava(folder: Path) -> Path:
     return _save(LlavaForConditionalGeneration(settings), processor, folder)
 
 
-class _QwenImages(Qwen2_5_VLProcessor):
-    """Qwen's processor without the video half, which needs torchvision."""
-
-    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str) -> None:
-        tokenizer.image_token, tokenizer.video_token = "<image>", "<video>"
-        super(Qwen2_5_VLProcessor, self).__init__(image_processor, tokenizer, chat_template=chat_template)
-        self.image_token, self.image_token_id = "<image>", IMAGE
-
-
-def qwen(max_length: int = 256) -> LocalMLLM:
-    """Qwen2.5-VL: patches of all images in one flat row, as many tokens as an image is large, 3-D positions."""
+def idefics3(folder: Path, template: str = SMOLVLM_TEMPLATE) -> Path:
+    """Idefics3, as SmolVLM-256M and -500M are: an image in 4 views of 4 tokens, or in one."""
     torch.manual_seed(1)
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+    processor = Idefics3Processor(images, tokenizer(), image_seq_len=4, chat_template=template)
+    settings = Idefics3Config(
+        vision_config={**VISION, "image_size": 32, "patch_size": 8},
+        text_config={"model_type": "llama", **TEXT},
+        scale_factor=2,
+        image_token_id=IMAGE,
+        pad_token_id=PAD,
+        tie_word_embeddings=True,
+    )
+    return _save(Idefics3ForConditionalGeneration(settings), processor, folder)
+
+
+def qwen3_vl(folder: Path) -> Path:
+    """Qwen3-VL: as many tokens as an image is large, vision features in several layers of the language model."""
+    torch.manual_seed(1)
+    words = tokenizer({"image_token": "<image>", "video_token": "<video>", "vision_start_token": "<vision>"})
     images = Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, size={"shortest_edge": 256, "longest_edge": 4096})
-    settings = Qwen2_5_VLConfig(
+    template = CHATML_TEMPLATE.replace("<image>", "<vision><image></vision>")
+    processor = Qwen3VLProcessor(images, words, Qwen3VLVideoProcessor(patch_size=8), chat_template=template)
+    settings = Qwen3VLConfig(
         vision_config={
             "depth": 2,
             "hidden_size": 16,
@@ -112,22 +131,57 @@ def qwen(max_length: int = 256) -> LocalMLLM:
             "num_heads": 2,
             "patch_size": 8,
             "out_hidden_size": 32,
-            "fullatt_block_indexes": [1],
-            "window_size": 32,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0],
         },
-        text_config={**TEXT, "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]}},
+        text_config={**TEXT, "head_dim": 8, "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1]}},
         image_token_id=IMAGE,
         video_token_id=SPECIAL.index("<video>"),
+        vision_start_token_id=SPECIAL.index("<vision>"),
+        vision_end_token_id=SPECIAL.index("</vision>"),
         tie_word_embeddings=True,
     )
-    model = _lively(Qwen2_5_VLForConditionalGeneration(settings).eval())
-    model.generation_config = GenerationConfig(eos_token_id=END, pad_token_id=PAD)
-    processor = _QwenImages(images, tokenizer(), CHATML_TEMPLATE)
-    return LocalMLLM(model, processor, max_length, torch.device("cpu"), "qwen", "none")
+    return _save(Qwen3VLForConditionalGeneration(settings), processor, folder)
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE, learned from one sentence; like Llama's it adds a begin token unless told not to."""
+def minicpm_v_4_6(folder: Path) -> Path:
+    """MiniCPM-V 4.6: slices as the image is large, Qwen3.5's mix of linear and full attention."""
+    torch.manual_seed(1)
+    named = {"image_token": "<image>", "image_start_token": "<vision>", "image_end_token": "</vision>"}
+    named |= {"slice_start_token": "<slice>", "slice_end_token": "</slice>", "video_token": "<video>"}
+    named |= {"image_id_start_token": "<image_id>", "image_id_end_token": "</image_id>"}
+    words = tokenizer(named)
+    views = {"scale_resolution": 32, "patch_size": 4, "max_slice_nums": 4}
+    processor = MiniCPMV4_6Processor(
+        MiniCPMV4_6ImageProcessorPil(**views),
+        MiniCPMV4_6VideoProcessor(**views),
+        words,
+        chat_template=CHATML_TEMPLATE,
+    )
+    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2}
+    settings = MiniCPMV4_6Config(
+        vision_config={**VISION, "image_size": 32, "patch_size": 4},
+        text_config={
+            **TEXT,
+            **linear,
+            "tie_word_embeddings": False,
+            "linear_num_value_heads": 4,
+            "head_dim": 16,
+            "full_attention_interval": 2,
+        },
+        insert_layer_id=0,
+        image_token_id=IMAGE,
+        video_token_id=SPECIAL.index("<video>"),
+        tie_word_embeddings=False,
+    )
+    return _save(MiniCPMV4_6ForConditionalGeneration(settings), processor, folder)
+
+
+def tokenizer(named: dict[str, str] | None = None) -> PreTrainedTokenizerFast:
+    """Byte-level BPE, learned from one sentence; like Llama's it adds a begin token unless told not to.
+
+    `named` are the special tokens that a processor asks for by name.
+    """
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -146,6 +200,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
         bos_token=SPECIAL[BEGIN],
         eos_token=SPECIAL[END],
         additional_special_tokens=SPECIAL[IMAGE:],
+        extra_special_tokens=named or {},
     )
 
 

@@ -37,8 +37,8 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
 def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
     """Seconds of one pass over tensors that lie on the GPU."""
     asked = [conversation("quality", *round_) for round_ in zip(rows["prompt"], rows["description"], strict=True)]
-    tensors = student.inputs([Image.open(path) for path in rows["path"]], asked).tensors
-    batch = {name: tensor.to("cuda") for name, tensor in tensors.items() if name != "last"}
+    (inputs,) = student.inputs([Image.open(path) for path in rows["path"]], asked)
+    batch = {name: tensor.to("cuda") for name, tensor in inputs.tensors.items() if name != "attention_mask"}
 
     def run() -> None:
         with torch.inference_mode():

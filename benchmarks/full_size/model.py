@@ -114,7 +114,8 @@ def tokens(model: LocalMLLM, table: pd.DataFrame) -> int:
     """Length of one described image's sequence."""
     row = table.iloc[0]
     asked = conversation("quality", row["prompt"], row["description"])
-    return model.inputs([Image.open(row["path"])], [asked]).lengths[0]
+    (inputs,) = model.inputs([Image.open(row["path"])], [asked])
+    return inputs.tensors["input_ids"].shape[1]
 
 
 def peak() -> float:

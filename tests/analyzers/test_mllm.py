@@ -34,6 +34,8 @@ def folders(tmp_path_factory):
     return {
         "smolvlm": tiny_mllm.smolvlm(tmp_path_factory.mktemp("models") / "smolvlm"),
         "llava": tiny_mllm.llava(tmp_path_factory.mktemp("models") / "llava"),
+        "qwen3_vl": tiny_mllm.qwen3_vl(tmp_path_factory.mktemp("models") / "qwen3_vl"),
+        "minicpm_v_4_6": tiny_mllm.minicpm_v_4_6(tmp_path_factory.mktemp("models") / "minicpm_v_4_6"),
         "minicpm": tiny_minicpm.minicpm(tmp_path_factory.mktemp("models") / "minicpm"),
     }
 
@@ -44,9 +46,9 @@ def load(folder, **settings):
     )
 
 
-@pytest.fixture(scope="module", params=["smolvlm", "llava", "qwen", "minicpm"])
+@pytest.fixture(scope="module", params=["smolvlm", "llava", "qwen3_vl", "minicpm", "minicpm_v_4_6"])
 def mllm(request, folders):
-    return tiny_mllm.qwen() if request.param == "qwen" else load(folders[request.param])
+    return load(folders[request.param])
 
 
 @pytest.fixture
@@ -159,11 +161,15 @@ def test_training_sees_what_reading_sees(mllm):
 
 def test_lora_trains_only_its_targets(mllm, request):
     frozen = {name: value.clone() for name, value in mllm.model.state_dict().items()}
+    modules = [name for name, _ in mllm.model.named_modules()]
     copy = LocalMLLM(mllm.model, mllm.processor, 256, mllm.device, mllm.name, mllm.identity)
     copy.add_lora(r=2, alpha=2, dropout=0.0, targets=LANGUAGE_LORA, modules_to_save=[], seed=0)
     try:
         trained = [name for name, parameter in copy.model.named_parameters() if parameter.requires_grad]
-        assert len(trained) == 2 * 4 * 2  # layers × projections × (A, B)
+        attentive = sum(
+            name.endswith(".self_attn.q_proj") and "vision" not in name and "vpm" not in name for name in modules
+        )
+        assert len(trained) == attentive * 4 * 2  # layers × projections × (A, B)
         assert all(".self_attn." in name and "lora_" in name and "vision" not in name for name in trained)
     finally:
         mllm.model = copy.model.unload()

@@ -18,6 +18,7 @@ NO_RESULT = {
     "data/files.py",
     "stages/device.py",
     "stages/paths.py",
+    "stages/processes.py",
     "stages/progress.py",
     "stages/run.py",
     "stages/settings.py",

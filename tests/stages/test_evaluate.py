@@ -41,6 +41,7 @@ def test_figures_and_tables(workplace):
     assert all(given == set(found) for found in figures["baselines"].values())
     assert (figures["on"], figures["cross"], figures["prompts_seen"]) == ("synthetic", False, 0)
     assert figures["original_scale"] == {"lowest": 0, "highest": 5, "rmse": figures["rmse"]}
+    assert (figures["n_fewer_views"], figures["n_shortened"]) == (3, 2)
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5
     )

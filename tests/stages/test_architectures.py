@@ -1,0 +1,73 @@
+"""distill, describe, features and train on a tiny random instance of each architecture with a profile in params.yaml.
+
+The profile is the checked-in one; only the weights' place, their type and the lengths are the tiny ones'.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import logging
+
+from analyzers.conversation import RATING_WORDS, conversation
+from analyzers.mllm import LocalMLLM
+from data.feature_store import FeatureStore
+from data.images import load_image
+from data.tables import read_table
+from finetune.heads import load_head
+from stages import describe, distill, features, paths, settings, train
+from tests import tiny_minicpm, tiny_mllm
+from tests.few_images import project
+
+logging.disable_progress_bar()
+
+MODELS = {
+    "smolvlm-256m": tiny_mllm.idefics3,
+    "qwen3-vl-2b": tiny_mllm.qwen3_vl,
+    "minicpm-v-4_6": tiny_mllm.minicpm_v_4_6,
+    "minicpm-llama3-v-2_5": tiny_minicpm.minicpm,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    folder = MODELS[name](tmp_path / "model")
+    profile = settings.load(Path(__file__).parents[2] / "params.yaml").mllms[name].model_dump()
+    tiny = {"model": str(folder), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
+    chosen = project(profile | tiny)
+    for stage in (distill, describe, features, train):
+        stage.main(chosen)
+
+    aspect = chosen.aspect
+    written = read_table(paths.descriptions(chosen.dataset, aspect)).set_index("image_id")
+    store = FeatureStore.open(paths.features(chosen.dataset, aspect))
+    bare = LocalMLLM.load(str(folder), revision=None, dtype="float32", max_length=400, device="cpu")
+    student = LocalMLLM.load(
+        str(folder),
+        revision=None,
+        dtype="float32",
+        max_length=400,
+        device="cpu",
+        adapter=paths.adapter(chosen.dataset, aspect),
+    )
+    moved = []
+    samples = read_table(paths.samples(chosen.dataset))
+    for image_id, prompt in zip(
+        samples["image_id"], samples["prompt"], strict=True
+    ):  # each alone: the stages had them in batches
+        image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
+        assert student.describe([image], [conversation(aspect, prompt)], 8) == [written.loc[image_id, "description"]]
+        read = [image], [conversation(aspect, prompt, written.loc[image_id, "description"])]
+        (reading,), (before,) = student.read(*read), bare.read(*read)
+        assert reading.word == written.loc[image_id, "word"]
+        torch.testing.assert_close(store[image_id], reading.states, atol=1e-4, rtol=1e-4)
+        assert store.description(image_id) == reading.description
+        moved.append(not torch.allclose(before.states, reading.states, atol=1e-5))
+    assert all(moved)  # the adapter has an effect
+    assert set(written["word"]) <= set(RATING_WORDS)
+    assert not written["fewer_views"].any()
+    assert not written["shortened"].any()
+    head = load_head(paths.head(chosen.dataset, aspect))
+    assert all(torch.isfinite(value).all() for value in head.state_dict().values())
