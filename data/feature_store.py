@@ -77,6 +77,15 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, T), True at real tokens
     description: Tensor  # (B, T), True at the description's tokens
 
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Self:
+        ids, matrices, spans = zip(*rows, strict=True)
+        states = torch.nn.utils.rnn.pad_sequence(matrices, batch_first=True)  # (B, T, D)
+        at = torch.arange(states.shape[1])  # (T,)
+        lengths = torch.tensor([len(matrix) for matrix in matrices])
+        start, end = torch.tensor(spans).T[..., None]  # (B, 1) each
+        return cls(ids, states, at < lengths[:, None], (start <= at) & (at < end))
+
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """What a head takes."""
@@ -283,12 +292,7 @@ class FeatureStore:
         batch that does not fit into memory fails at once.
         """
         for ids in self._buckets(list(image_ids), batch_size, seed, epoch):
-            rows = [self[image_id] for image_id in ids]
-            states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T, D)
-            at = torch.arange(states.shape[1])  # (T,)
-            lengths = torch.tensor([len(row) for row in rows])
-            start, end = torch.tensor([self.description(image_id) for image_id in ids]).T[..., None]  # (B, 1) each
-            yield Batch(tuple(ids), states, at < lengths[:, None], (start <= at) & (at < end))
+            yield Batch.of((image_id, self[image_id], self.description(image_id)) for image_id in ids)
 
     def _buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
         if seed is None:

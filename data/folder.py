@@ -86,8 +86,8 @@ def read_folder(
 
 def _read_rows(table: Path) -> list[tuple[int, Row]]:
     """The rows with their numbers, after everything that the text alone can tell has been checked."""
-    records = _records(table)
-    _, header = next(records, (1, []))
+    numbered = records(table)
+    _, header = next(numbered, (1, []))
     header = [column.strip() for column in header]
     if not header:
         raise InputError(f"{table}: the file is empty, expected a header with name, prompt and a MOS column")
@@ -103,7 +103,7 @@ def _read_rows(table: Path) -> list[tuple[int, Row]]:
 
     rows: list[tuple[int, Row]] = []
     first_row: dict[str, int] = {}
-    for number, fields in records:
+    for number, fields in numbered:
         if len(fields) != len(header):
             raise InputError(f"{table}, row {number}: {len(fields)} fields, expected {len(header)} as in the header")
         row = dict(zip(header, fields, strict=True))
@@ -116,8 +116,12 @@ def _read_rows(table: Path) -> list[tuple[int, Row]]:
     return rows
 
 
-def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Numbered csv records. Empty lines count as rows, as in a spreadsheet, and hold nothing."""
+def records(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Numbered csv records. Empty lines count as rows, as in a spreadsheet, and hold nothing.
+
+    Raises:
+        InputError: no such file, not UTF-8, or not csv; the message names the row.
+    """
     if not table.is_file():
         raise InputError(f"{table}: no such file")
     content = table.read_bytes()

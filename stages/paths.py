@@ -40,3 +40,7 @@ def features(dataset: str, aspect: str) -> Path:
 
 def head(dataset: str, aspect: str) -> Path:
     return Path("models/heads") / f"{dataset}-{aspect}"
+
+
+def card(dataset: str, aspect: str) -> Path:
+    return Path("models/cards") / f"{dataset}-{aspect}"
