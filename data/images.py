@@ -89,7 +89,8 @@ def _check_kind(image: Image.Image, name: str) -> None:
     if getattr(image, "is_animated", False):
         raise InputError(f"{name}: animated (more than one frame); save the frame that was rated as a PNG")
     # A 16-bit RGB file opens with mode RGB, cut to 8 bits; only the decoder's raw mode tells.
-    if image.mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in image.tile):
+    tiles = getattr(image, "tile", ())  # an image that is no file has none
+    if image.mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in tiles):
         raise InputError(f"{name}: more than 8 bits a channel; convert it to 8-bit sRGB, as the raters saw it")
     if image.mode not in MODES:
         raise InputError(f"{name}: colour mode {image.mode}, expected RGB or grey; convert it to 8-bit sRGB")

@@ -9,16 +9,20 @@ import re
 
 from analyzers.conversation import RATING_WORDS
 
-_WORD = "|".join(RATING_WORDS)
-_GRADES = rf"(?:{_WORD}|perfect|high(?:est|ly)?|full|max(?:imum)?|top|best|10|5)"
+_GRADES = rf"(?:{'|'.join(RATING_WORDS)}|perfect|highest|maximum|max|top|best|10|5)"
+_BETWEEN = (  # "say that the image is", but not "a score card in"
+    r"(?:(?:this|that|the|it|its|image|picture|quality|word|rating|score|as|is|are|be|must|with|to|of|only|just)\b\W*){0,8}"
+)
 _RULES = {
     "tells the model to forget its task": re.compile(
         r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instruction|prompt|rule|question|task|above|before|"
-        r"previous|prior|guideline)s?\b"
+        r"previous|prior|guideline)s?\b",
+        re.DOTALL,
     ),
     "asks for a rating": re.compile(
-        rf"\b(?:rate|rating|score|grade|answer|respond|reply|output|say)\b.{{0,40}}\b{_GRADES}\b"
-        rf"|\b(?:give|assign|award)\b.{{0,40}}\b(?:rating|score|grade|mark|stars?)\b"
+        rf"\b(?:rate|rating|score|grade|verdict|answer|respond|reply|output|say)\b\W*{_BETWEEN}\b{_GRADES}\b"
+        r"|\b(?:give|assign|award)\b.{0,40}\b(?:rating|score|grade|mark|stars?)\b",
+        re.DOTALL,
     ),
     "speaks to the model": re.compile(
         r"\byou (?:are|must|should|will|have to|need to) (?:now |always |only )*(?:an? (?:ai|assistant|model|judge|"
