@@ -28,6 +28,7 @@ FIELDS = ("image", "prompt", "aspect", "status", "score", "low", "high", "word",
 SHOWN = 20  # images on the terminal; the files have them all
 THUMBNAIL = 320  # pixels, of the longer side
 DECIMALS = 6
+TEMPLATES = Environment(autoescape=True, loader=PackageLoader("scoring"), undefined=StrictUndefined)
 
 
 def write(rows: Rows, folder: Path) -> None:
@@ -69,9 +70,14 @@ def table(rows: Rows) -> str:
 
 def gallery(rows: Rows) -> Iterator[str]:
     """The page, piece by piece: one image in memory at a time."""
-    templates = Environment(autoescape=True, loader=PackageLoader("scoring"), undefined=StrictUndefined)
     items = ({"asked": asked, "scores": scores, "picture": _thumbnail(asked.path)} for asked, scores in rows)
-    return templates.get_template("gallery.html").generate(items=items, count=len(rows))
+    return TEMPLATES.get_template("gallery.html").generate(items=items, count=len(rows))
+
+
+def panel(scores: Sequence[Score]) -> str:
+    """One image's scores as a piece of HTML."""
+    shown = TEMPLATES.get_template("scores.html").module
+    return shown.style() + shown.scores(scores)
 
 
 def _headline(score: Score) -> str:
