@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
@@ -95,8 +96,15 @@ def new_project(path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory) -> Project:
-    """Read-only for tests: `copy()` it before changing anything."""
-    project = new_project(tmp_path_factory.mktemp("reproduced") / "project")
-    project.dvc("repro")
-    project.commit("reproduced")
-    return project
+    """Read-only for tests: `copy()` it before changing anything. Test processes that run side by side share it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / "reproduced.lock"):
+        path = shared / "reproduced"
+        if not (path / ".git").exists():
+            project = new_project(shared / "reproducing")
+            project.dvc("repro")
+            project.commit("reproduced")
+            project.path.rename(path)
+    return Project(path)

@@ -1,7 +1,6 @@
 """The whole DAG, as its users run it: real DVC on a small copy of the project."""
 
 import pandas as pd
-import pytest
 from conftest import STAGES, new_project
 
 from data.feature_store import FeatureStore
@@ -74,8 +73,9 @@ def test_switching_the_aspect_pays_no_teacher_and_switching_back_runs_nothing(re
     assert project.metrics() == reproduced.metrics()
 
 
-@pytest.mark.parametrize("title", ["Predicted against human MOS", "Distillation", "Head", "Residuals", "Rating words"])
-def test_plots_show_a_page_with_every_plot(reproduced, tmp_path, title):
+def test_plots_show_a_page_with_every_plot(reproduced, tmp_path):
     page = tmp_path / "plots"
     reproduced.dvc("plots", "show", "--out", str(page))
-    assert title in (page / "index.html").read_text()
+    shown = (page / "index.html").read_text()
+    titles = ["Predicted against human MOS", "Distillation", "Head", "Residuals", "Rating words"]
+    assert [title for title in titles if title not in shown] == []
