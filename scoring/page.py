@@ -40,12 +40,12 @@ def build(scorer: Scorer) -> gr.Blocks:
 
     with gr.Blocks(title="Score AI-generated images", analytics_enabled=False) as page:
         gr.Markdown(
-            f"# Score AI-generated images\nOn {', '.join(scorer.aspects)}, from 0 (bad) to 5 (excellent). The bar is the "
-            "interval that holds people's mean opinion in 90 % of cases, for images like the training images."
+            f"# Score AI-generated images\nOn {', '.join(scorer.aspects)}, from 0 (bad) to 5 (excellent). The bar is "
+            "the interval that holds people's mean opinion in 90 % of cases, for images like the training images."
         )
         with gr.Row():
-            image, prompt, shown = _column("Image", "an image", "score")
-            other, words, beside = _column("Another, to compare", "the other image", "other")
+            image, prompt, shown = _column("Image", "Its prompt", "score")
+            other, words, beside = _column("Another, to compare", "The other's prompt", "other")
         button = gr.Button("Score", variant="primary", elem_id="go")
         inputs = [image, prompt, other, words]
         for event in (button.click, prompt.submit, words.submit):
@@ -67,10 +67,12 @@ def serve(scorer: Scorer, port: int | None) -> None:
     )
 
 
-def _column(label: str, what: str, name: str) -> tuple[gr.Image, gr.Textbox, gr.HTML]:
+def _column(label: str, asked: str, name: str) -> tuple[gr.Image, gr.Textbox, gr.HTML]:
     with gr.Column(min_width=320):
-        image = Picture(label=label, type="filepath", sources=["upload", "clipboard"], height=260, elem_id=f"{name}-image")
-        prompt = gr.Textbox(label=f"What {what} was generated from", max_length=2000, elem_id=f"{name}-prompt")
+        image = Picture(
+            label=label, type="filepath", sources=["upload", "clipboard"], height=260, elem_id=f"{name}-image"
+        )
+        prompt = gr.Textbox(label=asked, max_length=2000, elem_id=f"{name}-prompt")
         return image, prompt, gr.HTML(elem_id=f"{name}-shown")
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "evaluate")
+STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "evaluate", "card")
 SMALL = {
     "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
     "datasets.synthetic.size": 96,
