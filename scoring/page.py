@@ -14,21 +14,13 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from data.errors import InputError
 from scoring.report import panel
-from scoring.scorer import Scorer
+from scoring.scorer import Scorer, open_image
 
 MAX_UPLOAD = "20mb"
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no font from a server
 CSS = ".message { border-left: .25rem solid #c77700; padding-left: .5rem; }"
-
-
-class Picture(gr.Image):
-    """An image upload that hands over the file as it came: a bad one is then our message, not Gradio's traceback."""
-
-    is_template = True  # drawn as a gr.Image
-
-    def preprocess(self, payload: ImageData | None) -> str | None:
-        return None if payload is None else payload.path
 
 
 def build(scorer: Scorer) -> gr.Blocks:
@@ -44,9 +36,11 @@ def build(scorer: Scorer) -> gr.Blocks:
             "the interval that holds people's mean opinion in 90 % of cases, for images like the training images."
         )
         with gr.Row():
-            image, prompt, shown = _column("Image", "Its prompt", "score")
-            other, words, beside = _column("Another, to compare", "The other's prompt", "other")
+            image, prompt = _inputs("Image", "Its prompt", "score")
+            other, words = _inputs("Another, to compare", "The other's prompt", "other")
         button = gr.Button("Score", variant="primary", elem_id="go")
+        with gr.Row():
+            shown, beside = (gr.HTML(elem_id=f"{name}-shown", min_width=320) for name in ("score", "other"))
         inputs = [image, prompt, other, words]
         for event in (button.click, prompt.submit, words.submit):
             event(score, inputs, [shown, beside], concurrency_limit=1, concurrency_id="model", api_visibility="private")
@@ -67,23 +61,28 @@ def serve(scorer: Scorer, port: int | None) -> None:
     )
 
 
-def _column(label: str, asked: str, name: str) -> tuple[gr.Image, gr.Textbox, gr.HTML]:
+def _inputs(label: str, asked: str, name: str) -> tuple[gr.Image, gr.Textbox]:
     with gr.Column(min_width=320):
-        image = Picture(
+        image = gr.Image(
             label=label, type="filepath", sources=["upload", "clipboard"], height=260, elem_id=f"{name}-image"
         )
-        prompt = gr.Textbox(label=asked, max_length=2000, elem_id=f"{name}-prompt")
-        return image, prompt, gr.HTML(elem_id=f"{name}-shown")
+        image.preprocess = _as_uploaded
+        return image, gr.Textbox(label=asked, max_length=2000, elem_id=f"{name}-prompt")
+
+
+def _as_uploaded(payload: ImageData | None) -> str | None:
+    """The file's path, in place of Gradio's decoding: what is wrong with a bad file is ours to say."""
+    return None if payload is None else payload.path
 
 
 def _scores(scorer: Scorer, file: str | None, prompt: str) -> str:
     if file is None:
         return ""
-    content = Path(file).read_bytes()  # not the path: where uploads lie is nobody's business
-    scores = [scorer([content], [prompt], aspect=aspect)[0] for aspect in scorer.aspects]
-    if all(found.status == scores[0].status != "ok" for found in scores):
-        return _message(scores[0].status)
-    return panel(scores)
+    try:
+        image = open_image(Path(file).read_bytes())  # not the path: where uploads lie is nobody's business
+    except InputError as error:
+        return _message(f"This file cannot be scored: {error}")
+    return panel([scorer([image], [prompt], aspect=aspect)[0] for aspect in scorer.aspects])
 
 
 def _message(text: str) -> str:

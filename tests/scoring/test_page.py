@@ -43,7 +43,7 @@ def address(parts, tmp_path_factory):
 @pytest.fixture
 def page(browser, address):
     with browser.new_page(viewport={"width": 1200, "height": 900}) as page:
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(20_000)
         page.goto(address)
         page.wait_for_selector("#go")
         yield page
@@ -126,7 +126,7 @@ def test_everything_is_reached_by_keyboard(page):
 def test_too_large_an_upload_is_refused(page, tmp_path):
     (tmp_path / "large.png").write_bytes(b"\x89PNG" + bytes(21 << 20))
     page.set_input_files("#score-image input[type=file]", tmp_path / "large.png")
-    page.get_by_text("exceeds").first.wait_for()
+    page.get_by_text("exceed the maximum").first.wait_for()
 
 
 def test_only_this_machine_is_served(address):
