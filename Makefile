@@ -18,7 +18,7 @@ lint: $(BIN)/installed-dev
 	ruff format --check .
 
 bench: $(BIN)/installed
-	for name in feature_store memory slstm head_epoch; do python -m benchmarks.$$name || exit; done
+	for name in feature_store memory slstm head_epoch predict; do python -m benchmarks.$$name || exit; done
 
 plots: $(BIN)/installed
 	dvc plots show

@@ -16,7 +16,7 @@ from data.feature_store import FeatureStore
 from data.images import load_image
 from data.tables import MOS_RANGE, joined, read_table
 from scoring import familiar
-from scoring.card import FORMAT, Card, head_sha256, write_card, write_training
+from scoring.card import FORMAT, MLLM, Card, head_sha256, write_card, write_training
 from stages import paths
 from stages.progress import progress
 from stages.run import stage
@@ -46,7 +46,7 @@ def main(settings: Settings) -> None:
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": settings.mllms[settings.mllm].model_dump(exclude={"lora"}),
+        "mllm": settings.mllms[settings.mllm].model_dump(include=set(MLLM.model_fields)),
         "adapted": (paths.adapter(dataset, aspect) / ADAPTER_FILE).exists(),
         "identity": store.fingerprint["mllm"],
         "head": head_sha256(paths.head(dataset, aspect)),

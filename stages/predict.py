@@ -37,8 +37,9 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
     aspects = _aspects(arguments, list(parts), asked)
     if arguments.aspect:
         require(parts, arguments.aspect)
-    tool = Scorer(parts, device=device(settings), batch=settings.runtime.batch)
-    found = {aspect: _scores(tool, asked, aspect) for aspect in aspects}
+    options = {"device": device(settings), "batch": settings.runtime.batch}
+    # A scorer for each aspect: one model in memory at a time.
+    found = {aspect: _scores(Scorer({aspect: parts[aspect]}, **options), asked, aspect) for aspect in aspects}
     rows = [(image, [found[aspect][place] for aspect in aspects]) for place, image in enumerate(asked)]
     print(report.table(rows))
     report.write(rows, arguments.out)
