@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
 from analyzers.conversation import QUESTIONS
@@ -25,7 +24,7 @@ from benchmarks import seconds
 from data.feature_store import FeatureWriter
 from finetune.heads import build_head, save_head
 from scoring import familiar
-from scoring.card import FORMAT, Card, head_sha256, write_card, write_training
+from scoring.card import FORMAT, Card, head_sha256, write_card
 from scoring.parts import Part
 from scoring.scorer import Scorer, batches
 from stages import describe, features, paths, settings
@@ -41,8 +40,6 @@ def build(folder: Path, max_new_tokens: int) -> dict[str, Part]:
     settings_of_mllm = {name: value for name, value in profile.items() if name != "model"}
     mllm = LocalMLLM.load(profile["model"], device="cpu", **settings_of_mllm)
     save_head(build_head("xlstm", mllm.hidden_size, seed=0), folder / "head")
-    training = torch.randn(400, mllm.hidden_size, generator=torch.Generator().manual_seed(0))
-    write_training(folder / "card", training)
     card = {
         "format": FORMAT,
         "dataset": "made",
@@ -62,8 +59,8 @@ def build(folder: Path, max_new_tokens: int) -> dict[str, Part]:
         "figures": {},
         "made_with": {},
     }
-    write_card(Card.model_validate(card), folder / "card/card.json")
-    return {"quality": Part(folder / "card", folder / "adapter", folder / "head")}
+    write_card(Card.model_validate(card), folder / "card.json")
+    return {"quality": Part(folder / "card.json", folder / "adapter", folder / "head")}
 
 
 def stages_work(scorer: Scorer, table: pd.DataFrame, chosen: settings.Settings, out: Path) -> None:
@@ -115,7 +112,7 @@ def many(folder: Path, images: int) -> None:
 
 
 def _parts(folder: Path) -> dict[str, Part]:
-    return {"quality": Part(folder / "card", folder / "adapter", folder / "head")}
+    return {"quality": Part(folder / "card.json", folder / "adapter", folder / "head")}
 
 
 def _picture(seed: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """A bundle: one folder with everything that scores an image, but for the base model, which its cards name.
 
     README.md        the model card, for people
-    <aspect>/        card.json, training.safetensors, head/, and adapter/ where there is one
+    <aspect>/        card.json, head/, and adapter/ where there is one
     checksums.json   SHA-256 of every other file
 
 Weights are safetensors and everything else that is read is JSON: opening a bundle runs no code of its maker's.
@@ -41,9 +41,12 @@ def open_bundle(place: Path | str) -> dict[str, Part]:
         raise InputError(f"{place}: no bundle here ({CHECKSUMS} missing); python -m stages.bundle packs one")
     _verify(folder, place)
     aspects = [aspect for aspect in ASPECTS if (folder / aspect).is_dir()]
-    parts = {aspect: Part(folder / aspect, folder / aspect / "adapter", folder / aspect / "head") for aspect in aspects}
+    parts = {
+        aspect: Part(folder / aspect / "card.json", folder / aspect / "adapter", folder / aspect / "head")
+        for aspect in aspects
+    }
     for aspect, part in parts.items():
-        if read_card(part.card / "card.json").aspect != aspect:
+        if read_card(part.card).aspect != aspect:
             raise InputError(f"{place}: the folder {aspect} holds the card of another aspect")
     if not parts:
         raise InputError(f"{place}: the bundle holds no aspect")
@@ -55,8 +58,9 @@ def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
     fresh, stale = (out.with_name(f".{out.name}.{state}") for state in ("partial", "old"))
     shutil.rmtree(fresh, ignore_errors=True)
     for aspect, part in parts.items():
-        adapter = ADAPTER_FILES if read_card(part.card / "card.json").adapted else ()
-        _copy(part.card, ("card.json", "training.safetensors"), fresh / aspect)
+        adapter = ADAPTER_FILES if read_card(part.card).adapted else ()
+        _copy(part.card.parent, (part.card.name,), fresh / aspect)
+        (fresh / aspect / part.card.name).rename(fresh / aspect / "card.json")
         _copy(part.head, HEAD_FILES, fresh / aspect / "head")
         _copy(part.adapter, adapter, fresh / aspect / "adapter")
     write_text(fresh / "README.md", readme)
@@ -71,7 +75,7 @@ def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
 
 def cards(parts: Mapping[str, Part]) -> dict[str, Card]:
     """The card of each aspect."""
-    return {aspect: read_card(part.card / "card.json") for aspect, part in parts.items()}
+    return {aspect: read_card(part.card) for aspect, part in parts.items()}
 
 
 def _copy(source: Path, names: tuple[str, ...], target: Path) -> None:

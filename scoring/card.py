@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from data.errors import InputError
-from data.files import atomic, fingerprint, sha256, write_text
+from data.files import fingerprint, sha256, write_text
 
 HEAD_FILES = ("head.json", "head.safetensors")
 FORMAT = 1  # of the card and of the bundle around it; raised when a file of an older project would be misread
@@ -52,7 +48,7 @@ class Familiar(_Strict):
 
     limits: dict[str, Limits]
     prompt_characters: pydantic.NonNegativeInt  # of the longest training prompt
-    distance: NotNegative  # of the mean hidden state from the training images'
+    distance: NotNegative  # of the hidden states' statistics from the training images'
 
 
 class Card(_Strict):
@@ -106,18 +102,3 @@ def head_sha256(folder: Path) -> str:
     if missing:
         raise InputError(f"{folder}: no head here ({' and '.join(missing)} missing)")
     return fingerprint([sha256(folder / name) for name in HEAD_FILES])
-
-
-def write_training(folder: Path, states: Tensor) -> None:
-    """Mean hidden states of training images, (M, D), as float16 of unit rows: only directions are compared."""
-    unit = torch.nn.functional.normalize(states.float(), dim=1).half()
-    with atomic(folder / "training.safetensors") as temporary:
-        save_file({"mean_states": unit}, temporary)
-
-
-def read_training(folder: Path) -> Tensor:
-    path = folder / "training.safetensors"
-    try:
-        return load_file(path)["mean_states"].float()
-    except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(f"{path}: no mean hidden states here ({error})") from None

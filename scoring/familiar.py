@@ -5,23 +5,24 @@ is compared with the training images, and what is outside of what they were gets
 
 - size and shape: number of pixels and width / height, outside of the training images' range;
 - colour and contrast: below the least of any training image (a grey photograph, an empty page);
-- what the MLLM sees: the mean hidden state lies farther from its nearest training images than those of all but 1 %
-  of the validation images do. Nearest-neighbour distance with a conformal threshold (Sun et al., ICML 2022; Bates et
-  al., Annals of Statistics 2023): an image like the others gets this warning once in a hundred times, or with n < 99
-  validation images once in n + 1.
+- what the MLLM sees: the statistics of the hidden states lie farther from the training images' than those of all but
+  1 % of the validation images do. A distance with a conformal threshold (Bates et al., Annals of Statistics 2023): an
+  image like the others gets this warning once in a hundred times, or with n < 99 validation images once in n + 1. The
+  distance is Mahalanobis's with the training images' variances alone, which the head holds anyway.
 """
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from finetune.conformal import quantile
+from finetune.heads import Head, statistics
 
 Limits = tuple[float, float]
 
 SIDE = 192  # colour and contrast are measured on a copy of at most this side: pixels enough, and quick
-NEIGHBOURS = 5
 FAMILIAR = 0.99  # share of the validation images that are near enough
 SLACK = 0.02  # of a limit: a size that differs by a rounding is no other size
 
@@ -67,18 +68,10 @@ def strange_pixels(found: Mapping[str, float], limits: Mapping[str, Limits]) -> 
     return warnings
 
 
-def distances(states: np.ndarray, training: np.ndarray, *, themselves: bool = False) -> np.ndarray:
-    """Distance of mean hidden states (N, D) from their `NEIGHBOURS` nearest among (M, D), averaged: (N,).
-
-    States are compared by direction: their lengths say more of the number of tokens than of the image. With
-    `themselves`, the states are the training images, and none is its own neighbour.
-    """
-    unit, others = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (states, training))
-    squared = np.maximum(2 - 2 * unit @ others.T, 0)  # (N, M)
-    if themselves:
-        np.fill_diagonal(squared, np.inf)
-    nearest = np.sort(squared, axis=1)[:, : min(NEIGHBOURS, squared.shape[1] - themselves)]
-    return np.sqrt(nearest).mean(axis=1)
+def distance(head: Head, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
+    """(B, T, D) and the two masks that a head takes -> (B,), in standard deviations; 1 is usual."""
+    moments = statistics(states.float(), mask, description)  # (B, 4 D)
+    return ((moments - head.image_mean) * head.image_scale).square().mean(dim=1).sqrt()
 
 
 def farthest_familiar(validation: np.ndarray) -> float:

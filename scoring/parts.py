@@ -8,22 +8,20 @@ mean nothing.
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from analyzers.conversation import QUESTIONS
 from analyzers.mllm import LocalMLLM
 from data.errors import InputError
 from finetune.heads import Head, load_head
-from scoring.card import Card, head_sha256, read_card, read_training
+from scoring.card import Card, head_sha256, read_card
 
 PROJECT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Part:
-    """The folders of one trained aspect."""
+    """The card of one trained aspect, and the folders of its adapter and head."""
 
-    card: Path  # card.json and training.safetensors
+    card: Path
     adapter: Path
     head: Path
 
@@ -35,7 +33,6 @@ class Trained:
     card: Card
     student: LocalMLLM
     head: Head
-    training: Tensor  # (M, D), mean hidden states of training images
 
 
 def load(part: Part, device: str) -> Trained:
@@ -44,7 +41,7 @@ def load(part: Part, device: str) -> Trained:
     Raises:
         InputError: a part is missing, or is not the one that the card is of.
     """
-    card = read_card(part.card / "card.json")
+    card = read_card(part.card)
     if card.questions != QUESTIONS:
         raise InputError(f"{part.card}: its MLLM was asked other questions than this version of the project asks")
     if head_sha256(part.head) != card.head:
@@ -60,7 +57,7 @@ def load(part: Part, device: str) -> Trained:
     )
     if student.identity != card.identity:
         raise InputError(f"{part.adapter}: not the adapter or the MLLM ({profile.model}) that the head was trained on")
-    return Trained(card, student, load_head(part.head).to(device), read_training(part.card))
+    return Trained(card, student, load_head(part.head).to(device))
 
 
 def _model(name: str) -> str:

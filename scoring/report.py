@@ -82,7 +82,7 @@ def panel(scores: Sequence[Score]) -> str:
 
 def _headline(score: Score) -> str:
     if score.score is None:
-        return score.status
+        return _printable(score.status)
     low, high = score.interval
     return f"{score.score:5.2f}  ({low:.2f} to {high:.2f})  {score.word}"
 

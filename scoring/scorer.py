@@ -75,7 +75,7 @@ class Scorer:
 
     def card(self, aspect: str) -> Card:
         """What is known of a trained aspect."""
-        return read_card(self._part(aspect).card / "card.json")
+        return read_card(self._part(aspect).card)
 
     def __call__(
         self, images: Sequence[AnyImage], prompts: Sequence[str | None] | None = None, *, aspect: str
@@ -169,11 +169,11 @@ def _forward(trained: Trained, images: list[Image.Image], prompts: list[str]) ->
     rounds = zip(prompts, descriptions, strict=True)
     readings = student.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
     batch = Batch.of((str(row), reading.states, reading.description) for row, reading in enumerate(readings))
+    tensors = batch.to(student.device).tensors
     with torch.inference_mode():
-        predicted = trained.head(*batch.to(student.device).tensors).tolist()  # (B,)
+        predicted = trained.head(*tensors).tolist()  # (B,)
+        far = (familiar.distance(trained.head, *tensors) > card.familiar.distance).tolist()
     words = [reading.word for reading in readings]
-    means = torch.stack([reading.states.float().mean(dim=0) for reading in readings])  # (B, D)
-    far = familiar.distances(means.numpy(), trained.training.numpy()) > card.familiar.distance
     return [_score(card, *found) for found in zip(images, prompts, descriptions, words, predicted, far, strict=True)]
 
 

@@ -7,7 +7,6 @@ import json
 from importlib.metadata import version
 
 import numpy as np
-import pandas as pd
 import torch
 
 from analyzers.conversation import QUESTIONS
@@ -15,8 +14,9 @@ from data.errors import InputError
 from data.feature_store import FeatureStore
 from data.images import load_image
 from data.tables import MOS_RANGE, joined, read_table
+from finetune.heads import load_head
 from scoring import familiar
-from scoring.card import FORMAT, MLLM, Card, head_sha256, write_card, write_training
+from scoring.card import FORMAT, MLLM, Card, head_sha256, write_card
 from stages import paths
 from stages.progress import progress
 from stages.run import stage
@@ -24,7 +24,7 @@ from stages.settings import Settings
 from stages.student import ADAPTER_FILE
 
 MADE_WITH = ("torch", "transformers", "peft", "xlstm", "pillow", "numpy")
-MOST_TRAINING_IMAGES = 2000  # neighbours to compare with: 16 MB at 4096 dimensions
+BATCH = 32
 
 
 def main(settings: Settings) -> None:
@@ -34,14 +34,10 @@ def main(settings: Settings) -> None:
     store = FeatureStore.open(paths.features(dataset, aspect))
     figures = _figures(settings)
 
-    shown = train.iloc[:: -(-len(train) // MOST_TRAINING_IMAGES)]
-    training, validation = (_mean_states(store, part) for part in (shown, val))
     limits = familiar.limits_of(
         familiar.facts(load_image(paths.raw(dataset) / path))
         for path in progress(train["path"], total=len(train), desc="look at training images", unit="images")
     )
-    folder = paths.card(dataset, aspect)
-    write_training(folder, torch.from_numpy(training))
     card = {
         "format": FORMAT,
         "dataset": dataset,
@@ -55,13 +51,13 @@ def main(settings: Settings) -> None:
         "familiar": {
             "limits": limits,
             "prompt_characters": int(train["prompt"].str.len().max()),
-            "distance": familiar.farthest_familiar(familiar.distances(validation, training)),
+            "distance": familiar.farthest_familiar(_distances(settings, store, list(val["image_id"]))),
         },
         "scale": MOS_RANGE,
         "figures": figures,
         "made_with": {name: version(name) for name in MADE_WITH},
     }
-    write_card(Card.model_validate(card), folder / "card.json")
+    write_card(Card.model_validate(card), paths.card(dataset, aspect))
 
 
 def _figures(settings: Settings) -> dict:
@@ -73,9 +69,11 @@ def _figures(settings: Settings) -> dict:
     return figures
 
 
-def _mean_states(store: FeatureStore, images: pd.DataFrame) -> np.ndarray:
-    """Each image's hidden states, averaged over its tokens, (N, D); one image in memory at a time."""
-    return np.stack([store[image_id].float().mean(dim=0).numpy() for image_id in images["image_id"]])
+def _distances(settings: Settings, store: FeatureStore, ids: list[str]) -> np.ndarray:
+    """(N,) how far each image's hidden states are from the training images'."""
+    head = load_head(paths.head(settings.dataset, settings.aspect))
+    found = [familiar.distance(head, *images.tensors) for images in store.batches(ids, BATCH)]
+    return torch.cat(found).numpy()
 
 
 if __name__ == "__main__":

@@ -43,4 +43,4 @@ def head(dataset: str, aspect: str) -> Path:
 
 
 def card(dataset: str, aspect: str) -> Path:
-    return Path("models/cards") / f"{dataset}-{aspect}"
+    return Path("models/cards") / f"{dataset}-{aspect}.json"

@@ -19,7 +19,7 @@ def workspace_parts(dataset: str) -> dict[str, Part]:
     return {
         aspect: part
         for aspect, part in parts.items()
-        if (part.card / "card.json").is_file() and part.head.is_dir() and part.adapter.is_dir()
+        if part.card.is_file() and part.head.is_dir() and part.adapter.is_dir()
     }
 
 

@@ -6,10 +6,11 @@ import torch
 
 from analyzers.conversation import QUESTIONS, conversation
 from analyzers.mllm import LocalMLLM
+from data.feature_store import Batch
 from finetune.distill import save_adapter
-from finetune.heads import build_head, save_head
+from finetune.heads import build_head, save_head, statistics
 from scoring import familiar
-from scoring.card import FORMAT, Card, head_sha256, write_card, write_training
+from scoring.card import FORMAT, Card, head_sha256, write_card
 from scoring.parts import Part
 from tests.tiny_mllm import LANGUAGE_LORA, picture
 
@@ -23,7 +24,8 @@ def trained(model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",)) 
 
 
 def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
-    card, adapter, head = (folder / "models" / kind / f"made-{aspect}" for kind in ("cards", "adapters", "heads"))
+    adapter, head = (folder / "models" / kind / f"made-{aspect}" for kind in ("adapters", "heads"))
+    card = folder / "models" / "cards" / f"made-{aspect}.json"
     settings = {name: value for name, value in PROFILE.items() if name != "max_new_tokens"}
     fresh = LocalMLLM.load(str(model), device="cpu", **settings)
     fresh.add_lora(r=2, alpha=4, dropout=0.0, targets=LANGUAGE_LORA, modules_to_save=[], seed=seed)
@@ -33,13 +35,16 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
                 weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
     save_adapter(fresh.model, adapter)
     student = LocalMLLM.load(str(model), device="cpu", adapter=adapter, **settings)
-    save_head(_head(student.hidden_size, seed), head)
     images, prompts = zip(*TRAINING, strict=True)
     said = student.describe(images, [conversation(aspect, prompt) for prompt in prompts], PROFILE["max_new_tokens"])
     asked = [conversation(aspect, prompt, text) for prompt, text in zip(prompts, said, strict=True)]
-    means = torch.stack([reading.states.mean(dim=0) for reading in student.read(images, asked)])
-    write_training(card, means)
-    far = familiar.distances(means.numpy(), means.numpy(), themselves=True)
+    batch = Batch.of((str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
+    made = _head(student.hidden_size, seed)
+    moments = statistics(*batch.tensors)
+    made.image_mean.copy_(moments.mean(dim=0))
+    made.image_scale.copy_(1 / moments.std(dim=0))
+    save_head(made, head)
+    far = familiar.distance(made, *batch.tensors).numpy()
     facts = {
         "format": FORMAT,
         "dataset": "made",
@@ -59,7 +64,7 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
         "figures": {"n": 3, "n_train": 12, "n_val": 3, "srcc": 0.5, "plcc": None, "rmse": 0.7},
         "made_with": {"torch": torch.__version__},
     }
-    write_card(Card.model_validate(facts), card / "card.json")
+    write_card(Card.model_validate(facts), card)
     return Part(card, adapter, head)
 
 

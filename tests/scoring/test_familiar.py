@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from scoring import familiar
-from scoring.familiar import distances, facts, farthest_familiar, limits_of, strange_pixels
+from finetune.heads import build_head, statistics
+from scoring.familiar import distance, facts, farthest_familiar, limits_of, strange_pixels
 from scoring.instructions import instructions_in
 from tests.tiny_mllm import picture
 
@@ -35,19 +36,18 @@ def test_each_rule_sees_its_fault_and_only_that(image, rule):
     assert [warning.split(":")[0] for warning in strange_pixels(facts(image), LIMITS)] == [rule]
 
 
-def test_states_in_another_direction_are_far():
-    random = np.random.default_rng(0)
-    training, validation, alike = (random.normal(3, 1, (count, 16)) for count in (100, 200, 500))
-    limit = farthest_familiar(distances(validation, training))
-    assert (distances(alike, training) > limit).mean() <= 0.03  # 1 % is promised
-    assert (distances(random.normal(0, 3, (50, 16)), training) > limit).all()
-    assert distances(7 * alike, training) == pytest.approx(distances(alike, training))  # only directions
-
-
-def test_a_training_image_is_not_its_own_neighbour():
-    training = np.random.default_rng(0).normal(size=(familiar.NEIGHBOURS + 1, 4))
-    assert (distances(training, training, themselves=True) > distances(training, training)).all()
-    assert np.isfinite(distances(training[:3], training[:3], themselves=True)).all()
+def test_states_unlike_the_training_images_are_far():
+    torch.manual_seed(0)
+    head, shape = build_head("mean_mlp", 16, seed=0), (400, 20, 16)
+    masks = torch.ones(shape[:2], dtype=torch.bool), torch.arange(20).expand(shape[:2]) > 9
+    training, validation, alike = (torch.randn(shape) + 3 + torch.randn(len(masks[0]), 1, 16) for _ in range(3))
+    head.image_mean.copy_(statistics(training, *masks).mean(dim=0))
+    head.image_scale.copy_(1 / statistics(training, *masks).std(dim=0))
+    limit = farthest_familiar(distance(head, validation, *masks).numpy())
+    assert (distance(head, alike, *masks) > limit).float().mean() <= 0.03  # 1 % is promised
+    assert distance(head, alike, *masks).square().mean() == pytest.approx(1, abs=0.1)
+    for strange in (alike.flip(2) * torch.linspace(0, 2, 16), alike + 4, alike * 0):
+        assert (distance(head, strange, *masks) > limit).float().mean() > 0.5
 
 
 def test_few_validation_images_give_their_farthest():
