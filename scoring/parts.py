@@ -41,11 +41,7 @@ def load(part: Part, device: str) -> Trained:
     Raises:
         InputError: a part is missing, or is not the one that the card is of.
     """
-    card = read_card(part.card)
-    if card.questions != QUESTIONS:
-        raise InputError(f"{part.card}: its MLLM was asked other questions than this version of the project asks")
-    if head_sha256(part.head) != card.head:
-        raise InputError(f"{part.head}: another head than the card's; run dvc repro")
+    card = checked(part)
     profile = card.mllm
     student = LocalMLLM.load(
         _model(profile.model),
@@ -58,6 +54,16 @@ def load(part: Part, device: str) -> Trained:
     if student.identity != card.identity:
         raise InputError(f"{part.adapter}: not the adapter or the MLLM ({profile.model}) that the head was trained on")
     return Trained(card, student, load_head(part.head).to(device))
+
+
+def checked(part: Part) -> Card:
+    """The card, if the head is its head and this version of the project asks its questions: what needs no MLLM."""
+    card = read_card(part.card)
+    if card.questions != QUESTIONS:
+        raise InputError(f"{part.card}: its MLLM was asked other questions than this version of the project asks")
+    if head_sha256(part.head) != card.head:
+        raise InputError(f"{part.head}: another head than the card's; run dvc repro")
+    return card
 
 
 def _model(name: str) -> str:

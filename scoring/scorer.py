@@ -22,9 +22,9 @@ from data.images import DAMAGE, decode_image, load_image, plain_image
 from data.tables import ASPECTS
 from scoring import familiar
 from scoring.bundle import open_bundle
-from scoring.card import Card, read_card
+from scoring.card import Card
 from scoring.instructions import instructions_in
-from scoring.parts import Part, Trained, load
+from scoring.parts import Part, Trained, checked, load
 
 AnyImage = Image.Image | Path | str | bytes
 
@@ -75,7 +75,7 @@ class Scorer:
 
     def card(self, aspect: str) -> Card:
         """What is known of a trained aspect."""
-        return read_card(self._part(aspect).card)
+        return checked(self._part(aspect))
 
     def __call__(
         self, images: Sequence[AnyImage], prompts: Sequence[str | None] | None = None, *, aspect: str

@@ -50,7 +50,7 @@ def test_csv_and_jsonl_say_the_same(rows, tmp_path):
 def test_the_terminal_is_safe_from_control_characters(rows):
     shown = report.table(rows)
     assert all(line.isprintable() for line in shown.splitlines())
-    assert "… and 20 more images" in report.table(rows * 5 + rows[:15])
+    assert "… and 5 more images" in report.table(rows * 5)
 
 
 def test_nothing_in_the_page_is_markup_of_others(rows):
