@@ -137,7 +137,7 @@ def _figures(
 
 def _interval(val: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
     """Of a prediction: how wide it must be is settled on val, whether it holds shows on test."""
-    half = conformal.half_width(val["predicted"], val["mos"])
+    half = conformal.half_width(val["predicted"], val["mos"], metrics.prompt_clusters(list(val["prompt"])))
     held = conformal.coverage(test["predicted"], test["mos"], half)
     return _rounded({"level": conformal.LEVEL, "half_width": half, "coverage": held})
 
