@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from transformers import logging
 
 from analyzers.conversation import QUESTIONS
 from analyzers.mllm import LocalMLLM
@@ -127,6 +128,7 @@ def _process(*arguments: str) -> float:
 
 
 def main() -> None:
+    logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         speed(folder)

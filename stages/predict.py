@@ -11,6 +11,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from transformers import logging
+
 from data import feature_store, images
 from data.errors import InputError
 from data.files import fingerprint, sha256
@@ -32,6 +34,7 @@ CODE = (feature_store, images, heads, familiar, instructions, scorer)
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
+    logging.disable_progress_bar()  # of loading the model: ours is about images
     asked = _asked(arguments)
     parts = open_bundle(arguments.bundle) if arguments.bundle else workspace_parts(settings.dataset)
     aspects = _aspects(arguments, list(parts), asked)
