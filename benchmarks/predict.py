@@ -1,17 +1,20 @@
 """Scoring images against the stages that it repeats: `python -m benchmarks.predict`.
 
-The floor is the stages' own work on the same images in the same batches, describe's and then features': what a user
-would wait for if predict were two stages. Both run in turn, three times, in one process. Then: how long a new process
-takes to its first score, and whether memory grows with the number of images.
+The floor is describe's and features' own work on the same images in batches of the same size, to the features on the
+disk: predict does the same, and the head and its three files besides. All are called as the command line calls them, in
+turn, three times, in one process. Then: how long a new process takes to its first score, and whether memory grows with
+the number of images.
 
-The model is the embedded one without distillation and with an untrained head: neither changes what is computed.
+The model is the embedded one without distillation and with an untrained head: neither changes how much is computed.
 """
 
+import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -22,98 +25,93 @@ from transformers import logging
 from analyzers.conversation import QUESTIONS
 from analyzers.mllm import LocalMLLM
 from benchmarks import seconds
-from data.feature_store import FeatureWriter
+from data.tables import SAMPLE_COLUMNS, write_table
 from finetune.heads import build_head, save_head
 from scoring import familiar
 from scoring.card import FORMAT, Card, head_sha256, write_card
-from scoring.parts import Part
-from scoring.scorer import Scorer, batches
-from stages import describe, features, paths, settings
+from scoring.scorer import Scorer
+from stages import describe, features, paths, predict, settings
+from stages.trained import workspace_parts
 
+ROOT = Path(__file__).parents[1]
 IMAGES, SIDE, BATCH = 96, 192, 32
 FEW, MANY = 1000, 5000  # images, for memory
 SHORT = 4  # tokens a description, for memory: it grows with images or not, whatever they say
 
 
-def build(folder: Path, max_new_tokens: int) -> dict[str, Part]:
-    """Write the parts of a scorer that nobody trained."""
-    profile = {"model": "models/tiny", "revision": None, "dtype": "float32", "max_length": 384}
-    settings_of_mllm = {name: value for name, value in profile.items() if name != "model"}
-    mllm = LocalMLLM.load(profile["model"], device="cpu", **settings_of_mllm)
-    save_head(build_head("xlstm", mllm.hidden_size, seed=0), folder / "head")
+def build(max_new_tokens: int | None = None) -> settings.Settings:
+    """Make a workspace of the working folder: images, their table, and a scorer of quality that nobody trained."""
+    chosen = settings.load(ROOT / "params.yaml")
+    profile = chosen.mllms["tiny"].model_copy(update={"model": str(ROOT / "models/tiny")})
+    if max_new_tokens:
+        profile = profile.model_copy(update={"max_new_tokens": max_new_tokens})
+    runtime = chosen.runtime.model_copy(update={"batch": BATCH, "device": "cpu"})
+    chosen = chosen.model_copy(update={"mllm": "tiny", "mllms": {"tiny": profile}, "runtime": runtime})
+    dataset, aspect = chosen.dataset, chosen.aspect
+
+    names = [f"{number}.png" for number in range(IMAGES)]
+    prompts = [f"{number} red cubes on a table " + "and a ball " * (number % 8) for number in range(IMAGES)]
+    columns = dict.fromkeys(SAMPLE_COLUMNS, "") | {"image_id": names, "path": names, "sha256": names, "prompt": prompts}
+    write_table(pd.DataFrame(columns).assign(**{f"mos_{aspect}": 1.0, f"std_{aspect}": 0.0}), paths.samples(dataset))
+    for number, name in enumerate(names):
+        _picture(number).save(paths.raw(dataset) / name)
+    pd.DataFrame({"image": names, "prompt": prompts}).to_csv(paths.raw(dataset) / "asked.csv", index=False)
+
+    load = {"revision": None, "dtype": profile.dtype, "max_length": profile.max_length, "device": "cpu"}
+    mllm = LocalMLLM.load(profile.model, **load)
+    paths.adapter(dataset, aspect).mkdir(parents=True)
+    save_head(build_head("xlstm", mllm.hidden_size, seed=0), paths.head(dataset, aspect))
+    limits = familiar.limits_of([familiar.facts(_picture(0))])
     card = {
         "format": FORMAT,
-        "dataset": "made",
-        "aspect": "quality",
-        "mllm": {**profile, "max_new_tokens": max_new_tokens},
+        "dataset": dataset,
+        "aspect": aspect,
+        "mllm": {**load, "model": profile.model, "max_new_tokens": profile.max_new_tokens},
         "adapted": False,
         "identity": mllm.identity,
-        "head": head_sha256(folder / "head"),
+        "head": head_sha256(paths.head(dataset, aspect)),
         "questions": QUESTIONS,
         "interval": {"level": 0.9, "half_width": 0.5, "coverage": None},
-        "familiar": {
-            "limits": familiar.limits_of([familiar.facts(_picture(0))]),
-            "prompt_characters": 100,
-            "distance": 1.0,
-        },
+        "familiar": {"limits": limits, "prompt_characters": 200, "distance": 1.0},
         "scale": (0.0, 5.0),
         "figures": {},
         "made_with": {},
     }
-    write_card(Card.model_validate(card), folder / "card.json")
-    return {"quality": Part(folder / "card.json", folder / "adapter", folder / "head")}
+    del card["mllm"]["device"]
+    write_card(Card.model_validate(card), paths.card(dataset, aspect))
+    return chosen
 
 
-def stages_work(scorer: Scorer, table: pd.DataFrame, chosen: settings.Settings, out: Path) -> None:
-    """What describe and features do with each batch, to the features on the disk."""
-    student = scorer.loaded("quality").student
-    order = [row for rows in batches(list(table["prompt"]), BATCH) for row in rows]
-    said = []
-    for start in range(0, len(order), BATCH):
-        batch = table.iloc[order[start : start + BATCH]]
-        said.append(pd.DataFrame(describe._answers(student, batch, chosen), index=batch.index))  # noqa: SLF001
-    described = table.join(pd.concat(said)).set_index("image_id")
-    writer = FeatureWriter(out, {}, list(described.index))
-    for part in writer.missing():
-        writer.write(part, features._states(student, described.loc[list(part.image_ids)], chosen))  # noqa: SLF001
-    for path in out.iterdir():
-        path.unlink()
+def speed(chosen: settings.Settings) -> None:
+    """Print how many images a second, and the ratio."""
+    asked = {"csv": paths.raw(chosen.dataset) / "asked.csv", "image": None, "folder": None, "prompt": None}
+    arguments = Namespace(**asked, aspect=chosen.aspect, bundle=None, out=Path("predictions"))
 
+    def ours() -> None:
+        predict.main(chosen, arguments)
 
-def speed(folder: Path) -> None:
-    chosen = settings.load()
-    chosen = chosen.model_copy(
-        update={"dataset": "made", "runtime": chosen.runtime.model_copy(update={"batch": BATCH})}
-    )
-    paths.raw = lambda _: folder  # where the images of this benchmark lie
-    for number in range(IMAGES):
-        _picture(number).save(folder / f"{number}.png")
-    prompts = [f"{number} red cubes on a table " + "and a ball " * (number % 8) for number in range(IMAGES)]
-    names = [f"{number}.png" for number in range(IMAGES)]
-    table = pd.DataFrame({"image_id": names, "path": names, "prompt": prompts})
-    scorer = Scorer(build(folder, chosen.mllms["tiny"].max_new_tokens), device="cpu", batch=BATCH)
-    files = [folder / name for name in names]
-    ours, floor = [], []
+    def floor() -> None:
+        describe.main(chosen)
+        features.main(chosen)
+
+    times = {ours: [], floor: []}
     for _ in range(3):
-        ours.append(seconds(lambda: scorer(files, prompts, aspect="quality"), repeats=1))
-        floor.append(seconds(lambda: stages_work(scorer, table, chosen, folder / "features"), repeats=1))
+        for work, taken in times.items():
+            shutil.rmtree(".cache", ignore_errors=True)  # nothing is known yet
+            taken.append(seconds(work, repeats=1))
+    mine, theirs = (min(taken) for taken in times.values())
     print(
-        f"predict: {min(floor) / min(ours):.2f} x the images a second of describe + features "
-        f"({IMAGES / min(ours):.1f} and {IMAGES / min(floor):.1f} images/s, batches of {BATCH})"
+        f"predict: {theirs / mine:.2f} x the images a second of describe + features "
+        f"({IMAGES / mine:.1f} and {IMAGES / theirs:.1f} images/s, batches of {BATCH})",
+        file=sys.stderr,
     )
 
 
-def first_score(folder: Path) -> None:
-    """Score one image, and end."""
-    Scorer(_parts(folder), device="cpu")([folder / "0.png"], ["a red cube"], aspect="quality")
-
-
-def many(folder: Path, images: int) -> None:
-    Scorer(_parts(folder), device="cpu")([folder / "0.png"] * images, ["a red cube"] * images, aspect="quality")
-
-
-def _parts(folder: Path) -> dict[str, Part]:
-    return {"quality": Part(folder / "card.json", folder / "adapter", folder / "head")}
+def many(images: int) -> None:
+    """Score that many images, in this process."""
+    dataset = settings.load(ROOT / "params.yaml").dataset
+    scorer = Scorer(workspace_parts(dataset), device="cpu", batch=BATCH)
+    scorer([paths.raw(dataset) / "0.png"] * images, ["a red cube"] * images, aspect=scorer.aspects[0])
 
 
 def _picture(seed: int) -> Image.Image:
@@ -121,30 +119,39 @@ def _picture(seed: int) -> Image.Image:
     return Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
 
 
-def _process(*arguments: str) -> float:
-    """Peak memory, in MB, of a process that does one thing."""
-    command = [sys.executable, "-m", "benchmarks.predict", *arguments]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def _peak(images: int) -> float:
+    """Peak memory, in MB, of a new process that scores that many images."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "benchmarks.predict", str(images)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
 def main() -> None:
     logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        speed(folder)
-        start = time.perf_counter()
-        _process("first", name)
-        print(f"first score: {time.perf_counter() - start:.1f} s after the start of a new process")
-    with tempfile.TemporaryDirectory() as name:
-        _picture(0).save(Path(name) / "0.png")
-        build(Path(name), SHORT)
-        few, lots = (_process("many", name, str(images)) for images in (FEW, MANY))
-        print(f"memory: {lots / few:.2f} x for {MANY / FEW:.0f} x the images ({few:.0f} MB, {lots:.0f} MB)")
+    for work in (_speed_and_start, _memory):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            work()
+            os.chdir(ROOT)
+
+
+def _speed_and_start() -> None:
+    speed(build())
+    print(f"first score: {seconds(lambda: _peak(1)):.1f} s after the start of a new process", file=sys.stderr)
+
+
+def _memory() -> None:
+    build(SHORT)
+    few, lots = _peak(FEW), _peak(MANY)
+    print(
+        f"memory: {lots / few:.2f} x for {MANY / FEW:.0f} x the images ({few:.0f} and {lots:.0f} MB)", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        {"first": first_score, "many": lambda folder: many(folder, int(sys.argv[3]))}[sys.argv[1]](Path(sys.argv[2]))
+        many(int(sys.argv[1]))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)  # Linux counts in KiB
     else:
+        os.environ["DVC_ROOT"] = "."  # where the stages keep unfinished work: in the benchmark's own folder
         main()
