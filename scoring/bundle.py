@@ -19,7 +19,6 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from analyzers.mllm import ADAPTER_FILES
 from data.errors import InputError
 from data.files import sha256, sync_folder, write_text
 from data.tables import ASPECTS
@@ -27,6 +26,7 @@ from scoring.card import FORMAT, HEAD_FILES, Card, read_card
 from scoring.parts import Part
 
 CHECKSUMS = "checksums.json"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")  # peft's
 HUB = "hf://"
 
 
