@@ -17,6 +17,14 @@ from numpy.typing import ArrayLike
 LEVEL = 0.9  # the share of the images whose MOS the interval shall hold
 
 
+def interval(
+    predicted: ArrayLike, mos: ArrayLike, clusters: ArrayLike, new: ArrayLike, new_mos: ArrayLike
+) -> dict[str, float | None]:
+    """How wide the interval must be, from the validation images, and how often it holds the MOS of new ones."""
+    half = half_width(predicted, mos, clusters)
+    return {"level": LEVEL, "half_width": half, "coverage": coverage(new, new_mos, half)}
+
+
 def half_width(predicted: ArrayLike, mos: ArrayLike, clusters: ArrayLike, level: float = LEVEL) -> float | None:
     """Half the width of the interval around a prediction, in points of the MOS scale.
 

@@ -46,14 +46,15 @@ def main(settings: Settings) -> None:
     predicted = predict(head, store, list(test["image_id"]), device=device(settings), progress=progress)
     test["predicted"] = predicted.to_numpy()
     val = table[table["split"] == "val"]
-    val = val.assign(predicted=predict(head, store, list(val["image_id"]), device=device(settings)).to_numpy())
+    known = predict(head, store, list(val["image_id"]), device=device(settings)), val["mos"]
+    interval = conformal.interval(*known, metrics.prompt_clusters(list(val["prompt"])), test["predicted"], test["mos"])
     _, curve = metrics.plcc_fitted(test["predicted"], test["mos"])
     test["fitted"] = np.nan if curve is None else curve(test["predicted"])
     test["residual"] = test["mos"] - test["predicted"]
     test["word_mos"] = test["mos"].map(word_of)
 
     rivals = baselines.predict_all(baselines.Rows(table, _measurements(settings, table), _mean_states(store, table)))
-    figures = {**_figures(settings, table, test, rivals), "interval": _interval(val, test)}
+    figures = {**_figures(settings, table, test, rivals), "interval": _rounded(interval)}
     write_text(paths.RESULTS / "predictions.csv", _predictions_csv(test))
     write_text(paths.RESULTS / "plots" / "baselines.csv", _baselines_csv(figures))
     write_json(paths.RESULTS / "metrics.json", figures)
@@ -133,13 +134,6 @@ def _figures(
         "gain": {"over": best, "srcc": gain[0], "srcc_ci": gain[1]} if gain else None,
     }
     return _rounded(figures)
-
-
-def _interval(val: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
-    """Of a prediction: how wide it must be is settled on val, whether it holds shows on test."""
-    half = conformal.half_width(val["predicted"], val["mos"], metrics.prompt_clusters(list(val["prompt"])))
-    held = conformal.coverage(test["predicted"], test["mos"], half)
-    return _rounded({"level": conformal.LEVEL, "half_width": half, "coverage": held})
 
 
 def _ceiling(settings: Settings, test: pd.DataFrame) -> float | None:

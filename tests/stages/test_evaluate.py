@@ -89,6 +89,7 @@ def test_figures_and_tables(workplace):
     assert figures["srcc"] > 0.9
     assert figures["srcc_of_ceiling"] == pytest.approx(figures["srcc"] / figures["ceiling"]["srcc"], abs=1e-5)
     assert figures["word_within_one"] == 1
+    assert figures["interval"] == {"level": 0.9, "half_width": None, "coverage": 1}  # 6 val prompts are too few
     assert all({"srcc", "srcc_ci", "plcc", "rmse"} == set(found) for found in figures["baselines"].values())
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5
