@@ -39,6 +39,6 @@ $(BIN)/installed-dev: requirements-dev.txt $(BIN)/installed
 SITE := import sysconfig; print(sysconfig.get_path("purelib"))
 $(DEMO)/installed: requirements-demo.txt $(BIN)/installed
 	python -m venv $(DEMO)
-	python -c '$(SITE)' > "$$($(DEMO)/bin/python -c '$(SITE)')/layer.pth"
+	echo "import site; site.addsitedir('$$(python -c '$(SITE)')')" > "$$($(DEMO)/bin/python -c '$(SITE)')/layer.pth"
 	$(DEMO)/bin/python -m pip install --quiet --requirement requirements-demo.txt
 	touch $@
