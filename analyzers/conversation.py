@@ -19,7 +19,7 @@ Conversation = list[Message]
 RATING_WORDS = ("bad", "poor", "fair", "good", "excellent")
 WORD_CUTS = (1.0, 2.0, 3.0, 4.0)  # on the 0-5 scale; a MOS on a cut takes the better word
 
-_QUESTIONS = {
+QUESTIONS = {
     path.stem: path.read_text(encoding="utf-8").strip() for path in Path(__file__).parent.glob("prompts/student/*.txt")
 }
 
@@ -54,11 +54,11 @@ def conversation(aspect: str, prompt: str, description: str | None = None, word:
 
 def questions_fingerprint(aspect: str) -> str:
     """Changes when what the MLLM is asked about `aspect` changes: for the fingerprints of what it answers."""
-    return fingerprint([aspect, sorted(_QUESTIONS.items()), RATING_WORDS, WORD_CUTS])
+    return fingerprint([aspect, sorted(QUESTIONS.items()), RATING_WORDS, WORD_CUTS])
 
 
 def _ask(question: str, **values: str) -> str:
-    return Template(_QUESTIONS[question]).substitute(values)
+    return Template(QUESTIONS[question]).substitute(values)
 
 
 def _text(role: str, text: str) -> Message:

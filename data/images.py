@@ -21,6 +21,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -45,21 +46,32 @@ def load_image(path: Path | str) -> Image.Image:
         raise InputError(f"{path}: no such image file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes)")
+    with path.open("rb") as file:
+        return decode_image(file, str(path))
+
+
+def decode_image(file: BinaryIO, name: str) -> Image.Image:
+    """The same of an open file; `name` is what errors call it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; size is checked below
         try:
-            with Image.open(path, formats=FORMATS) as image:
-                _check_kind(image, path)
-                image.load()
-                return _to_rgb(image)
+            with Image.open(file, formats=FORMATS) as image:
+                return plain_image(image, name)
         except InputError:
             raise
         except Image.DecompressionBombError:
-            raise InputError(f"{path}: more than {MAX_PIXELS:,} pixels; scale it down") from None
+            raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down") from None
         except UnidentifiedImageError:
-            raise InputError(f"{path}: not an image, or not one of {', '.join(FORMATS)}") from None
+            raise InputError(f"{name}: not an image, or not one of {', '.join(FORMATS)}") from None
         except DAMAGE as error:
-            raise InputError(f"{path}: damaged or truncated image ({' '.join(str(error).split())})") from None
+            raise InputError(f"{name}: damaged or truncated image ({' '.join(str(error).split())})") from None
+
+
+def plain_image(image: Image.Image, name: str) -> Image.Image:
+    """The same of an image that Pillow has opened already, whoever did."""
+    _check_kind(image, name)
+    image.load()
+    return _to_rgb(image)
 
 
 def check_image(path: Path | str) -> None:
@@ -67,20 +79,21 @@ def check_image(path: Path | str) -> None:
     load_image(path)
 
 
-def _check_kind(image: Image.Image, path: Path) -> None:
+def _check_kind(image: Image.Image, name: str) -> None:
     """Refuse by the header alone, before any pixel is decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path}: {width} x {height} is more than {MAX_PIXELS:,} pixels; scale it down")
+        raise InputError(f"{name}: {width} x {height} is more than {MAX_PIXELS:,} pixels; scale it down")
     if min(width, height) < MIN_SIDE:
-        raise InputError(f"{path}: {width} x {height} is too small; each side needs at least {MIN_SIDE} pixels")
+        raise InputError(f"{name}: {width} x {height} is too small; each side needs at least {MIN_SIDE} pixels")
     if getattr(image, "is_animated", False):
-        raise InputError(f"{path}: animated (more than one frame); save the frame that was rated as a PNG")
+        raise InputError(f"{name}: animated (more than one frame); save the frame that was rated as a PNG")
     # A 16-bit RGB file opens with mode RGB, cut to 8 bits; only the decoder's raw mode tells.
-    if image.mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in image.tile):
-        raise InputError(f"{path}: more than 8 bits a channel; convert it to 8-bit sRGB, as the raters saw it")
+    tiles = getattr(image, "tile", ())  # an image that is no file has none
+    if image.mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in tiles):
+        raise InputError(f"{name}: more than 8 bits a channel; convert it to 8-bit sRGB, as the raters saw it")
     if image.mode not in MODES:
-        raise InputError(f"{path}: colour mode {image.mode}, expected RGB or grey; convert it to 8-bit sRGB")
+        raise InputError(f"{name}: colour mode {image.mode}, expected RGB or grey; convert it to 8-bit sRGB")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

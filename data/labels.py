@@ -41,12 +41,12 @@ def read_rows(
         InputError: no csv, a column of `required` or every one of `one_of` missing, a row of another length, an empty
             or repeated value in the column `unique`, no rows at all.
     """
-    records = _records(table)
-    header = [column.strip() for column in next(records, (1, []))[1]]
+    numbered = records(table)
+    header = [column.strip() for column in next(numbered, (1, []))[1]]
     _check_header(table, header, required, one_of)
     rows: list[tuple[str, Row]] = []
     first_row: dict[str, int] = {}
-    for number, fields in records:
+    for number, fields in numbered:
         where = f"{table}, row {number}"
         if len(fields) != len(header):
             raise InputError(f"{where}: {len(fields)} fields, expected {len(header)} as in the header")
@@ -74,8 +74,14 @@ def _check_header(table: Path, header: list[str], required: Sequence[str], one_o
         raise InputError(f"{table}, row 1: column {twice[0]!r} occurs twice")
 
 
-def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Numbered csv records. Empty lines count as rows, as in a spreadsheet, and hold nothing."""
+def records(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Numbered csv records. Empty lines count as rows, as in a spreadsheet, and hold nothing.
+
+    Raises:
+        InputError: no such file, not UTF-8, or not csv; the message names the row.
+    """
+    if not table.is_file():
+        raise InputError(f"{table}: no such file")
     content = table.read_bytes()
     try:
         text = content.decode("utf-8-sig")

@@ -20,8 +20,9 @@ from analyzers.piqe import piqe
 from data.feature_store import FeatureStore
 from data.files import write_json, write_text
 from data.images import load_image
+from data.prompts import prompt_groups
 from data.tables import MOS_RANGE, joined, read_table, require_aspect
-from finetune import baselines, metrics
+from finetune import baselines, conformal, metrics
 from finetune.ceiling import ceiling_from_spread
 from finetune.figures import Agreement, prompts_seen, rounded
 from finetune.heads import load_head
@@ -50,6 +51,9 @@ def main(settings: Settings) -> None:
     head = load_head(paths.head(settings.dataset, settings.aspect))
     predicted = predict(head, stores[-1], list(test["image_id"]), device=device(settings), progress=progress)
     test["predicted"] = predicted.to_numpy()
+    val = tables[0][tables[0]["split"] == "val"]
+    known = predict(head, stores[0], list(val["image_id"]), device=device(settings)), val["mos"]
+    interval = conformal.interval(*known, prompt_groups(val), test["predicted"], test["mos"])
     _, curve = metrics.plcc_fitted(test["predicted"], test["mos"])
     test["fitted"] = np.nan if curve is None else curve(test["predicted"])
     test["residual"] = test["mos"] - test["predicted"]
@@ -59,7 +63,7 @@ def main(settings: Settings) -> None:
     table["piqe"] = measured.pop("piqe")
     states = np.concatenate([_mean_states(*pair) for pair in zip(stores, tables, strict=True)])
     rivals = baselines.predict_all(baselines.Rows(table, measured, states))
-    figures = rounded(_figures(settings, table, test, rivals), DECIMALS)
+    figures = rounded({**_figures(settings, table, test, rivals), "interval": interval}, DECIMALS)
     write_text(paths.RESULTS / "predictions.csv", _predictions_csv(test))
     write_text(paths.RESULTS / "plots" / "baselines.csv", _baselines_csv(figures))
     write_json(paths.RESULTS / "metrics.json", figures)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+ADAPTER_FILE = "adapter_config.json"  # in an adapter's folder; absent where distillation is switched off
 RESULTS = Path("results")
 
 
@@ -41,6 +42,10 @@ def features(dataset: str, aspect: str) -> Path:
 
 def head(dataset: str, aspect: str) -> Path:
     return Path("models/heads") / f"{dataset}-{aspect}"
+
+
+def card(dataset: str, aspect: str) -> Path:
+    return Path("models/cards") / f"{dataset}-{aspect}.json"
 
 
 def abroad(dataset: str, aspect: str) -> Path:

@@ -9,7 +9,6 @@ from stages.device import device
 from stages.settings import Settings
 
 CODE = (adapters, chat, fitting, minicpm_llama3_v_2_5, mllm)  # what its answers come from, beside its weights
-ADAPTER_FILE = "adapter_config.json"  # peft's; absent where distillation is switched off
 
 
 def load_model(settings: Settings, adapter: Path | None = None) -> LocalMLLM:
@@ -31,4 +30,4 @@ def load_model(settings: Settings, adapter: Path | None = None) -> LocalMLLM:
 def load_student(settings: Settings) -> LocalMLLM:
     """The profile's MLLM with the adapter that distill trained; where it trained none, with the profile's own."""
     adapter = paths.adapter(settings.dataset, settings.aspect)
-    return load_model(settings, adapter if (adapter / ADAPTER_FILE).exists() else None)
+    return load_model(settings, adapter if (adapter / paths.ADAPTER_FILE).exists() else None)

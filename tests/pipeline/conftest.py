@@ -13,7 +13,8 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "cross", "evaluate", "report")
+STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "cross", "evaluate")
+STAGES += ("card", "report")
 SMALL = {
     "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
     "datasets.synthetic.size": 96,

@@ -42,6 +42,7 @@ def test_figures_and_tables(workplace):
     assert (figures["on"], figures["cross"], figures["prompts_seen"]) == ("synthetic", False, 0)
     assert figures["original_scale"] == {"lowest": 0, "highest": 5, "rmse": figures["rmse"]}
     assert (figures["n_fewer_views"], figures["n_shortened"]) == (3, 2)
+    assert figures["interval"] == {"level": 0.9, "half_width": None, "coverage": 1}  # 6 val prompts are too few
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5
     )

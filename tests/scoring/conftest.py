@@ -1,0 +1,34 @@
+import shutil
+
+import pytest
+from transformers import logging
+
+from tests import tiny_mllm
+from tests.trained import trained
+
+logging.disable_progress_bar()
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    return tiny_mllm.smolvlm(tmp_path_factory.mktemp("models") / "smolvlm")
+
+
+@pytest.fixture(scope="session")
+def parts(model, tmp_path_factory):
+    """Read-only."""
+    return trained(model, tmp_path_factory.mktemp("trained"), ("quality", "correspondence"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in requirements-dev.txt")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()

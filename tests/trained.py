@@ -1,0 +1,77 @@
+"""Trained aspects in miniature: a real vision-language model, random adapters and heads, and their cards."""
+
+from pathlib import Path
+
+import torch
+
+from analyzers.conversation import QUESTIONS, conversation
+from analyzers.mllm import LocalMLLM
+from data.feature_store import Batch
+from finetune.distill import save_adapter
+from finetune.heads import build_head, save_head, statistics
+from scoring import familiar
+from scoring.card import FORMAT, Card, head_sha256, write_card
+from scoring.parts import Part
+from tests.tiny_mllm import LANGUAGE_LORA, picture
+
+TRAINING = [(picture(seed), f"a red cube, number {seed}") for seed in range(12)]
+PROFILE = {"revision": None, "dtype": "float32", "max_length": 200, "max_new_tokens": 8}
+
+
+def trained(model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",)) -> dict[str, Part]:
+    """One `Part` an aspect below `folder`, laid out as the stages do for the data set `made`."""
+    return {aspect: _trained(model, folder, aspect, seed) for seed, aspect in enumerate(aspects)}
+
+
+def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
+    adapter, head = (folder / "models" / kind / f"made-{aspect}" for kind in ("adapters", "heads"))
+    card = folder / "models" / "cards" / f"made-{aspect}.json"
+    settings = {name: value for name, value in PROFILE.items() if name != "max_new_tokens"}
+    fresh = LocalMLLM.load(str(model), device="cpu", **settings)
+    fresh.add_lora(r=2, alpha=4, dropout=0.0, targets=LANGUAGE_LORA, modules_to_save=[], seed=seed)
+    with torch.no_grad():
+        for name, weight in fresh.model.named_parameters():
+            if "lora_B" in name:  # zero at first: an adapter that says nothing
+                weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
+    save_adapter(fresh.model, adapter)
+    student = LocalMLLM.load(str(model), device="cpu", adapter=adapter, **settings)
+    images, prompts = zip(*TRAINING, strict=True)
+    said = student.describe(images, [conversation(aspect, prompt) for prompt in prompts], PROFILE["max_new_tokens"])
+    asked = [conversation(aspect, prompt, text) for prompt, text in zip(prompts, said, strict=True)]
+    batch = Batch.of((str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
+    made = _head(student.hidden_size, seed)
+    moments = statistics(*batch.tensors)
+    made.image_mean.copy_(moments.mean(dim=0))
+    made.image_scale.copy_(1 / moments.std(dim=0))
+    save_head(made, head)
+    far = familiar.distance(made, *batch.tensors).numpy()
+    facts = {
+        "format": FORMAT,
+        "dataset": "made",
+        "aspect": aspect,
+        "mllm": {"model": str(model), **PROFILE},
+        "adapted": True,
+        "identity": student.identity,
+        "head": head_sha256(head),
+        "questions": QUESTIONS,
+        "interval": {"level": 0.9, "half_width": 0.5, "coverage": 0.9},
+        "familiar": {
+            "limits": familiar.limits_of(map(familiar.facts, images)),
+            "prompt_characters": 60,
+            "distance": familiar.farthest_familiar(far),
+        },
+        "scale": (0.0, 5.0),
+        "figures": {"n": 3, "n_train": 12, "n_val": 3, "srcc": 0.5, "plcc": None, "rmse": 0.7},
+        "made_with": {"torch": torch.__version__},
+    }
+    write_card(Card.model_validate(facts), card)
+    return Part(card, adapter, head)
+
+
+def _head(dim: int, seed: int):
+    """A new head gives every image the mean MOS; this one looks at the states."""
+    head = build_head("xlstm", dim, seed=seed, dim=16, blocks=2, slstm_at=[1], heads=2, hidden=8)
+    with torch.no_grad():
+        head.regressor[-1].weight.normal_(generator=torch.Generator().manual_seed(seed))
+        head.mos_mean.fill_(2.5)
+    return head
