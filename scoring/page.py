@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 from data.errors import InputError
-from scoring.report import panel
+from scoring.gallery import panel
 from scoring.scorer import Scorer, open_image
 
 MAX_UPLOAD = "20mb"

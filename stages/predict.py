@@ -19,7 +19,7 @@ from data.files import fingerprint, sha256
 from data.journal import Journal
 from data.tables import ASPECTS
 from finetune import heads
-from scoring import familiar, instructions, report, scorer
+from scoring import familiar, gallery, instructions, scorer
 from scoring.asked import Asked, from_csv, from_folder
 from scoring.bundle import open_bundle
 from scoring.scorer import Score, Scorer, batches
@@ -44,8 +44,8 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
     # A scorer for each aspect: one model in memory at a time.
     found = {aspect: _scores(Scorer({aspect: parts[aspect]}, **options), asked, aspect) for aspect in aspects}
     rows = [(image, [found[aspect][place] for aspect in aspects]) for place, image in enumerate(asked)]
-    print(report.table(rows))
-    report.write(rows, arguments.out)
+    print(gallery.table(rows))
+    gallery.write(rows, arguments.out)
     print(f"predict: scores.csv, scores.jsonl and gallery.html are in {arguments.out}", file=sys.stderr)
     failed = [(image.name, score) for image, scores in rows for score in scores if score.status.startswith("failed")]
     for name, score in failed:
@@ -92,15 +92,16 @@ def _scores(tool: Scorer, asked: Sequence[Asked], aspect: str) -> list[Score]:
         Scratch(f"predict/{aspect}", made_of, code=CODE) as scratch,
         Journal(scratch.path / "journal.jsonl") as journal,
     ):
+        scored = {record["key"]: number for number, record in enumerate(journal)}
         work = batches(prompts, tool.batch)
         for places in progress(work, total=len(work), desc=aspect, unit="batches"):
             paths = [asked[place].path for place in places]
             texts = [prompts[place] for place in places]
             key = fingerprint([[str(path), _sha256(path), text] for path, text in zip(paths, texts, strict=True)])
-            if key not in journal:
+            if key not in scored:
                 scores = tool.score_batch(paths, texts, aspect=aspect)
-                journal.append(key, {"scores": [asdict(score) for score in scores]})
-            found.update(zip(places, map(_score, journal[key]["scores"]), strict=True))
+                scored[key] = journal.append({"key": key, "scores": [asdict(score) for score in scores]})
+            found.update(zip(places, map(_score, journal[scored[key]]["scores"]), strict=True))
     return [found[place] for place in range(len(asked))]
 
 

@@ -80,7 +80,7 @@ def _run(root: Path, environment: Mapping[str, str]) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = ["stages/caption.py"]
-    del sys.modules["stages.caption"]
+    sys.modules.pop("stages.caption", None)
     runpy.run_module("stages.caption", run_name="__main__", alter_sys=True)
 
 

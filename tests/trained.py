@@ -15,7 +15,7 @@ from scoring.parts import Part
 from tests.tiny_mllm import LANGUAGE_LORA, picture
 
 TRAINING = [(picture(seed), f"a red cube, number {seed}") for seed in range(12)]
-PROFILE = {"revision": None, "dtype": "float32", "max_length": 200, "max_new_tokens": 8}
+PROFILE = {"revision": None, "dtype": "float32", "max_length": 200, "max_new_tokens": 8, "fewer_views": []}
 
 
 def trained(model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",)) -> dict[str, Part]:

@@ -58,5 +58,5 @@ def test_fingerprint_follows_aspect_and_questions(monkeypatch):
     before = questions_fingerprint("quality")
     assert before == questions_fingerprint("quality")
     assert before != questions_fingerprint("authenticity")
-    monkeypatch.setitem(module._QUESTIONS, "rate", "Rate it.")
+    monkeypatch.setitem(module.QUESTIONS, "rate", "Rate it.")
     assert before != questions_fingerprint("quality")

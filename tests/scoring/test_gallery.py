@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from scoring import report
+from scoring import gallery
 from scoring.asked import Asked
 from scoring.scorer import Score
 from tests.tiny_mllm import picture
@@ -29,16 +29,16 @@ def rows(tmp_path):
 
 
 def test_csv_and_jsonl_say_the_same(rows, tmp_path):
-    report.write(rows, tmp_path / "out")
+    gallery.write(rows, tmp_path / "out")
     with (tmp_path / "out/scores.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     lines = [json.loads(line) for line in (tmp_path / "out/scores.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(table) == len(lines) == 9
-    assert tuple(table[0]) == tuple(lines[0]) == report.FIELDS
+    assert tuple(table[0]) == tuple(lines[0]) == gallery.FIELDS
     for row, line in zip(table, lines, strict=True):
         assert row["prompt"] == line["prompt"]
         assert row["score"] == ("" if line["score"] is None else str(line["score"]))
-    assert lines[-1] | {"status": ""} == dict.fromkeys(report.FIELDS) | {
+    assert lines[-1] | {"status": ""} == dict.fromkeys(gallery.FIELDS) | {
         "image": "bad.png",
         "prompt": "",
         "aspect": "quality",
@@ -48,21 +48,21 @@ def test_csv_and_jsonl_say_the_same(rows, tmp_path):
 
 
 def test_the_terminal_is_safe_from_control_characters(rows):
-    shown = report.table(rows)
+    shown = gallery.table(rows)
     assert all(line.isprintable() for line in shown.splitlines())
-    assert "… and 5 more images" in report.table(rows * 5)
+    assert "… and 5 more images" in gallery.table(rows * 5)
 
 
 def test_nothing_in_the_page_is_markup_of_others(rows):
-    page = "".join(report.gallery(rows))
+    page = "".join(gallery.gallery(rows))
     assert "<script" not in page
     assert page.count("<img") == 4  # ours
     assert "&lt;script&gt;" in page
-    assert "<script" not in report.panel(rows[0][1])
+    assert "<script" not in gallery.panel(rows[0][1])
 
 
 def test_the_page_in_a_browser(rows, tmp_path, browser):
-    report.write(rows, tmp_path / "out")
+    gallery.write(rows, tmp_path / "out")
     asked, errors = [], []
     with browser.new_page(viewport={"width": 400, "height": 800}) as page:
         page.on("request", lambda request: asked.append(request.url.split(":")[0]))
