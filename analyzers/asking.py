@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import NoReturn
 
@@ -53,6 +54,8 @@ class Asker:
     def __init__(self, teacher: Teacher, ledger: Ledger, limiter: Limiter, concurrency: int) -> None:
         self._teacher, self._ledger, self._limiter = teacher, ledger, limiter
         self._threads, self._places = concurrency + SPARE, threading.Semaphore(concurrency)
+        self._under_way: set[str] = set()
+        self._turn = threading.Condition()
         self._stopping = threading.Event()
         self._end: Exception | None = None  # what ends the run
 
@@ -77,6 +80,23 @@ class Asker:
                 self._stopping.set()
 
     def _settle(self, question: Question) -> Question:
+        with self._alone(self._teacher.key(question)):
+            return self._settle_alone(question)
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """One thread at a time: the same picture in two rows of a data set is asked about, and paid for, once."""
+        with self._turn:
+            self._turn.wait_for(lambda: key not in self._under_way)
+            self._under_way.add(key)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._under_way.remove(key)
+                self._turn.notify_all()
+
+    def _settle_alone(self, question: Question) -> Question:
         patiently = Retrying(
             retry=retry_if_exception_type((TryAgain, _Unusable)),
             wait=_pause,

@@ -83,6 +83,16 @@ def test_what_was_answered_is_never_asked_again(project, server):
     assert len(server.requests) == 12 + fresh
 
 
+def test_the_same_picture_in_several_rows_is_asked_about_once(project, server):
+    samples = read_table(paths.samples("folder"))
+    same = ["path", "prompt", "sha256", *(column for column in samples if column.startswith(("mos_", "std_")))]
+    samples.loc[:, same] = samples.loc[0, same].to_numpy()
+    write_table(samples, paths.samples("folder"))
+    run()
+    assert len(server.requests) == 1
+    assert captions()["quality"].nunique() == 1
+
+
 def test_without_a_key_what_is_answered_is_still_there(project, monkeypatch):
     run()
     monkeypatch.delenv("GEMINI_API_KEY")
