@@ -1,7 +1,7 @@
-"""An image as it is sent to a service: as people saw it, no larger than a request may be, and in as few bytes as can be.
+"""An image as it is sent to a service: as people saw it, and no larger than a request may be.
 
-A file that any program shows in one way only is sent as it is; a JPEG is then a fifth of what it would be as a PNG, and
-nothing has to be encoded. Any other one is laid out by data/images.py and sent as a PNG.
+A file that every program shows alike is sent as it is: nothing is encoded, and a JPEG is a fifth of what it would be
+as a PNG. Of any other one, what data/images.py makes of it is sent as a PNG.
 """
 
 import io
@@ -16,7 +16,8 @@ MOST_PIXELS_A_SIDE = 2048  # a request may hold 20 MB, and this much noise as PN
 MOST_BYTES = 14_000_000  # of a file, 19 MB in base64
 # What a file may say besides its pixels without being shown otherwise for it: no rotation, profile or gamma, and no
 # words, because all that is said about an image is in the request's text.
-HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression", "interlace", "srgb"}
+JFIF = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "progressive", "progression"}
+HARMLESS = {*JFIF, "dpi", "interlace", "srgb"}
 
 
 @dataclass(frozen=True)
