@@ -78,11 +78,11 @@ def test_as_many_at_once_as_are_asked(server, sdk, question):
     together = threading.Barrier(at_once)
 
     def script(request):
-        together.wait(timeout=10)
+        together.wait(timeout=30)
         return answer(request)
 
     server.script = script
-    asked = teacher(sdk, timeout=20)
+    asked = teacher(sdk, timeout=40)
     prepared = asked.prepare(question)
     with ThreadPoolExecutor(at_once) as pool:
         assert all(given.blocked is None for given in pool.map(asked.ask, [prepared] * at_once))
