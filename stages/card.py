@@ -61,7 +61,7 @@ def main(settings: Settings) -> None:
 
 
 def _figures(settings: Settings) -> tuple[dict, dict]:
-    """The figures of evaluate, and the interval. Of another data set's test images nothing is said, only the width stays."""
+    """What evaluate found, and the interval; of another data set's test images nothing, and the width alone."""
     path = paths.RESULTS / "metrics.json"
     figures = json.loads(path.read_text(encoding="utf-8"))
     for key in ("dataset", "aspect"):
