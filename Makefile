@@ -31,7 +31,7 @@ $(BIN)/installed: requirements.txt constraints.txt
 	python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
 	touch $@
 
-$(BIN)/installed-dev: requirements-dev.txt $(BIN)/installed
+$(BIN)/installed-dev: requirements-dev.txt requirements-genai.txt $(BIN)/installed
 	python -m pip install --quiet --requirement requirements-dev.txt --constraint constraints.txt
 	touch $@
 

@@ -6,7 +6,6 @@ stop the run. An SDK's module (google_generativeai.py, google_genai.py) only sen
 The key comes from GEMINI_API_KEY and goes nowhere but into the SDK; GEMINI_API_ENDPOINT names another server.
 """
 
-import io
 import os
 import re
 import threading
@@ -18,14 +17,13 @@ from typing import Any, ClassVar, Protocol
 
 from analyzers.brief import brief
 from analyzers.explanations import parse
+from analyzers.picture import MOST_PIXELS_A_SIDE, Picture, picture
 from analyzers.teacher import Answer, DailyQuota, Question, TryAgain, Usage
 from data.errors import InputError
 from data.files import fingerprint
-from data.images import load_image
 
 KEY, ENDPOINT = "GEMINI_API_KEY", "GEMINI_API_ENDPOINT"
 SDKS = {"google-generativeai": "google_generativeai", "google-genai": "google_genai"}
-MOST_PIXELS_A_SIDE = 2048  # a request may hold 20 MB, and this much noise as PNG is 17 MB in base64
 # The model will not describe this image however often it is asked; any other end without text may be an accident.
 FINAL = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "MAX_TOKENS"}
 HELP = {
@@ -64,9 +62,9 @@ class Lost(Exception):  # noqa: N818 (the answer is lost, not we)
 class Sdk(Protocol):
     """What an SDK's module must offer. Raises ApiError or Lost, and never tries again by itself."""
 
-    def generate(self, text: str, png: bytes, schema: dict[str, Any]) -> Reply: ...
+    def generate(self, text: str, image: Picture, schema: dict[str, Any]) -> Reply: ...
 
-    def count_tokens(self, text: str, png: bytes) -> int: ...
+    def count_tokens(self, text: str, image: Picture) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Prepared:
 
     connection: Sdk
     text: str
-    png: bytes
+    image: Picture
     schema: dict[str, Any]
 
 
@@ -98,10 +96,10 @@ class Gemini:
         return fingerprint([settings, question.sha256, self._text(question), _schema(question)])
 
     def prepare(self, question: Question) -> Prepared:
-        return Prepared(self._connection, self._text(question), _png(question), _schema(question))
+        return Prepared(self._connection, self._text(question), picture(question.path), _schema(question))
 
     def ask(self, prepared: Prepared) -> Answer:
-        reply = _call(prepared.connection.generate, prepared.text, prepared.png, prepared.schema)
+        reply = _call(prepared.connection.generate, prepared.text, prepared.image, prepared.schema)
         why = reply.block_reason or (reply.finish_reason if reply.finish_reason in FINAL else None)
         return Answer(
             said=parse(reply.text),
@@ -117,7 +115,7 @@ class Gemini:
 
     def count_tokens(self, question: Question) -> int:
         """Input tokens of this question, as the service counts them; it costs nothing."""
-        return _call(self._connection.count_tokens, self._text(question), _png(question))
+        return _call(self._connection.count_tokens, self._text(question), picture(question.path))
 
     def _text(self, question: Question) -> str:
         return brief(question, show_mos=self.show_mos)
@@ -153,14 +151,6 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Any:
 def _schema(question: Question) -> dict[str, Any]:
     aspects = list(question.mos)
     return {"type": "OBJECT", "properties": {aspect: {"type": "STRING"} for aspect in aspects}, "required": aspects}
-
-
-def _png(question: Question) -> bytes:
-    """The image as people saw it, no larger than a request may be."""
-    image, file = load_image(question.path), io.BytesIO()
-    image.thumbnail((MOST_PIXELS_A_SIDE, MOST_PIXELS_A_SIDE))
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _meaning(error: ApiError, without: str) -> Exception:

@@ -13,6 +13,7 @@ from google import genai
 from google.genai import errors, types
 
 from analyzers.gemini import ApiError, Lost, Reply
+from analyzers.picture import Picture
 
 
 class Connection:
@@ -20,18 +21,21 @@ class Connection:
 
     def __init__(self, key: str, endpoint: str | None, model: str, settings: dict[str, Any], timeout: float) -> None:
         once = types.HttpRetryOptions(attempts=1)
-        options = types.HttpOptions(base_url=endpoint, timeout=int(timeout * 1000), retry_options=once)
+        unlimited = {"limits": httpx2.Limits()}  # else a hundred connections, and the others wait for one in vain
+        options = types.HttpOptions(
+            base_url=endpoint, timeout=int(timeout * 1000), retry_options=once, client_args=unlimited
+        )
         self._client = genai.Client(api_key=key, vertexai=False, http_options=options)
         self._model, self._settings = model, settings
 
-    def generate(self, text: str, png: bytes, schema: dict[str, Any]) -> Reply:
+    def generate(self, text: str, image: Picture, schema: dict[str, Any]) -> Reply:
         config = types.GenerateContentConfig(
             **self._settings,
             response_mime_type="application/json",
             response_schema=schema,
             should_return_http_response=True,
         )
-        response = self._call(self._client.models.generate_content, text, png, config=config)
+        response = self._call(self._client.models.generate_content, text, image, config=config)
         try:
             found = json.loads(response.sdk_http_response.body)
         except ValueError as error:
@@ -48,11 +52,11 @@ class Connection:
             total_tokens=usage.get("totalTokenCount", 0),
         )
 
-    def count_tokens(self, text: str, png: bytes) -> int:
-        return self._call(self._client.models.count_tokens, text, png).total_tokens
+    def count_tokens(self, text: str, image: Picture) -> int:
+        return self._call(self._client.models.count_tokens, text, image).total_tokens
 
-    def _call(self, method: Callable[..., Any], text: str, png: bytes, **options: Any) -> Any:
-        contents = [types.Part.from_bytes(data=png, mime_type="image/png"), types.Part.from_text(text=text)]
+    def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
+        contents = [types.Part.from_bytes(data=image.data, mime_type=image.mime), types.Part.from_text(text=text)]
         try:
             return method(model=self._model, contents=contents, **options)
         except errors.APIError as error:

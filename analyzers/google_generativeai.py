@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from analyzers.gemini import ApiError, Lost, Reply
+from analyzers.picture import Picture
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)
@@ -40,9 +41,9 @@ class Connection:
         self._settings = settings
         self._request_options = {"timeout": timeout, "retry": None}
 
-    def generate(self, text: str, png: bytes, schema: dict[str, Any]) -> Reply:
+    def generate(self, text: str, image: Picture, schema: dict[str, Any]) -> Reply:
         config = {**self._settings, "response_mime_type": "application/json", "response_schema": schema}
-        response = self._call(self._model.generate_content, text, png, generation_config=config)
+        response = self._call(self._model.generate_content, text, image, generation_config=config)
         found = response.to_dict()  # enums as numbers: a reason younger than the SDK is only that
         candidate = found["candidates"][0] if found.get("candidates") else {}
         finish = candidate.get("finish_reason", 0)
@@ -58,12 +59,12 @@ class Connection:
             total_tokens=usage.get("total_token_count", 0),
         )
 
-    def count_tokens(self, text: str, png: bytes) -> int:
-        return self._call(self._model.count_tokens, text, png).total_tokens
+    def count_tokens(self, text: str, image: Picture) -> int:
+        return self._call(self._model.count_tokens, text, image).total_tokens
 
-    def _call(self, method: Callable[..., Any], text: str, png: bytes, **options: Any) -> Any:
+    def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
         # Bare parts would do as well, but the SDK writes them out as text, the picture too, before it takes them.
-        contents = [{"role": "user", "parts": [{"mime_type": "image/png", "data": png}, text]}]
+        contents = [{"role": "user", "parts": [{"mime_type": image.mime, "data": image.data}, text]}]
         try:
             return method(contents, request_options=self._request_options, **options)
         except api.GoogleAPICallError as error:

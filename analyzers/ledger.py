@@ -11,6 +11,7 @@ Nothing of this is kept in memory: which records tell of which part stands in a 
 the journal each time.
 """
 
+import errno
 import sqlite3
 import threading
 from collections import Counter
@@ -152,7 +153,12 @@ class _Index:
 
     def add(self, parts: Iterable[str], record: int) -> None:
         rows = [(bytes.fromhex(part), record) for part in parts]
-        self._told.executemany("INSERT OR IGNORE INTO told VALUES (?, ?)", rows)
+        try:
+            self._told.executemany("INSERT OR IGNORE INTO told VALUES (?, ?)", rows)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            raise OSError(errno.ENOSPC, "No space left for SQLite's temporary file (TMPDIR)") from None
 
     def of(self, part: str) -> list[int]:
         """The records' numbers, in the order in which they came."""

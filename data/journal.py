@@ -55,8 +55,9 @@ class Journal:
             while unwritten:
                 unwritten = unwritten[self._file.write(unwritten) :]
             os.fsync(self._file.fileno())
-        except OSError:  # such as a full disk: half a line must not stand before the next one
+        except OSError as error:  # such as a full disk: half a line must not stand before the next one
             self._file.truncate(self._ends[-1])
+            error.filename = str(self.path)
             raise
         self._ends.append(self._ends[-1] + len(line))
         return len(self) - 1

@@ -1,5 +1,10 @@
 """The contract that every SDK's adapter keeps, over real HTTP."""
 
+import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
@@ -10,6 +15,7 @@ from data.errors import InputError
 from data.files import sha256
 from tests.gemini_server import KEY, TEXTS, GeminiServer, Move, answer, blocked_prompt, daily_quota, error, too_many
 
+STANDARD = str.maketrans("-_", "+/")  # the API takes both alphabets of base64
 MOS = {"quality": 3.42, "correspondence": 1.5}
 
 
@@ -55,6 +61,32 @@ def test_one_request_asks_for_all_aspects_and_is_answered(server, sdk, question)
     assert config["responseMimeType"] == "application/json"
     assert config["responseSchema"]["required"] == list(MOS)
     assert (config["temperature"], config["maxOutputTokens"]) == (1.0, 900)
+
+
+def test_a_file_is_sent_as_it_is(server, sdk, question, tmp_path):
+    path = tmp_path / "ball.jpg"
+    Image.new("RGB", (32, 24), (200, 30, 30)).save(path)
+    ask(teacher(sdk), replace(question, path=path))
+    [image] = [part["inlineData"] for part in server.requests[0].body["contents"][0]["parts"] if "inlineData" in part]
+    assert "image/jpeg" in image.values()  # its name is mimeType or mime_type, and the API takes both
+    assert base64.b64decode(image["data"].translate(STANDARD)) == path.read_bytes()
+
+
+def test_as_many_at_once_as_are_asked(server, sdk, question):
+    """None waits in the SDK for a place among its connections, where it would use up its time."""
+    at_once = 120
+    together = threading.Barrier(at_once)
+
+    def script(request):
+        together.wait(timeout=30)
+        return answer(request)
+
+    server.script = script
+    asked = teacher(sdk, timeout=40)
+    prepared = asked.prepare(question)
+    with ThreadPoolExecutor(at_once) as pool:
+        assert all(given.blocked is None for given in pool.map(asked.ask, [prepared] * at_once))
+    assert len(server.requests) == at_once
 
 
 def test_thinking_and_a_rerouted_model_are_seen(server, sdk, question):

@@ -1,8 +1,12 @@
 """The caption stage with a paid teacher, over real HTTP: what it sends, keeps, and how it ends."""
 
+import errno
 import json
+import os
 import random
+import re
 import shutil
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +14,10 @@ import pandas as pd
 import pytest
 
 from analyzers import asking
+from analyzers.gemini import Gemini
+from analyzers.ledger import Ledger
+from analyzers.teacher import Answer, Question, Usage
+from data.journal import Journal
 from data.tables import read_table, write_table
 from stages import caption, paths
 from stages.paid import Options
@@ -225,6 +233,7 @@ def test_a_service_that_is_down_ends_the_run_with_everything_kept(project, serve
     status, said = ends(capsys)
     assert status == 69
     assert f"no answer after {asking.MOST_ATTEMPTS} attempts, the last one: Gemini answers 429" in said
+    assert KEY not in said
     server.script, asked = answer, len(server.requests)
     run()
     assert len(server.requests) == asked + 12 - 5
@@ -255,6 +264,39 @@ def test_the_days_requests_are_counted_over_runs(project, server, capsys):
     assert ends(capsys)[0] == 75
     assert ends(capsys)[0] == 75
     assert len(server.requests) == 7
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_next_run_goes_on(project, server, capsys, monkeypatch):
+    flush = os.fsync
+
+    def full(descriptor):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("answers.jsonl"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        status, said = ends(capsys)
+    assert status == 74
+    assert re.fullmatch(r"\w+: .*No space left on device: '.*answers\.jsonl'; make room and run it again", said)
+    run()
+    assert len(captions()) == 12
+
+
+def test_no_room_for_the_ledgers_index_is_a_full_disk(tmp_path):
+    teacher = Gemini("gemini-3.8-flash", 1.0, 900, show_mos=True, sdk="google-generativeai", timeout=5)
+    with Journal(tmp_path / "answers.jsonl") as journal:
+        ledger = Ledger(journal, teacher)
+        ledger._index._told.execute("PRAGMA max_page_count = 4")
+        given = Answer(TEXTS, "STOP", "gemini-3.8-flash", Usage())
+
+        def record(number):
+            question = Question(str(number), tmp_path, "", f"ball {number}", dict.fromkeys(ASPECTS, 2.0))
+            ledger.record(question, given, attempts=1, seconds=0.1, at=0.0)
+
+        with pytest.raises(OSError, match="No space left") as error:
+            deque(map(record, range(500)))
+        assert error.value.errno == errno.ENOSPC
 
 
 def test_errors_that_stay_stop_at_once(project, server, capsys):

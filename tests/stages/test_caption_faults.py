@@ -144,6 +144,7 @@ def test_whatever_fails_and_whoever_kills_it_nothing_is_lost_and_nothing_is_paid
         said = running.communicate()[0].decode()
         assert running.returncode == 0, said
 
+    assert not bearers(project)
     for sent, images in known.items():
         assert not images & {image_of(request) for request in server.requests[sent:]}
     at = earlier + [request.at for request in server.requests]

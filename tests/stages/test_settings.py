@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from data.errors import InputError
@@ -82,3 +83,16 @@ def test_what_is_not_settings_is_refused(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="run from the project's folder"):
         settings.load(tmp_path / "params.yaml")
+
+
+def test_setting_a_param_changes_one_line(tmp_path):
+    """What `dvc exp run -S` leaves of a file that people read: comments stay where DVC's own writer keeps them."""
+    before = PARAMS.read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(before, encoding="utf-8")
+    with modify_yaml(str(path)) as params:
+        params["aspect"] = "authenticity"
+    after = path.read_text(encoding="utf-8")
+    assert len(after.splitlines()) == len(before.splitlines())
+    changed = [line for line, old in zip(after.splitlines(), before.splitlines(), strict=True) if line != old]
+    assert [line.split()[:2] for line in changed] == [["aspect:", "authenticity"]]
