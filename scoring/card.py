@@ -34,6 +34,8 @@ class MLLM(_Strict):
     max_length: pydantic.PositiveInt
     max_new_tokens: pydantic.PositiveInt
     fewer_views: list[dict[str, Any]]  # of the image processor, for a sequence that does not fit
+    adapter: str | None = None  # a hub id or a folder: where distillation started from, or, without any, all of it
+    adapter_revision: str | None = None
 
 
 class Interval(_Strict):
@@ -41,7 +43,7 @@ class Interval(_Strict):
 
     level: Annotated[float, Field(gt=0, lt=1)]
     half_width: NotNegative | None  # None: too few validation images for less than the whole scale
-    coverage: Annotated[float, Field(ge=0, le=1)] | None  # on the test images
+    coverage: Annotated[float, Field(ge=0, le=1)] | None  # on the test images; None: not known
 
 
 class Familiar(_Strict):
@@ -66,7 +68,7 @@ class Card(_Strict):
     interval: Interval
     familiar: Familiar
     scale: Limits  # of the scores
-    figures: dict[str, Any]  # results/metrics.json
+    figures: dict[str, Any]  # results/metrics.json; empty where that is about another data set's images
     made_with: dict[str, str]  # versions of what decides the numbers
 
 

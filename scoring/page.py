@@ -19,6 +19,7 @@ from scoring.gallery import panel
 from scoring.scorer import Scorer, open_image
 
 MAX_UPLOAD = "20mb"
+IMAGE, OTHER = "Image", "Another, to compare"
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no font from a server
 CSS = ".message { border-left: .25rem solid #c77700; padding-left: .5rem; }"
 
@@ -28,7 +29,9 @@ def build(scorer: Scorer) -> gr.Blocks:
 
     def score(first: str | None, prompt: str, second: str | None, other: str) -> tuple[str, str]:
         left = _scores(scorer, first, prompt) or _message("Choose an image first.")
-        return left, _scores(scorer, second, other)
+        if second is None:
+            return left, ""
+        return f"<h2>{IMAGE}</h2>{left}", f"<h2>{OTHER}</h2>{_scores(scorer, second, other)}"
 
     with gr.Blocks(title="Score AI-generated images", analytics_enabled=False) as page:
         gr.Markdown(
@@ -36,11 +39,11 @@ def build(scorer: Scorer) -> gr.Blocks:
             "the interval that holds people's mean opinion in 90 % of cases, for images like the training images."
         )
         with gr.Row():
-            image, prompt = _inputs("Image", "Its prompt", "score")
-            other, words = _inputs("Another, to compare", "The other's prompt", "other")
+            image, prompt = _inputs(IMAGE, "Its prompt", "score")
+            other, words = _inputs(OTHER, "The other's prompt", "other")
         button = gr.Button("Score", variant="primary", elem_id="go")
         with gr.Row():
-            shown, beside = (gr.HTML(elem_id=f"{name}-shown", min_width=320) for name in ("score", "other"))
+            shown, beside = _output("score"), _output("other")
         inputs = [image, prompt, other, words]
         for event in (button.click, prompt.submit, words.submit):
             event(score, inputs, [shown, beside], concurrency_limit=1, concurrency_id="model", api_visibility="private")
@@ -68,6 +71,11 @@ def _inputs(label: str, asked: str, name: str) -> tuple[gr.Image, gr.Textbox]:
         )
         image.preprocess = _as_uploaded
         return image, gr.Textbox(label=asked, max_length=2000, elem_id=f"{name}-prompt")
+
+
+def _output(name: str) -> gr.HTML:
+    with gr.Column(min_width=320):  # beside each other where there is room for both
+        return gr.HTML(elem_id=f"{name}-shown")
 
 
 def _as_uploaded(payload: ImageData | None) -> str | None:

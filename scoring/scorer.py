@@ -46,7 +46,12 @@ class Score:
 
 
 class Scorer:
-    """Trained aspects, each loaded when it is first asked for and kept."""
+    """Trained aspects, each loaded when it is first asked for and kept.
+
+    Each has an MLLM of its own: an adapter may replace whole modules, and a head is valid behind exactly what its card
+    names. So three aspects take the memory of three base models. With a large one, make a scorer an aspect and drop it
+    before the next, as stages/predict.py does.
+    """
 
     def __init__(self, parts: dict[str, Part], *, device: str = "auto", batch: int = 32) -> None:
         self.batch = batch

@@ -23,8 +23,10 @@ def main(settings: Settings, out: Path) -> None:
     here = workspace_parts(settings.dataset)
     if not here:
         raise InputError("nothing is trained here yet: run dvc repro")
-    for part in here.values():
-        load(part, device(settings))  # parts that do not belong together are refused now, not where they are used
+    for aspect, part in here.items():
+        # Parts that do not belong together are refused now, not where they are used.
+        if not load(part, device(settings)).card.figures:
+            raise InputError(f"{aspect} was last evaluated on another data set's images; empty evaluate.on, dvc repro")
     kept = open_bundle(out) if out.exists() else {}
     for aspect, card in cards(kept).items():
         if card.dataset != settings.dataset:

@@ -28,10 +28,11 @@ BATCH = 32
 
 def main(settings: Settings) -> None:
     dataset, aspect = settings.dataset, settings.aspect
+    profile = settings.mllms[settings.mllm]
     samples = joined(read_table(paths.samples(dataset), ["path", "prompt"]), read_table(paths.splits(dataset)), aspect)
     train, val = (samples[samples["split"] == part] for part in ("train", "val"))
     store = FeatureStore.open(paths.features(dataset, aspect))
-    figures = _figures(settings)
+    figures, interval = _figures(settings)
 
     limits = familiar.limits_of(
         familiar.facts(load_image(paths.raw(dataset) / path))
@@ -41,12 +42,12 @@ def main(settings: Settings) -> None:
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": settings.mllms[settings.mllm].model_dump(include=set(MLLM.model_fields)),
-        "adapted": (paths.adapter(dataset, aspect) / paths.ADAPTER_FILE).exists(),
+        "mllm": profile.model_dump(include=set(MLLM.model_fields)),
+        "adapted": profile.adapter is not None or (paths.adapter(dataset, aspect) / paths.ADAPTER_FILE).exists(),
         "identity": store.fingerprint["mllm"],
         "head": head_sha256(paths.head(dataset, aspect)),
         "questions": dict(sorted(QUESTIONS.items())),
-        "interval": figures["interval"],
+        "interval": interval,
         "familiar": {
             "limits": limits,
             "prompt_characters": int(train["prompt"].str.len().max()),
@@ -59,13 +60,16 @@ def main(settings: Settings) -> None:
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
 
 
-def _figures(settings: Settings) -> dict:
+def _figures(settings: Settings) -> tuple[dict, dict]:
+    """What evaluate found, and the interval; of another data set's test images nothing, and the width alone."""
     path = paths.RESULTS / "metrics.json"
     figures = json.loads(path.read_text(encoding="utf-8"))
     for key in ("dataset", "aspect"):
         if figures[key] != getattr(settings, key):
             raise InputError(f"{path}: {key} is {figures[key]}, expected {getattr(settings, key)}; run evaluate")
-    return figures
+    if figures["cross"]:  # the width comes from this data set's validation images all the same
+        return {}, {**figures["interval"], "coverage": None}
+    return figures, figures["interval"]
 
 
 def _distances(settings: Settings, store: FeatureStore, ids: list[str]) -> np.ndarray:

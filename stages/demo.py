@@ -4,6 +4,8 @@ import argparse
 import sys
 from functools import partial
 
+from transformers import logging
+
 from data.errors import InputError
 from scoring.bundle import open_bundle
 from scoring.scorer import Scorer
@@ -18,6 +20,7 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
         from scoring import page  # noqa: PLC0415 (an optional extra)
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed here: run make demo") from None
+    logging.disable_progress_bar()  # of loading the models
     parts = open_bundle(arguments.bundle) if arguments.bundle else workspace_parts(settings.dataset)
     if not parts:
         raise InputError("nothing is trained here yet: run dvc repro, or name a --bundle")

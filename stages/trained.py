@@ -4,23 +4,34 @@ DVC keeps the outs of one aspect at a time, or two: `dvc exp run -S aspect=…` 
 (into its cache). A bundle keeps them together: run stages/bundle.py after each aspect, and it adds the new one.
 """
 
+from pathlib import Path
+
+from analyzers import adapters
 from data.errors import InputError
 from data.tables import ASPECTS
+from scoring.card import read_card
 from scoring.parts import Part
 from stages import paths
 
 
 def workspace_parts(dataset: str) -> dict[str, Part]:
     """The parts of each aspect of `dataset` that has them all."""
-    parts = {
-        aspect: Part(paths.card(dataset, aspect), paths.adapter(dataset, aspect), paths.head(dataset, aspect))
-        for aspect in ASPECTS
-    }
     return {
-        aspect: part
-        for aspect, part in parts.items()
-        if part.card.is_file() and part.head.is_dir() and part.adapter.is_dir()
+        aspect: Part(paths.card(dataset, aspect), _adapter(dataset, aspect), paths.head(dataset, aspect))
+        for aspect in ASPECTS
+        if paths.card(dataset, aspect).is_file()
+        and paths.head(dataset, aspect).is_dir()
+        and paths.adapter(dataset, aspect).is_dir()
     }
+
+
+def _adapter(dataset: str, aspect: str) -> Path:
+    """The adapter that distill trained; where it trained none, the published one that the head was trained behind."""
+    trained = paths.adapter(dataset, aspect)
+    mllm = read_card(paths.card(dataset, aspect)).mllm
+    if mllm.adapter is None or (trained / paths.ADAPTER_FILE).exists():
+        return trained
+    return adapters.fetch(mllm.adapter, mllm.adapter_revision)
 
 
 def require(parts: dict[str, Part], aspect: str) -> None:

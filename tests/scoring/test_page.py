@@ -88,6 +88,10 @@ def test_upload_score_and_compare(page, address, files):
 
     page.set_viewport_size({"width": 400, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    left, right = (page.locator(f"#{side}-shown").bounding_box() for side in ("score", "other"))
+    assert left["y"] + left["height"] <= right["y"]  # one below the other, each with the page's width and its name
+    assert min(left["width"], right["width"]) > 300
+    assert page.locator("#other-shown h2").inner_text() == "Another, to compare"
     assert page.title() == "Score AI-generated images"
     assert (outside, errors) == ([], [])
 

@@ -1,5 +1,6 @@
 """distill, describe and features with MiniCPM-Llama3-V-2.5 (tiny, random) and an adapter in the published layout."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,14 +12,18 @@ from analyzers.conversation import conversation
 from analyzers.mllm import LocalMLLM
 from data.errors import InputError
 from data.feature_store import FeatureStore
+from data.files import write_json
 from data.images import load_image
 from data.tables import read_table, write_table
-from stages import describe, distill, features, paths, settings
+from scoring.card import read_card
+from scoring.scorer import Scorer
+from stages import bundle, card, describe, distill, evaluate, features, paths, settings, train
 from tests import tiny_minicpm
 from tests.tiny_mllm import picture
 
 SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
 IDS = [f"i{row}" for row in range(len(SIZES))]
+QUICK = {"train": {"epochs": 2}, "evaluate": {"bootstrap": 20}}
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +106,45 @@ def test_without_an_adapter_it_is_the_model_as_it_came(folders, project):
 def test_an_adapter_that_is_not_to_be_had_is_refused(project):
     with pytest.raises(InputError, match=r"adapter nobody/nothing is no folder.*needs a revision"):
         distill.main(project(enabled=True, adapter="nobody/nothing"))
+
+
+@pytest.fixture
+def trained(folders, project):
+    """The settings after a head was trained behind the published adapter, evaluated, and its card written."""
+    chosen = project(enabled=False, adapter=str(folders[1]))
+    quick = {part: getattr(chosen, part).model_copy(update=change) for part, change in QUICK.items()}
+    chosen = chosen.model_copy(update=quick)
+    samples = read_table(paths.samples(chosen.dataset))
+    write_table(samples.assign(generator="a", std_quality=0.5), paths.samples(chosen.dataset))
+    parts = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    write_table(pd.DataFrame({"image_id": IDS, "split": parts}), paths.splits(chosen.dataset))
+    run(chosen)
+    for stage in (train, evaluate, card):
+        stage.main(chosen)
+    return chosen
+
+
+def test_a_head_trained_here_behind_a_published_adapter_makes_a_bundle(folders, trained):
+    adapter = folders[1]
+    bundle.main(trained, Path("bundle"))
+    assert {path.name for path in Path("bundle/quality/adapter").iterdir()} == {path.name for path in adapter.iterdir()}
+    assert f"with the adapter `{adapter}`" in Path("bundle/README.md").read_text()
+    expected = pd.read_csv("results/predictions.csv").set_index("image_id")
+    files = [paths.raw(trained.dataset) / "images" / f"{image_id}.png" for image_id in expected.index]
+    scores = Scorer.load("bundle", device="cpu")(files, expected["prompt"].tolist(), aspect="quality")
+    assert [score.score for score in scores] == pytest.approx(expected["predicted"].tolist(), abs=1e-4)
+    assert [score.word for score in scores] == expected["word"].tolist()
+
+
+def test_figures_of_another_data_sets_images_come_into_no_card_and_no_bundle(trained):
+    path = paths.RESULTS / "metrics.json"
+    write_json(path, json.loads(path.read_text()) | {"on": "folder", "cross": True})  # as evaluate.on leaves it
+    before = read_card(paths.card(trained.dataset, trained.aspect))
+    card.main(trained)
+    after = read_card(paths.card(trained.dataset, trained.aspect))
+    assert before.figures["n"] == 2
+    assert after.figures == {}
+    assert (after.interval.half_width, after.interval.coverage) == (before.interval.half_width, None)
+    with pytest.raises(InputError, match=r"quality was last evaluated on another data set's images; empty evaluate.on"):
+        bundle.main(trained, Path("bundle"))
+    assert not Path("bundle").exists()
