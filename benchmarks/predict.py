@@ -66,7 +66,7 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": {**load, "model": profile.model, "max_new_tokens": profile.max_new_tokens},
+        "mllm": {**load, "model": profile.model, "max_new_tokens": profile.max_new_tokens, "fewer_views": []},
         "adapted": False,
         "identity": mllm.identity,
         "head": head_sha256(paths.head(dataset, aspect)),
