@@ -278,7 +278,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_next_run_goes_on(project, serve
         patched.setattr(os, "fsync", full)
         status, said = ends(capsys)
     assert status == 74
-    assert re.fullmatch(r"\w+: .*No space left on device: '.*answers\.jsonl'; make room and run it again", said)
+    assert re.fullmatch(r"\S+: .*No space left on device: '.*answers\.jsonl'; make room and run it again", said)
     run()
     assert len(captions()) == 12
 
