@@ -55,6 +55,14 @@ CHATML_TEMPLATE = (
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}<s>assistant\n{% endif %}"
 )
+IDEFICS = {  # SmolVLM's and Idefics3's: one design under two names
+    "vision_config": {**VISION, "image_size": 32, "patch_size": 8},
+    "text_config": {"model_type": "llama", **TEXT},
+    "scale_factor": 2,
+    "image_token_id": IMAGE,
+    "pad_token_id": PAD,
+    "tie_word_embeddings": True,
+}
 
 
 def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:
@@ -69,14 +77,7 @@ def smolvlm(folder: Path, template: str = SMOLVLM_TEMPLATE) -> Path:
     edge = {"longest_edge": 32}
     images = Idefics3ImageProcessorPil(do_image_splitting=False, size=edge, max_image_size=edge)
     processor = Idefics3Processor(images, tokenizer(), image_seq_len=4, chat_template=template)
-    settings = SmolVLMConfig(
-        vision_config={**VISION, "image_size": 32, "patch_size": 8},
-        text_config={"model_type": "llama", **TEXT},
-        scale_factor=2,
-        image_token_id=IMAGE,
-        pad_token_id=PAD,
-        tie_word_embeddings=True,
-    )
+    settings = SmolVLMConfig(**IDEFICS)
     return _save(SmolVLMForConditionalGeneration(settings), processor, folder)
 
 
@@ -105,14 +106,7 @@ def idefics3(folder: Path, template: str = SMOLVLM_TEMPLATE) -> Path:
     torch.manual_seed(1)
     images = Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
     processor = Idefics3Processor(images, tokenizer(), image_seq_len=4, chat_template=template)
-    settings = Idefics3Config(
-        vision_config={**VISION, "image_size": 32, "patch_size": 8},
-        text_config={"model_type": "llama", **TEXT},
-        scale_factor=2,
-        image_token_id=IMAGE,
-        pad_token_id=PAD,
-        tie_word_embeddings=True,
-    )
+    settings = Idefics3Config(**IDEFICS)
     return _save(Idefics3ForConditionalGeneration(settings), processor, folder)
 
 
