@@ -81,13 +81,19 @@ class Batch(NamedTuple):
     description: Tensor  # (B, T), True at the description's tokens
 
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> Self:
+    def of(cls, rows: Iterable[Row], *, pin: bool = False) -> Self:
+        """Copies each row once, with `pin` into page-locked memory, from where a GPU fetches it without a wait."""
         ids, matrices, spans = zip(*rows, strict=True)
-        states = torch.nn.utils.rnn.pad_sequence(matrices, batch_first=True)  # (B, T, D)
-        at = torch.arange(states.shape[1])  # (T,)
         lengths = torch.tensor([len(matrix) for matrix in matrices])
+        shape = (len(ids), int(lengths.max()), matrices[0].shape[1])
+        states = torch.empty(shape, dtype=matrices[0].dtype, pin_memory=pin)  # (B, T, D)
+        for row, matrix in zip(states, matrices, strict=True):
+            row[: len(matrix)] = matrix
+            row[len(matrix) :] = 0
+        at = torch.arange(states.shape[1])  # (T,)
         start, end = torch.tensor(spans).T[..., None]  # (B, 1) each
-        return cls(ids, states, at < lengths[:, None], (start <= at) & (at < end))
+        masks = (at < lengths[:, None], (start <= at) & (at < end))
+        return cls(ids, states, *(mask.pin_memory() if pin else mask for mask in masks))
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,10 +102,6 @@ class Batch(NamedTuple):
 
     def to(self, device: str | torch.device) -> "Batch":
         return Batch(self.image_ids, *(tensor.to(device, non_blocking=True) for tensor in self.tensors))
-
-    def pinned(self) -> "Batch":
-        """In page-locked memory, from where a GPU fetches it faster and without anybody waiting."""
-        return Batch(self.image_ids, *(tensor.pin_memory() for tensor in self.tensors))
 
 
 class FeatureWriter:
@@ -202,9 +204,16 @@ class _Place:
 class FeatureStore:
     """Reads a finished store: `store[image_id]`, `store.rows()`, or padded `store.batches(...)`."""
 
-    def __init__(self, places: dict[str, _Place], fingerprint: dict[str, Any], cache_bytes: int) -> None:
+    def __init__(
+        self,
+        places: dict[str, _Place],
+        footers: dict[Path, pq.FileMetaData],
+        fingerprint: dict[str, Any],
+        cache_bytes: int,
+    ) -> None:
         self.fingerprint = fingerprint
         self._places = places
+        self._footers = footers  # read once, not for every group
         self._cache: OrderedDict[tuple[Path, int], pa.LargeBinaryArray] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._lock = threading.Lock()  # of the cache; threads read the disk at the same time
@@ -224,11 +233,13 @@ class FeatureStore:
         if not paths:
             raise InputError(f"{folder}: no feature store here; run the features stage")
         places: dict[str, _Place] = {}
+        footers: dict[Path, pq.FileMetaData] = {}
         first: dict[bytes, bytes] = {}
         for path in paths:
             try:
                 with pq.ParquetFile(path) as file:
                     metadata, rows = file.schema_arrow.metadata or {}, _places(path, file)
+                    footers[path] = file.metadata
             except (pa.ArrowException, KeyError) as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path}: not a whole part of a feature store ({reason})") from error
@@ -248,7 +259,7 @@ class FeatureStore:
             _refuse(paths[0], found, json.loads(_canonical(expect)), "this run needs")
         if len(shapes := {(place.dim, place.dtype) for place in places.values()}) > 1:
             raise InputError(f"{folder}: states of different width or type in one store: {sorted(shapes)}")
-        return cls(places, found, cache_bytes)
+        return cls(places, footers, found, cache_bytes)
 
     @property
     def ids(self) -> list[str]:
@@ -281,10 +292,7 @@ class FeatureStore:
 
     def __getitem__(self, image_id: str) -> Tensor:
         """The states of one image, (T, D), a copy of its own."""
-        place = self._place(image_id)
-        row = self._group(place)[place.row].as_buffer()
-        states = torch.from_numpy(np.frombuffer(row, dtype=np.uint8).copy())
-        return states.view(DTYPES[place.dtype]).view(place.tokens, place.dim)
+        return self._states(image_id).clone()
 
     def rows(self) -> Iterator[tuple[str, Tensor]]:
         """Every image with its states, in order: each row group is read once."""
@@ -302,8 +310,8 @@ class FeatureStore:
         """
 
         def read(ids: list[str]) -> Batch:
-            batch = Batch.of((image_id, self[image_id], self.description(image_id)) for image_id in ids)
-            return batch.pinned() if pin else batch
+            rows = ((image_id, self._states(image_id), self.description(image_id)) for image_id in ids)
+            return Batch.of(rows, pin=pin)
 
         return ahead(read, self._buckets(list(image_ids), batch_size, seed, epoch), READERS)
 
@@ -325,6 +333,12 @@ class FeatureStore:
         except KeyError:
             raise InputError(f"the feature store has no states of image {image_id!r}") from None
 
+    def _states(self, image_id: str) -> Tensor:
+        """(T, D) in the cache's own memory: to be read only."""
+        place = self._place(image_id)
+        row = self._group(place)[place.row].as_buffer()
+        return torch.frombuffer(row, dtype=DTYPES[place.dtype]).view(place.tokens, place.dim)
+
     def _group(self, place: _Place) -> pa.LargeBinaryArray:
         key = (place.path, place.group)
         with self._lock:
@@ -332,7 +346,8 @@ class FeatureStore:
                 self._cache.move_to_end(key)
                 return self._cache[key]
         try:
-            with pq.ParquetFile(place.path, page_checksum_verification=True) as file:
+            footer = self._footers[place.path]
+            with pq.ParquetFile(place.path, metadata=footer, page_checksum_verification=True) as file:
                 column = file.read_row_group(place.group, columns=["states"], use_threads=False)["states"]
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{place.path}: damaged since it was written ({error})") from error

@@ -57,6 +57,7 @@ def distill(
     beta2: float,
     warmup: float,
     seed: int,
+    activation_checkpointing: bool = False,
     checkpoints: Path,
     out: Path,
     progress: Callable[..., Iterable[Any]] = lambda iterable, **_: iterable,
@@ -65,7 +66,8 @@ def distill(
 
     `collate` makes a list of examples into tensors with labels (-100: not learned). `lengths` are the train examples'
     lengths in any unit: batches hold examples of similar length, so that little of them is padding. `warmup` is a
-    share of the steps; the learning rate then falls along a cosine to 0.
+    share of the steps; the learning rate then falls along a cosine to 0. `activation_checkpointing` keeps no block's
+    inner activations for the backward pass and computes them twice: less memory, more time, the same weights.
 
     `checkpoints` belongs to one run: name it by everything that shapes the run. A call with the checkpoints of a
     killed run goes on from there, and writes the same bytes as if nothing had happened.
@@ -97,6 +99,8 @@ def distill(
         train_sampling_strategy="sequential",  # `order` is the shuffle
         logging_steps=every,
         save_steps=every * PER_LOG,  # a multiple: no half-summed loss is lost with a kill
+        activation_checkpointing=activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         bf16=model.dtype == torch.bfloat16,
         use_cpu=device.type == "cpu",
         prediction_loss_only=True,

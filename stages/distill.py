@@ -80,6 +80,7 @@ def main(settings: Settings) -> None:
             student.training_batch,
             lengths=train.rows[aspect].str.len().tolist(),
             **options.model_dump(exclude={"enabled"}),
+            activation_checkpointing=settings.runtime.activation_checkpointing,
             checkpoints=scratch.path,
             out=out,
             progress=first_shows_progress,

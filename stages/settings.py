@@ -238,6 +238,7 @@ class Launcher(_Strict):
 class Runtime(_Strict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     batch: PositiveInt
+    activation_checkpointing: bool
     launcher: Launcher
     teacher: TeacherLimits
 

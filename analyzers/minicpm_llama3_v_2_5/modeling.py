@@ -46,6 +46,13 @@ class VisionTower(Idefics2VisionTransformer):
         return self.post_layernorm(self.encoder(states, mask).last_hidden_state)
 
 
+def normalised(pixel_values: Tensor, tgt_sizes: Tensor) -> Tensor:
+    """Bytes as SigLIP takes them, -1 to 1: (S, 3, 14, 14·L) uint8 → float32; grey behind a view's last patch."""
+    at = torch.arange(pixel_values.shape[3], device=pixel_values.device)
+    inside = at < pixel_values.shape[2] * tgt_sizes.prod(dim=1)[:, None]  # (S, 14·L)
+    return ((pixel_values.float() / 255 - 0.5) / 0.5) * inside[:, None, None]
+
+
 class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """The whole model. `base_model` is the same without the vocabulary head."""
 
@@ -97,7 +104,7 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self, pixel_values: Tensor, tgt_sizes: Tensor, patch_attention_mask: Tensor | None = None
     ) -> Tensor:
         """(S, Q, D): what the language model sees of S views."""
-        return self.resampler(self.vpm(pixel_values, patch_attention_mask), tgt_sizes)
+        return self.resampler(self.vpm(normalised(pixel_values, tgt_sizes), patch_attention_mask), tgt_sizes)
 
     def embed(self, input_ids: Tensor, **images: Tensor) -> Tensor:
         """(B, T, D): the tokens' embeddings; between `<image>` and `</image>` the vectors of the views, in order."""

@@ -6,8 +6,8 @@ from PIL import Image
 
 from analyzers import gpu
 from analyzers.conversation import conversation
-from analyzers.mllm import LocalMLLM
-from benchmarks.full_size.model import Ceilings, gpu_seconds, peak
+from analyzers.mllm import Inputs, LocalMLLM
+from benchmarks.full_size.model import Ceilings, gpu_seconds, largest_batches, peak, peak_of
 
 BATCH = 32
 SHORT, LONG = 2, 130  # new tokens; the difference leaves the images and the prompt out
@@ -17,14 +17,11 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
     read = sum(weight.nbytes for name, weight in student.model.named_parameters() if "llm." in name)
     read -= student.model.get_input_embeddings().weight.nbytes  # of these a step takes a row
     floor = read / ceilings.bytes
-    rows = table.iloc[:BATCH]
-    images = [Image.open(path).convert("RGB") for path in rows["path"]]
-    asked = [conversation("quality", prompt) for prompt in rows["prompt"]]
-
-    questions = student.questions(images, asked, LONG)
+    settings = student.model.generation_config
+    questions = _questions(student, table.iloc[:BATCH])
 
     def seconds(new: int) -> float:
-        student.model.generation_config.min_new_tokens = new
+        settings.min_new_tokens = new
         return gpu_seconds(lambda: student.answers(questions, new))
 
     print(f"a step reads {read / 1e9:.1f} GB of weights: {1e3 * floor:.2f} ms", flush=True)
@@ -40,3 +37,14 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
             f"prefill {short:.1f} s, first call {first:.0f} s, {peak():.0f} GB at most",
             flush=True,
         )
+    settings.disable_compile = True  # memory is the same, and each batch would be compiled for
+    peaks = {}
+    for batch in (BATCH // 2, BATCH):
+        some = _questions(student, table.iloc[:batch])
+        peaks[batch] = peak_of(lambda some=some: student.answers(some, SHORT))
+    print(f"generation, memory with {student.max_length} tokens in the cache: {largest_batches(peaks)}", flush=True)
+
+
+def _questions(student: LocalMLLM, rows: pd.DataFrame) -> list[Inputs]:
+    images = [Image.open(path).convert("RGB") for path in rows["path"]]
+    return student.questions(images, [conversation("quality", prompt) for prompt in rows["prompt"]], LONG)

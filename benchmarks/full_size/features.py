@@ -10,12 +10,21 @@ from PIL import Image
 
 from analyzers.conversation import conversation
 from analyzers.mllm import LocalMLLM
-from benchmarks.full_size.model import Ceilings, gpu_seconds, llama_flops, peak, tokens, vision_flops
+from benchmarks.full_size.model import (
+    Ceilings,
+    gpu_seconds,
+    largest_batches,
+    llama_flops,
+    peak,
+    peak_of,
+    tokens,
+    vision_flops,
+)
 from data.feature_store import FeatureWriter
 from stages.features import states
 from stages.settings import load
 
-IMAGES, BATCH = 768, 16
+IMAGES, BATCH = 1536, 16
 
 
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
@@ -25,13 +34,15 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
             student.compile()
         forward = _forward(student, table.iloc[:BATCH]) / BATCH
         _report(f"forward alone, {kind}", forward, flops, ceilings)
-    _stage(student, table.iloc[:BATCH])  # the files are in memory, the kernels chosen
+    _stage(student, table, BATCH)  # the files are in memory, the kernels chosen
     torch.cuda.reset_peak_memory_stats()
     times = len(table)
     many = pd.concat([table.rename(index=lambda name, k=k: f"{k}-{name}") for k in range(IMAGES // times)])
-    stage = _stage(student, many) / IMAGES
+    stage = _stage(student, many, BATCH) / IMAGES
     _report("features, decoding and Parquet included", stage, flops, ceilings)
     print(f"the GPU worked {forward / stage:.0%} of the time", flush=True)
+    peaks = {batch: peak_of(lambda batch=batch: _stage(student, table, batch)) for batch in (8, BATCH)}
+    print(f"features, memory: {largest_batches(peaks)}", flush=True)
 
 
 def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
@@ -48,10 +59,10 @@ def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
     return min(gpu_seconds(run) for _ in range(3))
 
 
-def _stage(student: LocalMLLM, rows: pd.DataFrame) -> float:
+def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
     """Seconds of the stage's loop over the images of `rows`."""
     settings = load()
-    settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch": BATCH})})
+    settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch": batch})})
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(Path(folder), {}, list(rows.index))
         missing = writer.missing()

@@ -20,13 +20,13 @@ from torch.utils.data import Dataset
 
 from analyzers.conversation import Conversation, conversation
 from analyzers.mllm import LocalMLLM
-from benchmarks.full_size.model import Ceilings, llama_flops, peak, tokens, vision_flops
+from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
 from data.images import load_image
 from finetune.distill import distill
 from stages.settings import load
 
 STEPS = 24
-BATCHES = (4,)
+BATCHES = (2, 4)
 
 
 class Examples(Dataset):
@@ -51,22 +51,25 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
     for name, parameter in student.model.named_parameters():
         assert parameter.requires_grad == ("lora_" in name)  # noqa: S101  what is counted rests on it
     flops = vision_flops() + 2 * llama_flops(tokens(student, table))
-    for kind in ("as it comes", "compiled"):
+    for kind in ("as it comes", "compiled", "compiled, activations computed twice"):
         if kind == "compiled":
             student.compile()
+        peaks = {}
         for batch in BATCHES:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-            step = _step(student, table, batch)
+            step = _step(student, table, batch, activation_checkpointing="twice" in kind)
             print(
                 f"LoRA step, {kind}: batch {batch}, {1e3 * step / batch:.0f} ms an image, "
                 f"{flops * batch / step / ceilings.flops:.0%} of the ceiling, "
                 f"{peak():.0f} GB at most",
                 flush=True,
             )
+            peaks[batch] = peak()
+        print(f"LoRA step, {kind}, memory: {largest_batches(peaks)}", flush=True)
 
 
-def _step(student: LocalMLLM, table: pd.DataFrame, batch: int) -> float:
+def _step(student: LocalMLLM, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool) -> float:
     """Seconds of the median step of a run of `distill`, the first five left out."""
     ends: list[float] = []
 
@@ -86,6 +89,7 @@ def _step(student: LocalMLLM, table: pd.DataFrame, batch: int) -> float:
             student.training_batch,
             lengths=[1] * len(train),
             **options,
+            activation_checkpointing=activation_checkpointing,
             checkpoints=Path(folder) / "checkpoints",
             out=Path(folder) / "out",
             progress=clock,

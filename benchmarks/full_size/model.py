@@ -6,7 +6,7 @@ model's own, counted from shapes: padding, recomputation and everything elementw
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ LLAMA = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32
 LLAMA |= {"intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 8192, "query_num": 96}
 EYES = {"hidden_size": 1152, "num_hidden_layers": 27, "num_attention_heads": 16, "intermediate_size": 4304}
 EYES |= {"image_size": 980, "patch_size": 14}
+CARDS = (24, 40, 80)  # GB
+ROOM = 0.93  # of a card: the CUDA context and what lies unusable between tensors take the rest
 PROMPT = "a red cube"
 DESCRIPTION = "Soft edges, little noise."
 
@@ -121,3 +123,19 @@ def tokens(model: LocalMLLM, table: pd.DataFrame) -> int:
 def peak() -> float:
     """GB of the GPU's memory that were in use at most."""
     return torch.cuda.max_memory_allocated() / 1e9
+
+
+def peak_of(action: Callable[[], object]) -> float:
+    """GB of the GPU's memory that `action` needs, what lies there already included."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    action()
+    return peak()
+
+
+def largest_batches(peaks: Mapping[int, float]) -> str:
+    """What fits on cards of other sizes, from the peaks of two batches: an image more takes what the last one took."""
+    (few, low), (many, high) = sorted(peaks.items())
+    each = (high - low) / (many - few)
+    fits = [f"{max(0, int((ROOM * card - low) / each) + few)} on {card} GB" for card in CARDS]
+    return f"{low - few * each:.1f} GB and {each:.2f} GB an image; the largest batch: {', '.join(fits)}"

@@ -37,7 +37,7 @@ def test_the_states_are_what_the_equations_give(mllm):
         batch = inputs(mllm, [image], [chat])
         sizes = [tuple(size) for size in batch["tgt_sizes"].tolist()]
         strips = [
-            strip[:, :, : rows * columns * tiny_minicpm.PATCH]
+            strip[:, :, : rows * columns * tiny_minicpm.PATCH] / 127.5 - 1  # mean and deviation 0.5
             for strip, (rows, columns) in zip(batch["pixel_values"], sizes, strict=True)
         ]
         expected = reference.image_vectors(state, strips, sizes, places=10)
@@ -90,7 +90,7 @@ def test_a_view_of_more_than_seventy_columns_is_seen(mllm):
     state = mllm.model.state_dict()
     ((rows, columns),) = batch["tgt_sizes"].tolist()
     assert columns > 10  # of the tiny tower's ten places a side
-    (expected,) = reference.image_vectors(state, [batch["pixel_values"][0]], [(rows, columns)], places=10)
+    (expected,) = reference.image_vectors(state, [batch["pixel_values"][0] / 127.5 - 1], [(rows, columns)], places=10)
     with torch.no_grad():
         (vectors,) = mllm.model.image_vectors(batch["pixel_values"], batch["tgt_sizes"])
     torch.testing.assert_close(vectors, expected, atol=1e-4, rtol=1e-4)

@@ -119,6 +119,17 @@ def test_two_runs_write_the_same_bytes_and_another_seed_does_not(model, whole, t
     assert not same(tmp_path / "other", folder)
 
 
+def test_activations_computed_twice_teach_the_same(model, whole, tmp_path):
+    folder, curve = whole
+    mllm, passes = student(model), []
+    layer = mllm.model.get_base_model().model.text_model.layers[0].self_attn
+    layer.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    again = run(model, tmp_path, mllm, activation_checkpointing=True)
+    assert passes.count(True) == 2 * STEPS
+    assert same(tmp_path, folder)
+    assert again.equals(curve)
+
+
 def test_a_run_killed_by_sigkill_goes_on(model, whole, tmp_path):
     folder, curve = whole
     code = (

@@ -85,7 +85,7 @@ def test_a_killed_stage_goes_on_from_what_it_had(reproduced, project, tmp_path, 
     with log.open("w") as file:
         running = _start(project, stage, file)
     while not (found := [path for path in scratch.glob(f"*/{unfinished}") if _holds_work(path)]):
-        assert running.poll() is None, "the stage ended before it could be killed"
+        assert running.poll() is None, f"the stage ended before it could be killed:\n{log.read_text()}"
         time.sleep(0.005)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
