@@ -8,7 +8,9 @@ No architecture is known here. Two generic facts do:
   a sequence, however many tokens an image takes.
 """
 
+import copy
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -24,12 +26,20 @@ from data.errors import InputError
 
 
 class Chat:
-    """The processor of the model `name`, whose turns end with one of the tokens `ends`."""
+    """The processor of the model `name`, whose turns end with one of the tokens `ends`. Any thread may use it.
+
+    A tokenizer remembers how it padded last, and changes that when it is asked for something else: in the middle of
+    another thread's batch, which comes out padded on the wrong side or not at all. So each way of padding has a
+    tokenizer of its own, which is never asked for anything else.
+    """
 
     def __init__(self, processor: Any, ends: set[int], name: str) -> None:
         self.processor = processor
         self.ends = ends
         self.name = name
+        self._padding: dict[str, Any] = {}
+        self._lock = threading.Lock()  # of the first use of a way to pad
+        processor.tokenizer("")  # from here on as `_ids` asks, whatever its file says about padding and truncation
 
     def tensors(
         self,
@@ -51,7 +61,7 @@ class Chat:
             raise InputError(f"fewer_views: the image processor of {self.name} has no setting {min(unknown)}")
         texts = [self._render(messages, answer=answer) for messages in conversations]
         begin = self.processor.tokenizer.bos_token
-        return self.processor(
+        return self._that_pads(padding_side)(
             text=texts,
             images=[[image] for image in images],
             padding=True,
@@ -109,6 +119,16 @@ class Chat:
                 raise InputError(f"{self.name}: its chat template does not end an answer with an end-of-turn token")
             turns.append((start, end + 1))
         return ids, turns
+
+    def _that_pads(self, side: str) -> Any:
+        """The processor, with a tokenizer that pads on this side already."""
+        with self._lock:
+            if side not in self._padding:
+                own = copy.copy(self.processor)
+                own.tokenizer = copy.deepcopy(self.processor.tokenizer)
+                own.tokenizer("", padding=True, padding_side=side)
+                self._padding[side] = own
+            return self._padding[side]
 
     def _ids(self, messages: Conversation, *, answer: bool = False) -> list[int]:
         return self.processor.tokenizer(self._render(messages, answer=answer), add_special_tokens=False)["input_ids"]

@@ -7,7 +7,6 @@ A causal model reads a right-padded sequence exactly as it reads it alone; gener
 last one, so it pads on the left.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from peft import PeftModel
 from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, GenerationConfig
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 import analyzers.minicpm_llama3_v_2_5
 import analyzers.video_processors  # noqa: F401  both register with the Auto classes what is missing there
@@ -30,7 +29,6 @@ from analyzers.fitting import Fitted, Fitter
 from data.errors import InputError
 from data.files import fingerprint, folder_sha256
 
-DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads that make the inputs of a GPU; each holds a batch
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # float16's hidden states overflow
 
 
@@ -250,10 +248,6 @@ class LocalMLLM:
             torch.cuda.current_stream().record_event().synchronize()
         return copies
 
-    def rate(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[str]:
-        """The rating word whose first token is the likeliest next one."""
-        return [reading.word for reading in self.read(images, conversations)]
-
     @property
     def _network(self) -> Any:
         """The model itself; an adapter acts in its layers, so that nothing is lost without peft's wrapper."""
@@ -278,10 +272,6 @@ class LocalMLLM:
     @property
     def _fitter(self) -> Fitter:
         return Fitter(self._chat, self.max_length, self.fewer_views)
-
-    def _tensors(self, *args: Any, answer: bool = True, **options: Any) -> BatchFeature:
-        """The model's inputs, in its dtype, on the CPU, whether they fit or not."""
-        return self._chat.tensors(*args, answer=answer, **options).to(dtype=self._network.dtype)
 
 
 def _source(model: str, revision: str | None) -> list[str]:

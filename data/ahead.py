@@ -1,11 +1,14 @@
 """Work done ahead of whoever takes its results, by threads: reading the next batch while this one is used."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # that make a GPU's inputs of images; each holds a batch
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

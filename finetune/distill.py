@@ -30,6 +30,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from data.ahead import DECODERS
 from data.errors import InputError
 from data.files import atomic, sync_folder, write_json
 
@@ -39,7 +40,6 @@ WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 COMPLETE = "complete"  # the marker of a whole checkpoint
 CHECKPOINTS = 20  # a run: a kill costs at most a twentieth of it
 PER_LOG = 5  # logged losses between two checkpoints
-DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # processes that decode images ahead of a GPU
 WINDOW = 16  # batches whose examples are sorted by length together
 
 

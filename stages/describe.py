@@ -13,8 +13,8 @@ import pandas as pd
 from PIL.Image import Image
 
 from analyzers.conversation import conversation, questions_fingerprint
-from analyzers.mllm import DECODERS, Inputs, LocalMLLM
-from data.ahead import ahead
+from analyzers.mllm import Inputs, LocalMLLM
+from data.ahead import DECODERS, ahead
 from data.files import fingerprint
 from data.images import load_image
 from data.journal import Journal, records

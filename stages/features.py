@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from analyzers.conversation import conversation, questions_fingerprint
-from analyzers.mllm import DECODERS, Inputs, LocalMLLM, Reading
+from analyzers.mllm import Inputs, LocalMLLM, Reading
 from data import feature_store
-from data.ahead import ahead
+from data.ahead import DECODERS, ahead
 from data.files import fingerprint, sha256
 from data.images import load_image
 from data.tables import read_table, require_aspect

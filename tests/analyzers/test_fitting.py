@@ -31,7 +31,10 @@ def model(request, tmp_path_factory):
     build, views = MODELS[request.param]
     folder = build(tmp_path_factory.mktemp("model") / request.param)
     mllm = LocalMLLM.load(str(folder), revision=None, dtype="float32", max_length=500, device="cpu", fewer_views=views)
-    shapes = [mllm._tensors(IMAGES[:1], [ASKED], padding_side="right", views=given) for given in ({}, *views)]
+    shapes = [
+        mllm._chat.tensors(IMAGES[:1], [ASKED], padding_side="right", views=given, answer=True)
+        for given in ({}, *views)
+    ]
     return mllm, [batch["input_ids"].shape[1] for batch in shapes]
 
 
@@ -99,7 +102,7 @@ def test_training_and_asking_give_way_alike(model):
         assert "good" in said
         question = conversation("quality", "a cat")
         asked = [
-            mllm._tensors(IMAGES[:1], [question], padding_side="left", views=given)
+            mllm._chat.tensors(IMAGES[:1], [question], padding_side="left", views=given, answer=True)
             for given in ({}, mllm.fewer_views[0])
         ]
         mllm.max_length = asked[1]["input_ids"].shape[1] + 4

@@ -24,7 +24,7 @@ def mllm(tmp_path_factory):
 
 
 def inputs(mllm, images=IMAGES, chats=CHATS, side="right"):
-    return mllm._tensors(images, chats, padding_side=side)
+    return mllm._chat.tensors(images, chats, padding_side=side, answer=True)
 
 
 def test_the_states_are_what_the_equations_give(mllm):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -69,6 +70,19 @@ def with_lora(mllm, modules_to_save=()):
     return mllm
 
 
+def test_threads_do_not_change_each_others_padding(mllm):
+    """One makes questions, padded on the left, one conversations, on the right, and one counts tokens."""
+    work = [
+        lambda: mllm.questions(IMAGES, ASK, 8)[0].tensors["input_ids"],
+        lambda: mllm.inputs(IMAGES, RATE)[0].tensors["input_ids"],
+        lambda: torch.tensor([mllm._chat.length(messages, answer=True) for messages in RATE]),
+    ]
+    alone = [make() for make in work]
+    with ThreadPoolExecutor(4) as pool:
+        for turn, found in enumerate(pool.map(lambda turn: work[turn % 3](), range(60))):
+            assert torch.equal(found, alone[turn % 3])
+
+
 def test_describe_in_a_batch_is_describe_alone(mllm):
     together = mllm.describe(IMAGES, ASK, 12)
     alone = [mllm.describe([image], [ask], 12)[0] for image, ask in zip(IMAGES, ASK, strict=True)]
@@ -78,7 +92,7 @@ def test_describe_in_a_batch_is_describe_alone(mllm):
 
 def test_describe_with_cache_is_greedy_search_without(mllm):
     for image, ask in zip(IMAGES, ASK, strict=True):
-        batch = mllm._tensors([image], [ask], padding_side="left")
+        batch = mllm._chat.tensors([image], [ask], padding_side="left", answer=True)
         ids, new = batch["input_ids"], []
         while len(new) < 8 and (not new or new[-1] not in mllm._chat.ends):
             grown = {**batch, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -100,11 +114,10 @@ def test_reading_does_not_depend_on_neighbours(mllm):
         assert alone.word == reading.word
         torch.testing.assert_close(alone.states, reading.states, atol=1e-5, rtol=1e-5)
         assert alone.description == reading.description
-    assert mllm.rate(IMAGES, RATE) == [reading.word for reading in together]
 
 
 def test_a_reading_tells_where_the_description_stands(mllm):
-    batch = mllm._tensors(IMAGES, RATE, padding_side="right")
+    batch = mllm._chat.tensors(IMAGES, RATE, padding_side="right", answer=True)
     for row, (text, reading) in enumerate(zip(DESCRIPTIONS, mllm.read(IMAGES, RATE), strict=True)):
         *said, end = batch["input_ids"][row, slice(*reading.description)].tolist()
         assert "".join(mllm.processor.tokenizer.decode(said).split()) == "".join(
@@ -114,7 +127,7 @@ def test_a_reading_tells_where_the_description_stands(mllm):
 
 
 def test_states_are_what_the_vocabulary_head_sees(mllm):
-    batch = mllm._tensors(IMAGES[:1], RATE[:1], padding_side="right")
+    batch = mllm._chat.tensors(IMAGES[:1], RATE[:1], padding_side="right", answer=True)
     with torch.no_grad():
         logits = mllm.model(**batch).logits[0]
     (reading,) = mllm.read(IMAGES[:1], RATE[:1])
@@ -152,7 +165,7 @@ def test_labels_are_the_assistants_turns(mllm):
 def test_training_sees_what_reading_sees(mllm):
     """Without the word, a training sequence is token for token the one that states are read from."""
     trained = mllm.training_batch([(IMAGES[1], WHOLE[1])])["input_ids"][0]
-    read = mllm._tensors([IMAGES[1]], [RATE[1]], padding_side="right")["input_ids"][0]
+    read = mllm._chat.tensors([IMAGES[1]], [RATE[1]], padding_side="right", answer=True)["input_ids"][0]
     assert torch.equal(trained[: len(read)], read)
     assert int(trained[len(read)]) == mllm._word_tokens[WORDS[1]]
     begin = mllm.processor.tokenizer.bos_token_id
@@ -259,7 +272,7 @@ def test_a_sequence_that_does_not_fit_is_refused(smolvlm):
 def test_words_that_begin_alike_are_refused(smolvlm, monkeypatch):
     monkeypatch.setattr("analyzers.mllm.RATING_WORDS", ("bad", "badly"))
     with pytest.raises(InputError, match="two rating words"):
-        smolvlm.rate(IMAGES[:1], RATE[:1])
+        smolvlm.read(IMAGES[:1], RATE[:1])
 
 
 @pytest.mark.parametrize(

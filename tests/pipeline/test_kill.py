@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import STAGES
 from ruamel.yaml import YAML
+
+from tests.small_project import STAGES
 
 LATEST = {"split": 1.6, "caption": 2.5, "cross": 1.4, "report": 1.6}  # seconds; they take no longer
 

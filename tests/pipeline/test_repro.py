@@ -5,11 +5,11 @@ import json
 import pandas as pd
 import pytest
 import torch
-from conftest import STAGES, new_project
 from safetensors.torch import load_file
 
 from data.feature_store import FeatureStore
 from data.tables import read_table
+from tests.small_project import STAGES, new_project
 
 
 def test_every_stage_wrote_what_the_design_promises(reproduced):

@@ -1,0 +1,94 @@
+"""A small copy of the project, with its DVC, in a folder of its own: for the tests of the whole."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "cross", "evaluate")
+STAGES += ("card", "report")
+SMALL = {
+    "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
+    "datasets.synthetic.size": 96,
+    "mllms.tiny.max_new_tokens": 24,
+    "distill.epochs": 1,
+    "heads.xlstm.dim": 32,
+    "heads.xlstm.blocks": 2,
+    "train.epochs": 2,
+    "evaluate.bootstrap": 50,
+}
+
+
+@dataclass
+class Project:
+    """A git and DVC repository in a folder of its own."""
+
+    path: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, with this interpreter's programs first on the path."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["COLUMNS"] = "300"
+        ran = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
+        if check and ran.returncode:
+            pytest.fail(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}\n{ran.stderr}")
+        return ran
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("dvc", *arguments, check=check)
+
+    def set_params(self, **changes: object) -> None:
+        """Change keys of params.yaml ("a.b" for nested ones)."""
+        yaml = YAML()
+        values = yaml.load(self.path / "params.yaml")
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            section = values
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        yaml.dump(values, self.path / "params.yaml")
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "-m", message)
+
+    def metrics(self) -> dict:
+        return json.loads((self.path / "results/metrics.json").read_text())
+
+    def lock(self) -> dict:
+        """The hashes of every dep and out of every stage."""
+        return YAML(typ="safe").load(self.path / "dvc.lock")["stages"]
+
+    def copy(self, path: Path) -> "Project":
+        """The whole folder again, cache and unfinished work included."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
+
+
+def new_project(path: Path) -> Project:
+    """The files that git tracks or would track, in a fresh repository, with small params and no results."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(("results/", "tests/")):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    project = Project(path)
+    project.run("git", "init", "--quiet")
+    project.set_params(**SMALL)
+    project.commit("start")
+    return project
