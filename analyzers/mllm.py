@@ -48,6 +48,7 @@ class Inputs:
 
     rows: list[int]  # which of the images that were given
     fits: list[Fitted]  # their conversations, as they fit
+    spans: list[tuple[int, int]]  # where in each sequence its description stands; none where it is yet to be written
     tensors: dict[str, Tensor]  # the model's
 
 
@@ -203,10 +204,6 @@ class LocalMLLM:
     def _read(self, inputs: Inputs) -> list[Reading]:
         words = list(self._word_tokens)
         lengths = inputs.tensors["attention_mask"].sum(dim=1)  # (B,)
-        spans = [
-            self._chat.last_answer(fit.conversation, length)
-            for fit, length in zip(inputs.fits, lengths.tolist(), strict=True)
-        ]
         given = {**inputs.tensors, "last": self._pinned(lengths - 1)}
         if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
             del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
@@ -223,16 +220,22 @@ class LocalMLLM:
         return [
             Reading(words[choice], row[:length], span, fit)
             for choice, row, length, span, fit in zip(
-                choices.tolist(), states, lengths.tolist(), spans, inputs.fits, strict=True
+                choices.tolist(), states, lengths.tolist(), inputs.spans, inputs.fits, strict=True
             )
         ]
 
     def _inputs(self, images: Sequence[Image], conversations: Sequence[Conversation], **how: Any) -> list[Inputs]:
-        dtype = self._network.dtype
-        return [
-            Inputs(rows, fits, {name: self._pinned(tensor) for name, tensor in batch.to(dtype=dtype).items()})
-            for rows, fits, batch in self._fitter.batches(images, conversations, **how)
-        ]
+        made = []
+        for rows, fits, batch in self._fitter.batches(images, conversations, **how):
+            lengths = batch["attention_mask"].sum(dim=1).tolist()
+            spans = [
+                self._chat.last_answer(fit.conversation, length)
+                for fit, length in zip(fits, lengths, strict=True)
+                if fit.description is not None
+            ]
+            tensors = {name: self._pinned(tensor) for name, tensor in batch.to(dtype=self._network.dtype).items()}
+            made.append(Inputs(rows, fits, spans, tensors))
+        return made
 
     def _pinned(self, tensor: Tensor) -> Tensor:
         """In page-locked memory, from where a GPU fetches it without anybody waiting."""

@@ -6,13 +6,14 @@ the teacher's words never reach the head. `description` is what fits the model t
 as soon as it is answered.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers.conversation import conversation, questions_fingerprint
+from analyzers.conversation import Conversation, conversation, questions_fingerprint
 from analyzers.mllm import Inputs, LocalMLLM
 from data.ahead import DECODERS, ahead
 from data.files import fingerprint
@@ -46,20 +47,14 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
 
-    def asked(batch: pd.DataFrame) -> tuple[list[Image], list[Inputs]]:
-        """The images of a batch, and the questions about them: made while the batch before is answered."""
-        images = [load_image(place.raw / path) for path in batch["path"]]
-        conversations = [conversation(aspect, prompt) for prompt in batch["prompt"]]
-        return images, student.questions(images, conversations, profile.max_new_tokens)
-
     with Scratch("describe", asked_of, code=CODE, wait=here.wait_for_everyone) as scratch:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
         missing = share([batch for batch in batches if _key(batch) not in done])
         with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
-            made = ahead(asked, missing, DECODERS if student.device.type == "cuda" else 1)
+            answered = answers(student, missing, settings, place.raw)
             for batch in first_shows_progress(missing, total=len(missing), desc="describe", unit="batches"):
-                own.append({"key": _key(batch), **_answers(student, batch, *next(made), settings)})
+                own.append({"key": _key(batch), **next(answered)})
         here.wait_for_everyone()
         if here.is_main_process:
             done = _answered(scratch.path)
@@ -73,6 +68,35 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
         here.wait_for_everyone()
 
 
+def answers(
+    student: LocalMLLM, batches: Sequence[pd.DataFrame], settings: Settings, raw: Path
+) -> Iterator[dict[str, list[Any]]]:
+    """The COLUMNS of each batch, in order, from the images below `raw`.
+
+    While one batch is described, threads make the questions about the next and prepare the one before to be read.
+    """
+    aspect, most = settings.aspect, settings.mllms[settings.mllm].max_new_tokens
+
+    def asked(batch: pd.DataFrame) -> tuple[list[Image], list[Inputs]]:
+        images = [load_image(raw / path) for path in batch["path"]]
+        return images, student.questions(images, [conversation(aspect, prompt) for prompt in batch["prompt"]], most)
+
+    def described() -> Iterator[tuple[list[Image], list[Conversation]]]:
+        made = ahead(asked, batches, DECODERS if student.device.type == "cuda" else 1)
+        for batch, (images, questions) in zip(batches, made, strict=True):
+            rounds = zip(batch["prompt"], student.answers(questions, most), strict=True)
+            yield images, [conversation(aspect, prompt, text) for prompt, text in rounds]
+
+    for inputs in ahead(lambda pairs: student.inputs(*pairs), described(), 1):
+        readings = student.read_inputs(inputs)
+        yield {
+            "description": [reading.fitted.description for reading in readings],
+            "word": [reading.word for reading in readings],
+            "fewer_views": [reading.fitted.level > 0 for reading in readings],
+            "shortened": [reading.fitted.shortened for reading in readings],
+        }
+
+
 def _key(batch: pd.DataFrame) -> str:
     return fingerprint(batch[["image_id", "prompt", "sha256"]].to_numpy().tolist())
 
@@ -80,20 +104,6 @@ def _key(batch: pd.DataFrame) -> str:
 def _answered(folder: Path) -> dict[str, dict[str, Any]]:
     """What all processes of this run, and of runs before it, have answered."""
     return {record["key"]: record for path in sorted(folder.glob("journal*.jsonl")) for record in records(path)}
-
-
-def _answers(
-    student: LocalMLLM, batch: pd.DataFrame, images: list[Image], questions: list[Inputs], settings: Settings
-) -> dict[str, list[Any]]:
-    descriptions = student.answers(questions, settings.mllms[settings.mllm].max_new_tokens)
-    rounds = zip(batch["prompt"], descriptions, strict=True)
-    readings = student.read(images, [conversation(settings.aspect, prompt, text) for prompt, text in rounds])
-    return {
-        "description": [reading.fitted.description for reading in readings],
-        "word": [reading.word for reading in readings],
-        "fewer_views": [reading.fitted.level > 0 for reading in readings],
-        "shortened": [reading.fitted.shortened for reading in readings],
-    }
 
 
 if __name__ == "__main__":
