@@ -1,7 +1,9 @@
 """Measurements, printed as ratios to a floor that is stated. `make bench` runs them; README.md has the figures."""
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -13,3 +15,9 @@ def seconds(action: Callable[[], Any], repeats: int = 3) -> float:
         action()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def peak_memory(process: int | str = "self") -> float:
+    """Most MB that a process has had in memory, on Linux; what getrusage says includes its parent's, before exec."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1000

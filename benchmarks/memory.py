@@ -4,7 +4,6 @@ Each measurement is a process of its own, because a peak never comes down again.
 imported everything and touched nothing. Flat means: 8 times the images, the same peak.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from benchmarks import peak_memory
 from data.feature_store import FeatureStore, FeatureWriter
 from finetune.heads import build_head
 from finetune.train_head import train_head
@@ -75,6 +75,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         torch.set_num_threads(1)
         STEPS[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)  # Linux counts in KiB
+        print(peak_memory())
     else:
         main()

@@ -9,7 +9,6 @@ The model is the embedded one without distillation and with an untrained head: n
 """
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from transformers import logging
 
 from analyzers.conversation import QUESTIONS
 from analyzers.mllm import LocalMLLM
-from benchmarks import seconds
+from benchmarks import peak_memory, seconds
 from data.tables import SAMPLE_COLUMNS, write_table
 from finetune.heads import build_head, save_head
 from scoring import familiar
@@ -151,7 +150,7 @@ def _memory() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         many(int(sys.argv[1]))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)  # Linux counts in KiB
+        print(peak_memory())
     else:
         os.environ["DVC_ROOT"] = "."  # where the stages keep unfinished work: in the benchmark's own folder
         main()

@@ -7,7 +7,6 @@ the images, one picture under many names.
 
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from analyzers.gemini import Gemini
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
 from analyzers.teacher import Answer, Question, Usage
-from benchmarks import seconds
+from benchmarks import peak_memory, seconds
 from data.journal import Journal
 from data.tables import ASPECTS, write_table
 from stages import paths
@@ -98,9 +97,8 @@ def finish(running: subprocess.Popen) -> float:
     """Wait for the stage; its peak resident memory in MB."""
     peak = 0.0
     while running.poll() is None:
-        with suppress(OSError):  # it may end at this moment
-            found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{running.pid}/status").read_text())
-            peak = float(found[1]) / 1000 if found else peak  # Linux counts in KiB
+        with suppress(OSError, TypeError):  # it may end at this moment, its file gone or empty of memory
+            peak = peak_memory(running.pid)
         time.sleep(0.01)
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, running.args)
