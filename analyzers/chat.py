@@ -10,7 +10,6 @@ No architecture is known here. Two generic facts do:
 
 import copy
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -37,9 +36,8 @@ class Chat:
         self.processor = processor
         self.ends = ends
         self.name = name
-        self._padding: dict[str, Any] = {}
-        self._lock = threading.Lock()  # of the first use of a way to pad
         processor.tokenizer("")  # from here on as `_ids` asks, whatever its file says about padding and truncation
+        self._padding = {side: _that_pads(processor, side) for side in ("left", "right")}
 
     def tensors(
         self,
@@ -61,7 +59,7 @@ class Chat:
             raise InputError(f"fewer_views: the image processor of {self.name} has no setting {min(unknown)}")
         texts = [self._render(messages, answer=answer) for messages in conversations]
         begin = self.processor.tokenizer.bos_token
-        return self._that_pads(padding_side)(
+        return self._padding[padding_side](
             text=texts,
             images=[[image] for image in images],
             padding=True,
@@ -120,16 +118,6 @@ class Chat:
             turns.append((start, end + 1))
         return ids, turns
 
-    def _that_pads(self, side: str) -> Any:
-        """The processor, with a tokenizer that pads on this side already."""
-        with self._lock:
-            if side not in self._padding:
-                own = copy.copy(self.processor)
-                own.tokenizer = copy.deepcopy(self.processor.tokenizer)
-                own.tokenizer("", padding=True, padding_side=side)
-                self._padding[side] = own
-            return self._padding[side]
-
     def _ids(self, messages: Conversation, *, answer: bool = False) -> list[int]:
         return self.processor.tokenizer(self._render(messages, answer=answer), add_special_tokens=False)["input_ids"]
 
@@ -149,3 +137,11 @@ class Chat:
         tokens = self.processor.tokenizer.added_tokens_decoder.values()
         texts = {str(token) for token in tokens if token.special and len(str(token)) > 1}
         return re.compile("|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True)) or r"(?!)")
+
+
+def _that_pads(processor: Any, side: str) -> Any:
+    """The processor, with a tokenizer of its own that pads on this side already."""
+    own = copy.copy(processor)
+    own.tokenizer = copy.deepcopy(processor.tokenizer)
+    own.tokenizer("", padding=True, padding_side=side)
+    return own

@@ -106,7 +106,7 @@ def distill(
         prediction_loss_only=True,
         label_names=["labels"],
         remove_unused_columns=False,
-        dataloader_num_workers=0 if device.type == "cpu" else DECODERS,
+        dataloader_num_workers=DECODERS if device.type == "cuda" else 0,
         dataloader_pin_memory=device.type == "cuda",
         disable_tqdm=True,
         report_to="none",
