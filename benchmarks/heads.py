@@ -7,7 +7,6 @@ deviation over the seeds; 95 % intervals resample prompts and are averaged over 
 first row, which are paired.
 """
 
-import argparse
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,29 +14,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.cached_states import cached_states, parts_to_score
 from data.feature_store import FeatureStore
 from data.prompts import prompt_groups
-from data.tables import joined, read_table
 from finetune import bootstrap, metrics
 from finetune.heads import build_head
 from finetune.train_head import predict, train_head
-from stages import paths
 from stages.device import device
-from stages.settings import Settings, load
+from stages.settings import Settings
 
 SEEDS = (0, 1, 2)
 OTHER_LOSSES = ({"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--test", action="store_true", help="score the test images too")
-    parts = ["val", "test"] if parser.parse_args().test else ["val"]
-    settings = load()
+    parts = parts_to_score(__doc__.splitlines()[0])
+    settings, table, store = cached_states()
     dataset, aspect = settings.dataset, settings.aspect
-    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
-    table = table.rename(columns={f"mos_{aspect}": "mos"})
-    store = FeatureStore.open(paths.features(dataset, aspect))
     print(f"{dataset}, {aspect}, seeds {SEEDS}: " + ", ".join(f"{n} {part}" for part, n in _sizes(table).items()))
     print("| head | loss | weights | s | " + " | ".join(f"{part} SRCC | … from the first row" for part in parts) + " |")
     print("|---|---|---|---|" + "---|---|" * len(parts))

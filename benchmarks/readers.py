@@ -10,7 +10,6 @@ one may not. 95 % intervals resample prompts; differences from the head are pair
 `dvc exp run -S datasets.synthetic.seed=101`.
 """
 
-import argparse
 from itertools import product
 
 import numpy as np
@@ -23,15 +22,14 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
+from benchmarks.cached_states import cached_states, parts_to_score
 from data.feature_store import Batch, FeatureStore
 from data.prompts import prompt_groups
-from data.tables import joined, read_table
 from finetune import bootstrap, metrics
 from finetune.heads import load_head, statistics
 from finetune.train_head import predict
 from stages import paths
 from stages.device import device
-from stages.settings import load
 
 Floats, Rows = NDArray[np.float64], NDArray[np.intp]
 
@@ -47,15 +45,10 @@ READERS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--test", action="store_true", help="score the test images too")
-    parts = ["val", "test"] if parser.parse_args().test else ["val"]
-    settings = load()
+    parts = parts_to_score(__doc__.splitlines()[0])
+    settings, table, store = cached_states()
     dataset, aspect = settings.dataset, settings.aspect
-    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
-    table = table.rename(columns={f"mos_{aspect}": "mos"})
     rows = {part: np.flatnonzero(table["split"] == part) for part in ("train", "val", *parts)}
-    store = FeatureStore.open(paths.features(dataset, aspect))
     head = predict(load_head(paths.head(dataset, aspect)), store, list(table["image_id"]), device=device(settings))
 
     mean, spread = table["mos"].iloc[rows["train"]].agg(["mean", "std"])

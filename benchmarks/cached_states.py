@@ -1,0 +1,26 @@
+"""The hidden states and the MOS that `dvc repro` left, for the benchmarks that learn from them."""
+
+import argparse
+
+import pandas as pd
+
+from data.feature_store import FeatureStore
+from data.tables import joined, read_table
+from stages import paths
+from stages.settings import Settings, load
+
+
+def parts_to_score(description: str) -> list[str]:
+    """Val, by which one may choose, and with `--test` on the command line the test images, by which one may not."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--test", action="store_true", help="score the test images too")
+    return ["val", "test"] if parser.parse_args().test else ["val"]
+
+
+def cached_states() -> tuple[Settings, pd.DataFrame, FeatureStore]:
+    """The settings, a row an image with image_id, split, prompt and `mos` of the aspect, and the images' states."""
+    settings = load()
+    dataset, aspect = settings.dataset, settings.aspect
+    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
+    table = table.rename(columns={f"mos_{aspect}": "mos"})
+    return settings, table, FeatureStore.open(paths.features(dataset, aspect))
