@@ -63,6 +63,7 @@ class LocalMLLM:
     name: str  # hub id or folder, as given
     identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter, fewer views from which length on
     fewer_views: Sequence[dict[str, Any]] = ()  # settings of the image processor, for sequences that do not fit
+    graph: gpu.StepGraph | None = None  # where generation runs as one
 
     @classmethod
     def load(
@@ -109,14 +110,13 @@ class LocalMLLM:
         views = [max_length, *fewer_views] if fewer_views else []
         identity = fingerprint([source, dtype, hashes, *views])
         network = network.to(device).eval()
-        if gpu.worth_it(network):
-            gpu.generate_by_graphs(network, max_length)
-        return cls(network, processor, max_length, torch.device(device), model, identity, fewer_views)
+        graph = gpu.StepGraph(network) if gpu.worth_it(network) else None
+        return cls(network, processor, max_length, torch.device(device), model, identity, fewer_views, graph)
 
-    def compile(self) -> None:
+    def compile(self, *, activation_checkpointing: bool = False) -> None:
         """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
         if gpu.worth_it(self._network):
-            gpu.compile_blocks(self._network)
+            gpu.compile_blocks(self._network, activation_checkpointing=activation_checkpointing)
 
     @property
     def hidden_size(self) -> int:
@@ -178,8 +178,10 @@ class LocalMLLM:
         said: dict[int, str] = {}
         for inputs in questions:
             asked = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
-            tokens = self.model.eval().generate(**asked, max_new_tokens=max_new_tokens, use_cache=True)
-            answers = tokens[:, asked["input_ids"].shape[1] :]  # (B, new)
+            rows, length = asked["input_ids"].shape
+            how = self.graph.options(rows, length + max_new_tokens) if self.graph else {}
+            tokens = self.model.eval().generate(**asked, max_new_tokens=max_new_tokens, use_cache=True, **how)
+            answers = tokens[:, length:]  # (B, new)
             said |= zip(inputs.rows, self.processor.batch_decode(answers, skip_special_tokens=True), strict=True)
         return [said[row].strip() for row in sorted(said)]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, LlamaForCausalLM, PreTrainedModel
 from transformers import initialization as init
-from transformers.masking_utils import create_bidirectional_mask
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, create_bidirectional_mask, sdpa_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.models.idefics2.modeling_idefics2 import Idefics2VisionTransformer
@@ -39,7 +39,8 @@ class VisionTower(Idefics2VisionTransformer):
             attended = torch.ones(shape, dtype=torch.bool, device=pixel_values.device)
         states = self.embeddings(pixel_values.to(self.dtype), attended[:, None])  # (S, L, vision width)
         mask = patch_attention_mask
-        if mask is not None and self.config._attn_implementation == "sdpa":  # noqa: SLF001  known by no other name
+        masks = ALL_MASK_ATTENTION_FUNCTIONS.get(self.config._attn_implementation)  # noqa: SLF001  known by no other name
+        if mask is not None and masks is sdpa_mask:
             mask = mask[:, None, None]  # (S, 1, 1, L): transformers would write out (S, 1, L, L), and ask what is in it
         elif mask is not None:
             mask = create_bidirectional_mask(self.config, inputs_embeds=states, attention_mask=mask)
