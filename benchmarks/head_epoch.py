@@ -18,7 +18,9 @@ from PIL import Image
 
 from analyzers.conversation import conversation
 from analyzers.mllm import LocalMLLM
-from data.feature_store import FeatureStore, FeatureWriter, Row
+from data.feature_batch import Row
+from data.feature_store import FeatureStore
+from data.feature_writer import FeatureWriter
 from finetune.heads import build_head
 from finetune.train_head import train_head
 

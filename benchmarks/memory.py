@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 
 from benchmarks import peak_memory
-from data.feature_store import FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore
+from data.feature_writer import FeatureWriter
 from finetune.heads import build_head
 from finetune.train_head import train_head
 

@@ -23,15 +23,16 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from data.feature_store import FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore
+from data.feature_writer import FeatureWriter
 from finetune.heads import build_head
 from finetune.stacks import xlstm_stack
 from finetune.train_head import train_head
 from stages.settings import load
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-IMAGES, TOKENS = (256, 640) if DEVICE == "cuda" else (64, 40)
-RUN_ANEW = IMAGES // 4  # images of the published epoch that are run; it has no part that grows with their number
+IMAGES, TOKENS = (1024, 640) if DEVICE == "cuda" else (64, 40)
+RUN_ANEW = IMAGES // 16  # images of the published epoch that are run; it has no part that grows with their number
 FULL_SIZE = {
     "hidden_size": 4096,
     "num_hidden_layers": 32,
@@ -80,6 +81,7 @@ def main() -> None:
         for name, settings, batch in (
             ("the default head, batch 16", profile, 16),
             ("the default head, batch 64", profile, 64),
+            ("the default head, batch 128", profile, 128),
             ("the published stack, batch 16", published, 16),
         ):
             if batch > IMAGES // 2:
@@ -88,6 +90,7 @@ def main() -> None:
             print(
                 f"from the cache, {name}: {1e3 * cached:.2f} ms an image; {_epoch(cached)}: **{anew / cached:.0f} x** "
                 f"as fast as the published recipe; once, before the first epoch: {first:.1f} s of statistics"
+                + (f"; {torch.cuda.max_memory_allocated() / 1e9:.1f} GB at most" if DEVICE == "cuda" else "")
             )
 
 
@@ -169,6 +172,8 @@ def cached_epoch(store: FeatureStore, settings: dict[str, object], batch: int) -
         ends.append(_clock())
 
     recipe = {**load().train.model_dump(), "epochs": 4, "batch": batch}
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     start = _clock()
     head = build_head(input_dim=store.dim, seed=0, **settings)
     train_head(head, store, table[8:], table[:8], **recipe, device=DEVICE, progress=clock)  # an epoch scores val too

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from benchmarks.cached_states import cached_states, parts_to_score
-from data.feature_store import Batch, FeatureStore
+from data.feature_batch import Batch
+from data.feature_store import FeatureStore
 from data.prompts import prompt_groups
 from finetune import bootstrap, metrics
 from finetune.heads import load_head, statistics

@@ -22,16 +22,17 @@ import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from data.errors import InputError
-from data.feature_store import Batch, FeatureStore
+from data.feature_batch import Batch
+from data.feature_store import FeatureStore
 from data.files import atomic, fingerprint
 from finetune import losses
-from finetune.heads import Head, statistics
+from finetune.heads import Head
 from finetune.metrics import plcc, srcc
+from finetune.standardise import standardise
 
 HISTORY = ["epoch", "train_loss", "val_loss", "val_srcc", "val_plcc"]
 WARMUP = 0.1  # share of the steps
@@ -208,22 +209,3 @@ def line_to(predicted: np.ndarray, mos: np.ndarray) -> tuple[float, float]:
     spread = predicted.var()
     slope = np.mean((predicted - predicted.mean()) * (mos - mos.mean())) / spread if spread > 0 else 0.0
     return (float(slope), float(mos.mean() - slope * predicted.mean())) if slope > 0 else (1.0, 0.0)
-
-
-def standardise(head: Head, store: FeatureStore, scores: dict[str, float]) -> None:
-    """Give the head the training images' statistics, in one pass over their states.
-
-    An image's statistics vary much less over images than states over tokens: each has a scale of its own.
-    """
-    mos = torch.tensor(list(scores.values()), dtype=torch.float64)
-    over_tokens, over_images = StandardScaler(), StandardScaler()
-    for images in store.batches(list(scores), 1):
-        states = images.states.double()  # (1, T, D)
-        over_tokens.partial_fit(states[0].numpy())
-        over_images.partial_fit(statistics(states, images.mask, images.description).numpy())
-    with torch.no_grad():
-        for name, scaler in (("token", over_tokens), ("image", over_images)):
-            getattr(head, f"{name}_mean").copy_(torch.from_numpy(scaler.mean_))
-            getattr(head, f"{name}_scale").copy_(torch.from_numpy(1 / scaler.scale_))
-        head.mos_mean.copy_(mos.mean())
-        head.mos_scale.copy_(mos.std(correction=0).clamp(min=1e-6))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from analyzers.conversation import conversation
 from data.errors import InputError
-from data.feature_store import Batch
+from data.feature_batch import Batch
 from data.images import DAMAGE, decode_image, load_image, plain_image
 from data.tables import ASPECTS
 from scoring import familiar

@@ -12,8 +12,9 @@ import pandas as pd
 
 from analyzers.conversation import conversation, questions_fingerprint
 from analyzers.mllm import Inputs, LocalMLLM, Reading
-from data import feature_store
+from data import feature_writer
 from data.ahead import DECODERS, ahead
+from data.feature_batch import Row
 from data.files import fingerprint, sha256
 from data.images import load_image
 from data.tables import read_table, require_aspect
@@ -46,8 +47,8 @@ def read_all(settings: Settings, place: paths.Place) -> None:
         "descriptions": sha256(place.descriptions),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[*CODE, feature_store], wait=here.wait_for_everyone) as scratch:
-        writer = feature_store.FeatureWriter(scratch.path, made_from, list(samples.index))
+    with Scratch("features", made_from, code=[*CODE, feature_writer], wait=here.wait_for_everyone) as scratch:
+        writer = feature_writer.FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = share(writer.missing())
         here.wait_for_everyone()  # all know what is missing before any writes
         rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, place.raw)
@@ -60,9 +61,7 @@ def read_all(settings: Settings, place: paths.Place) -> None:
         here.wait_for_everyone()
 
 
-def states(
-    student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path
-) -> Iterator[list[feature_store.Row]]:
+def states(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> Iterator[list[Row]]:
     """The rows of each part, in its order, from the images below `raw`.
 
     Batches stay within a part and hold similar lengths, so that little is padding. While one goes through the model,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transformers import logging
 
-from data import feature_store, images
+from data import feature_batch, images
 from data.errors import InputError
 from data.files import fingerprint, sha256
 from data.journal import Journal
@@ -30,7 +30,7 @@ from stages.settings import Settings
 from stages.trained import how_to_get, require, workspace_parts
 
 SOME_FAILED = 1  # exit status
-CODE = (feature_store, images, heads, familiar, instructions, scorer)
+CODE = (feature_batch, images, heads, familiar, instructions, scorer)
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:

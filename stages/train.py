@@ -2,10 +2,10 @@
 
 import shutil
 
-from data import feature_store
+from data import feature_batch, feature_store
 from data.files import fingerprint, write_text
 from data.tables import joined, read_table, require_aspect
-from finetune import heads, losses, slstm, stacks, train_head
+from finetune import heads, losses, slstm, stacks, standardise, train_head
 from stages import paths
 from stages.device import device
 from stages.progress import progress
@@ -29,7 +29,8 @@ def main(settings: Settings) -> None:
         options,
         *(fingerprint(part.to_numpy().tolist()) for part in (train, val)),
     ]
-    with Scratch("train", inputs, code=[feature_store, heads, losses, slstm, stacks, train_head]) as scratch:
+    code = [feature_batch, feature_store, heads, losses, slstm, stacks, standardise, train_head]
+    with Scratch("train", inputs, code=code) as scratch:
         weights, history = train_head.train_head(
             head, store, train, val, **options, device=device(settings), checkpoints=scratch.path, progress=progress
         )

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from analyzers.conversation import word_of
-from data.feature_store import FeatureWriter
+from data.feature_writer import FeatureWriter
 from data.tables import write_table
 from finetune.heads import build_head, save_head
 from stages import paths, settings

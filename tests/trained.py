@@ -6,7 +6,7 @@ import torch
 
 from analyzers.conversation import QUESTIONS, conversation
 from analyzers.mllm import LocalMLLM
-from data.feature_store import Batch
+from data.feature_batch import Batch
 from finetune.distill import save_adapter
 from finetune.heads import build_head, save_head, statistics
 from scoring import familiar

@@ -1,1 +1,3 @@
-"""The stages on MiniCPM-Llama3-V-2.5 in full size: `python -m benchmarks.full_size features`, `describe` or `lora`."""
+"""The stages on MiniCPM-Llama3-V-2.5 in full size: `python -m benchmarks.full_size` with features, describe,
+lora or lora_twice.
+"""

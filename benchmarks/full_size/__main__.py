@@ -1,7 +1,8 @@
-"""One measurement (features, describe or lora) beside the ceilings of the GPU at hand."""
+"""One measurement (features, describe, lora or lora_twice) beside the ceilings of the GPU at hand."""
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from benchmarks.full_size import describe, features, lora, model
 
 PARTS = {"features": features.measure, "describe": describe.measure, "lora": lora.measure}
+PARTS["lora_twice"] = partial(lora.measure, twice=True)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from benchmarks.full_size.model import (
     tokens,
     vision_flops,
 )
-from data.feature_store import FeatureWriter
+from data.feature_writer import FeatureWriter
 from stages.features import states
 from stages.settings import load
 

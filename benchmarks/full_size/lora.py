@@ -44,21 +44,22 @@ class Examples(Dataset):
         return load_image(Path(row["path"])), chat
 
 
-def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
+def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twice: bool = False) -> None:
+    """With `twice`, the activations are computed twice."""
     settings = load()
     lora = settings.mllms["minicpm-llama3-v-2_5"].lora.model_dump() | {"modules_to_save": []}
     student.add_lora(**lora, seed=0)
     for name, parameter in student.model.named_parameters():
         assert parameter.requires_grad == ("lora_" in name)  # noqa: S101  what is counted rests on it
     flops = vision_flops() + 2 * llama_flops(tokens(student, table))
-    for kind in ("as it comes", "compiled", "compiled, activations computed twice"):
-        if kind == "compiled":
-            student.compile()
+    for kind in ("compiled, activations computed twice",) if twice else ("as it comes", "compiled"):
+        if "compiled" in kind:
+            student.compile(activation_checkpointing=twice)
         peaks = {}
         for batch in BATCHES:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-            step = _step(student, table, batch, activation_checkpointing="twice" in kind)
+            step = _step(student, table, batch, activation_checkpointing=twice)
             print(
                 f"LoRA step, {kind}: batch {batch}, {1e3 * step / batch:.0f} ms an image, "
                 f"{flops * batch / step / ceilings.flops:.0%} of the ceiling, "

@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from data import feature_store
+from data import feature_writer
 from data.errors import InputError
-from data.feature_store import DTYPES, FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore
+from data.feature_writer import DTYPES, FeatureWriter
 
 SMALL_COLUMNS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
 FINGERPRINT = {"model": "tiny", "layer": -1, "adapter": {"sha256": "ab", "r": 64}, "dtype": "bfloat16"}
@@ -61,7 +62,7 @@ def test_every_finite_bit_pattern_comes_back(tmp_path_factory, dtype, shapes, di
         states = torch.from_numpy(random.integers(0, 256, tokens * dim * width, dtype=np.uint8)).view(DTYPES[dtype])
         rows[f"ü {number}"] = torch.where(torch.isfinite(states), states, -0.0).view(tokens, dim)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_store, "GROUP_BYTES", group_bytes)
+        patch.setattr(feature_writer, "GROUP_BYTES", group_bytes)
         writer = FeatureWriter(folder, {"dtype": dtype}, list(rows), shard_images=3)
         for part in writer.missing():
             writer.write(part, [(image_id, rows[image_id], (0, 1)) for image_id in part.image_ids])
@@ -228,7 +229,7 @@ def test_bucketing_saves_padding(tmp_path):
 
 
 def test_the_cache_is_bounded_and_returns_private_copies(tmp_path, monkeypatch):
-    monkeypatch.setattr(feature_store, "GROUP_BYTES", 1)  # a row group an image
+    monkeypatch.setattr(feature_writer, "GROUP_BYTES", 1)  # a row group an image
     write(tmp_path)
     store = FeatureStore.open(tmp_path, cache_bytes=500)
     for _ in range(2):

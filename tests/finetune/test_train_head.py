@@ -7,9 +7,11 @@ import torch
 from sklearn.linear_model import Ridge
 
 from data.errors import InputError
-from data.feature_store import FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore
+from data.feature_writer import FeatureWriter
 from finetune.heads import build_head, save_head
 from finetune.metrics import srcc
+from finetune.standardise import Moments
 from finetune.train_head import HISTORY, line_to, predict, train_head
 
 SETTINGS = {"epochs": 3, "batch": 8, "lr": 3e-3, "weight_decay": 0.05, "seed": 3, "token_dropout": 0.5}
@@ -196,6 +198,18 @@ def test_predictions_come_in_the_order_asked_for_and_on_the_mos_scale(world):
     one_by_one = [predict(head, store, [image_id]).iloc[0] for image_id in ids]
     np.testing.assert_allclose(predicted, one_by_one, rtol=1e-5)
     assert abs(predicted.mean() - train["mos"].mean()) < 0.5
+
+
+def test_moments_of_the_parts_are_those_of_the_whole():
+    """Also of columns far from 0, where sums of squares would lose everything, and of constant ones."""
+    random = np.random.default_rng(0)
+    rows = torch.from_numpy(random.normal([0, 1e6, 1e-3, 0.1], [1, 1e-2, 5, 0], (300, 4)))
+    moments = Moments()
+    for part in rows.split([1, 99, 200]):
+        moments.add(part)
+    np.testing.assert_allclose(moments.mean, rows.mean(dim=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.scale[:3], rows.std(dim=0, correction=0)[:3], rtol=1e-9)
+    assert moments.scale[3] == 1
 
 
 def test_constant_features_scores_and_single_images_are_survived(tmp_path):

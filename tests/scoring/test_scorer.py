@@ -7,7 +7,8 @@ import pytest
 
 from analyzers.conversation import conversation
 from data.errors import InputError
-from data.feature_store import FeatureStore, FeatureWriter
+from data.feature_store import FeatureStore
+from data.feature_writer import FeatureWriter
 from finetune.heads import load_head
 from finetune.train_head import predict
 from scoring.scorer import NO_PROMPT, Scorer, batches

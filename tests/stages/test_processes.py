@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from transformers import logging
 
-from data.feature_store import SHARD_IMAGES, FeatureStore
+from data.feature_store import FeatureStore
+from data.feature_writer import SHARD_IMAGES
 from stages import describe, distill, features, paths, processes
 from tests import tiny_mllm
 from tests.few_images import project
