@@ -4,8 +4,8 @@ The MLLM reads every image once; the head is then trained from here, as often as
 states of anything else than the store's is refused: states of another model have the right shape and the wrong meaning.
 
 A row group is what one read fetches. Training reads images in random order, so a group is as small as reading
-stays fast: `GROUP_BYTES`, or one image where an image is larger. A reader holds a bounded number of bytes of them;
-a store smaller than that is read from disk once, and one of 100 GB costs no more memory.
+stays fast: the writer's `GROUP_BYTES`, or one image where an image is larger. A reader holds a bounded number of bytes
+of them; a store smaller than that is read from disk once, and one of 100 GB costs no more memory.
 """
 
 import json
@@ -52,7 +52,7 @@ class _Place:
         return self.path, self.group
 
     def states(self, group: pa.LargeBinaryArray) -> Tensor:
-        """(T, D) in the group's own memory, of which one of Arrow's scalars would be a copy: to be read only."""
+        """(T, D), a view of the group's memory, to be read only; an Arrow scalar would be a copy."""
         _, offsets, data = group.buffers()
         start, end = np.frombuffer(offsets, np.int64)[group.offset + self.row :][:2]
         dtype = DTYPES[self.dtype]
@@ -165,8 +165,8 @@ class FeatureStore:
         """Padded batches of images of similar length; with a seed, shuffled anew in each epoch.
 
         Each epoch is a function of (seed, epoch) alone. Without a seed the images come longest first, so that a
-        batch that does not fit into memory fails at once. The next two are read while one is used, by READERS threads
-        together, with `pin` into page-locked memory.
+        batch that does not fit into memory fails at once. While one batch is used, READERS threads read the next two;
+        with `pin`, into page-locked memory.
         """
         with ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers:
 

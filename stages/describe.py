@@ -42,8 +42,8 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
     here = process(settings)
     student = load_student(settings)
     asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
-    # Similar lengths together: little padding.
-    samples = samples.sort_values("prompt", key=lambda prompts: prompts.str.len(), kind="stable")
+    # Similar lengths together: little padding. The longest first: a GPU's graph is made for a cache that fits the rest.
+    samples = samples.sort_values("prompt", key=lambda prompts: -prompts.str.len(), kind="stable")
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
 

@@ -71,7 +71,7 @@ def main(settings: Settings) -> None:
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     student.add_lora(**lora.model_dump(), seed=options.seed)
-    student.compile()
+    student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
     with Scratch("distill", inputs, code=[*CODE, distill], wait=here.wait_for_everyone) as scratch:
         history = distill.distill(
             student.model,

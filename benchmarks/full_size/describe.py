@@ -1,4 +1,4 @@
-"""Generation through `LocalMLLM.describe`: a step's time beside that of reading the weights once."""
+"""Generation through `LocalMLLM.answers`: a step's time beside that of reading the weights once."""
 
 import pandas as pd
 import torch
@@ -20,7 +20,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
     settings = student.model.generation_config
     questions = _questions(student, table.iloc[:BATCH])
 
-    def seconds(new: int) -> float:  # random weights do not end all sequences earlier
+    def seconds(new: int) -> float:  # random weights do not end all 32 earlier; a step below the floor would tell
         return gpu_seconds(lambda: student.answers(questions, new))
 
     print(f"a step reads {read / 1e9:.1f} GB of weights: {1e3 * floor:.2f} ms", flush=True)

@@ -5,6 +5,7 @@ model's own, counted from shapes: padding, recomputation and everything elementw
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -137,5 +138,5 @@ def largest_batches(peaks: Mapping[int, float]) -> str:
     """What fits on cards of other sizes, from the peaks of two batches: an image more takes what the last one took."""
     (few, low), (many, high) = sorted(peaks.items())
     each = (high - low) / (many - few)
-    fits = [f"{max(0, int((ROOM * card - low) / each) + few)} on {card} GB" for card in CARDS]
+    fits = [f"{max(0, math.floor((ROOM * card - low) / each) + few)} on {card} GB" for card in CARDS]
     return f"{low - few * each:.1f} GB and {each:.2f} GB an image; the largest batch: {', '.join(fits)}"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers.generation.utils import DeferredStopCheck
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from analyzers import gpu
@@ -12,7 +13,7 @@ from tests import tiny_minicpm, tiny_mllm
 from tests.tiny_mllm import picture
 
 
-@pytest.fixture(params=[tiny_minicpm.minicpm, tiny_mllm.smolvlm, tiny_mllm.qwen3_vl])
+@pytest.fixture(params=[tiny_minicpm.minicpm, tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl])
 def mllm(request, tmp_path):
     folder = request.param(tmp_path / "model")
     return LocalMLLM.load(str(folder), revision=None, dtype="float32", max_length=256, device="cpu")
@@ -53,6 +54,16 @@ def test_the_graphs_attention_reads_the_same(mllm, monkeypatch):
     monkeypatch.setattr(modeling, "create_bidirectional_mask", lambda *_, **__: pytest.fail("(S, 1, L, L)"))
     for before, after in zip(plain, mllm.read(images, whole), strict=True):
         assert torch.equal(before.states, after.states)
+
+
+def test_the_host_waits_for_no_gpu_to_know_whether_to_stop():
+    def late(kind, **how):
+        return DeferredStopCheck.is_supported(torch.device(kind), cache=None, cache_is_returned=False, **how)
+
+    assert late("cuda", is_assistant=False)
+    assert late("mps", is_assistant=False)
+    assert not late("cpu", is_assistant=False)
+    assert not late("cuda", is_assistant=True)
 
 
 def test_one_size_of_batch_is_compiled_for(mllm):

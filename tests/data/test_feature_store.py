@@ -1,6 +1,7 @@
 """The feature store gives back the exact bits, refuses other states, and survives a kill."""
 
 import json
+import threading
 
 import hypothesis.strategies as st
 import numpy as np
@@ -219,6 +220,26 @@ def test_batches_are_padded_on_the_right_and_cover_every_image_once(tmp_path):
                 assert end == store.tokens(image_id) > start > 0
     lengths = [store.tokens(image_id) for batch in store.batches(store.ids, 4) for image_id in batch.image_ids]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_damage_comes_out_of_a_batch(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "part-00000.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.find(states_of(0).view(torch.uint8).numpy().tobytes()) + 40] ^= 1
+    path.write_bytes(damaged)
+    store = FeatureStore.open(tmp_path)
+    with pytest.raises(InputError, match=r"part-00000.parquet: damaged since it was written .*CRC checksum"):
+        list(store.batches(store.ids, 4))
+
+
+def test_batches_that_nobody_takes_are_not_read_on(tmp_path):
+    write(tmp_path)
+    store = FeatureStore.open(tmp_path)
+    batches = store.batches(store.ids, 2)
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read", "ahead"))]
 
 
 def test_bucketing_saves_padding(tmp_path):

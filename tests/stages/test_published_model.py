@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.modeling_layers import GradientCheckpointingLayer
 
+from analyzers import gpu
 from analyzers.conversation import conversation
 from analyzers.mllm import LocalMLLM
 from data.errors import InputError
@@ -94,6 +96,19 @@ def test_an_adapter_is_where_distillation_starts_or_all_of_it(folders, project, 
         assert before.keys() == after.keys()
         moved = max(float((after[name] - before[name]).abs().max()) for name in before)
         assert 0 < moved < 0.02  # a step of 1e-3 from where it started, and not from anywhere else
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_block_that_is_computed_twice_is_not_compiled_as_a_whole(project, monkeypatch, twice):
+    """As if the tiny model were large and on a GPU; what would be compiled is written down instead."""
+    compiled = []
+    monkeypatch.setattr(gpu, "worth_it", lambda _: True)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module)))
+    chosen = project(enabled=True)
+    runtime = chosen.runtime.model_copy(update={"activation_checkpointing": twice})
+    distill.main(chosen.model_copy(update={"runtime": runtime}))
+    assert compiled
+    assert {issubclass(kind, GradientCheckpointingLayer) for kind in compiled} == {not twice}
 
 
 def test_without_an_adapter_it_is_the_model_as_it_came(folders, project):
