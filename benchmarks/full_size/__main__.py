@@ -9,8 +9,12 @@ import torch
 
 from benchmarks.full_size import describe, features, lora, model
 
-PARTS = {"features": features.measure, "describe": describe.measure, "lora": lora.measure}
-PARTS["lora_twice"] = partial(lora.measure, twice=True)
+PARTS = {
+    "features": features.measure,
+    "describe": describe.measure,
+    "lora": lora.measure,
+    "lora_twice": partial(lora.measure, twice=True),
+}
 
 
 def main() -> None:
