@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,24 +170,25 @@ class FeatureStore:
         with `pin`, into page-locked memory.
         """
         with ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers:
-
-            def read(ids: list[str]) -> Batch:
-                places = [self._place(image_id) for image_id in ids]
-                tokens, spans = [place.tokens for place in places], [place.description for place in places]
-                batch = Batch.to_fill(ids, tokens, spans, self.dim, DTYPES[places[0].dtype], pin=pin)
-                wanted: dict[tuple[Path, int], list[tuple[Tensor, _Place]]] = {}
-                for row, place in zip(batch.states, places, strict=True):
-                    wanted.setdefault(place.key, []).append((row, place))
-
-                def get(key: tuple[Path, int]) -> None:
-                    group = self._group(key)
-                    for row, place in wanted[key]:
-                        fill(row, place.states(group))
-
-                deque(readers.map(get, wanted), maxlen=0)
-                return batch
-
+            read = partial(self._batch, readers=readers, pin=pin)
             yield from ahead(read, self._buckets(list(image_ids), batch_size, seed, epoch), 2)
+
+    def _batch(self, ids: list[str], *, readers: ThreadPoolExecutor, pin: bool) -> Batch:
+        """Padded; each row group is read once and by one of `readers`, who also fills the rows of its images."""
+        places = [self._place(image_id) for image_id in ids]
+        tokens, spans = [place.tokens for place in places], [place.description for place in places]
+        batch = Batch.to_fill(ids, tokens, spans, self.dim, DTYPES[places[0].dtype], pin=pin)
+        wanted: dict[tuple[Path, int], list[tuple[Tensor, _Place]]] = {}
+        for row, place in zip(batch.states, places, strict=True):
+            wanted.setdefault(place.key, []).append((row, place))
+
+        def fill_rows(key: tuple[Path, int]) -> None:
+            group = self._group(key)
+            for row, place in wanted[key]:
+                fill(row, place.states(group))
+
+        deque(readers.map(fill_rows, wanted), maxlen=0)
+        return batch
 
     def _buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
         if seed is None:
