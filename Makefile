@@ -24,7 +24,7 @@ plots: $(BIN)/installed
 	dvc plots show
 
 demo: $(DEMO)/installed
-	$(DEMO)/bin/python -m stages.demo
+	$(DEMO)/bin/python -m m3agiqa demo
 
 $(BIN)/installed: requirements.txt constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,1 +1,1 @@
-"""Who looks at an image and says what it sees: the teachers, and the local multimodal language model."""
+"""The teachers, who look at an image and explain it, and the journal, limits and prices around the paid ones."""

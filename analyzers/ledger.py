@@ -21,11 +21,11 @@ from typing import Any
 
 from analyzers.explanations import check
 from analyzers.teacher import Answer, Question, Teacher, Usage
-from data.journal import Journal
+from m3agiqa.journal import Journal
 
 
 @dataclass
-class Part:
+class AspectState:
     """One aspect of one image, as the records so far leave it."""
 
     explanation: str | None = None
@@ -33,19 +33,19 @@ class Part:
     unusable: int = 0
     at: float = 0.0  # of the last record, in seconds since the epoch
 
-    def after(self, record: dict[str, Any], aspect: str, tries: int) -> "Part":
+    def after(self, record: dict[str, Any], aspect: str, tries: int) -> "AspectState":
         """The same, one record later."""
         if aspect in record["explanations"]:
-            return Part(record["explanations"][aspect], at=record["at"])
+            return AspectState(record["explanations"][aspect], at=record["at"])
         if record["blocked"]:
-            return Part(self.explanation, record["blocked"], self.unusable, record["at"])
+            return AspectState(self.explanation, record["blocked"], self.unusable, record["at"])
         often = self.unusable + 1 >= tries
         failure = f"unusable: {record['unusable'][aspect]}" if often else self.failure
-        return Part(self.explanation, failure, self.unusable + 1, record["at"])
+        return AspectState(self.explanation, failure, self.unusable + 1, record["at"])
 
 
-class Standing(dict[str, Part]):
-    """How things stand with one image: a Part for each of its aspects."""
+class ImageState(dict[str, AspectState]):
+    """How things stand with one image: a AspectState for each of its aspects."""
 
     @property
     def missing(self) -> list[str]:
@@ -77,20 +77,20 @@ class Ledger:
         for number, record in enumerate(journal):
             self._enter(number, record)
 
-    def of(self, question: Question) -> Standing:
+    def of(self, question: Question) -> ImageState:
         """How things stand with a question's aspects."""
         keys = self._keys(question)
         with self._lock:
             told = {aspect: self._index.of(key) for aspect, key in keys.items()}
             records = {number: self._journal[number] for number in set().union(*told.values())}
-        standing = Standing()
+        state = ImageState()
         for aspect, numbers in told.items():
-            standing[aspect] = Part()
+            state[aspect] = AspectState()
             for number in numbers:
-                standing[aspect] = standing[aspect].after(records[number], aspect, self._teacher.tries)
-        return standing
+                state[aspect] = state[aspect].after(records[number], aspect, self._teacher.tries)
+        return state
 
-    def forget(self, question: Question, forgettable: Callable[[Part], bool]) -> None:
+    def forget(self, question: Question, forgettable: Callable[[AspectState], bool]) -> None:
         """Have these parts asked again. The records stay, and so does what they cost."""
         keys = self._keys(question)
         for aspect, part in self.of(question).items():

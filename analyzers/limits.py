@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzers.teacher import DailyQuota, this_day
-from data.errors import InputError
-from data.files import atomic
+from m3agiqa.errors import InputError
+from m3agiqa.files import atomic
 
 MINUTE = 61.0
 

@@ -1,299 +1,41 @@
-"""The local multimodal language model (MLLM): any Hugging Face vision-language model behind one small interface.
+"""Teacher `mllm`: a vision-language model on this machine, asked what its students will be asked.
 
-Nothing here knows an architecture: the model's own processor and chat template write its inputs (analyzers/chat.py),
-and `model.base_model` is the network without the vocabulary head, so that hidden states cost no logits.
-
-A causal model reads a right-padded sequence exactly as it reads it alone; generation needs the new token next to the
-last one, so it pads on the left.
+It sees no scores and needs no key. Greedy, so asking it again would bring the same words.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-import torch
-from peft import PeftModel
-from PIL.Image import Image
-from safetensors import SafetensorError
-from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
-
-import analyzers.minicpm_llama3_v_2_5
-import analyzers.video_processors  # noqa: F401  both register with the Auto classes what is missing there
-from analyzers import adapters, gpu
-from analyzers.chat import Chat
-from analyzers.conversation import RATING_WORDS, Conversation, conversation
-from analyzers.fitting import Fitted, Fitter
-from data.errors import InputError
-from data.files import fingerprint, folder_sha256
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # float16's hidden states overflow
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one forward pass over image + Q1 + description + Q2 gives."""
-
-    word: str
-    states: Tensor  # (T, D): what the vocabulary head would see, padding left out
-    description: tuple[int, int]  # where in T the description stands, its end-of-turn token included
-    fitted: Fitted  # the conversation as it was read
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """One forward pass's worth of images, on the CPU."""
-
-    rows: list[int]  # which of the images that were given
-    fits: list[Fitted]  # their conversations, as they fit
-    spans: list[tuple[int, int]]  # where in each sequence its description stands; none where it is yet to be written
-    tensors: dict[str, Tensor]  # the model's
+from analyzers.teacher import Answer, Question, Usage
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.files import fingerprint
+from m3agiqa.images import load_image
+from m3agiqa.mllm.conversation import conversation, questions_fingerprint
+from m3agiqa.mllm.model import LocalMLLM
 
 
 @dataclass
-class LocalMLLM:
-    """A vision-language model, its processor, and the longest sequence that it may be given."""
+class LocalTeacher:
+    """The model, and how much it may write about an aspect."""
 
-    model: Any  # a PreTrainedModel, or the PeftModel around it
-    processor: Any
-    max_length: int
-    device: torch.device
-    name: str  # hub id or folder, as given
-    identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter, fewer views from which length on
-    fewer_views: Sequence[dict[str, Any]] = ()  # settings of the image processor, for sequences that do not fit
-    graph: gpu.StepGraph | None = None  # where generation runs as one
+    model: LocalMLLM
+    max_new_tokens: int
+    tries: ClassVar[int] = 1
 
-    @classmethod
-    def load(
-        cls,
-        model: str,
-        *,
-        revision: str | None,
-        dtype: str,
-        max_length: int,
-        device: str,
-        adapter: Path | None = None,
-        fewer_views: Sequence[dict[str, Any]] = (),
-    ) -> "LocalMLLM":
-        """Load a hub id at a pinned `revision`, or a folder, and put the `adapter` in that folder on it.
+    def key(self, question: Question) -> str:
+        asked = [self._questions[aspect] for aspect in question.mos]
+        return fingerprint([self.model.identity, self.max_new_tokens, question.sha256, question.prompt, asked])
 
-        `fewer_views` are settings of its image processor, each to take an image in fewer tokens than the one before,
-        for a sequence longer than `max_length`; a description then loses sentences, too (analyzers/fitting.py).
+    def prepare(self, question: Question) -> Question:
+        return question
 
-        Raises:
-            InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
-        """
-        if dtype not in DTYPES:
-            raise InputError(f"dtype {dtype} of {model}: expected one of {', '.join(DTYPES)}")
-        source = _source(model, revision)
-        try:
-            processor = AutoProcessor.from_pretrained(model, revision=revision)
-            network = AutoModelForImageTextToText.from_pretrained(
-                model, revision=revision, dtype=DTYPES[dtype], use_safetensors=True
-            )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            raise InputError(f"{model} cannot be loaded: {' '.join(str(error).split())}") from error
-        _check(network, processor, model, max_length)
-        end = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
-        if processor.tokenizer.pad_token is None:
-            processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        # Greedy, with none of the sampling settings and penalties that a repository may recommend.
-        network.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=end, pad_token_id=processor.tokenizer.pad_token_id
-        )
-        hashes = []
-        if adapter is not None:
-            hashes = adapters.hashes(adapter)
-            network = adapters.lay_on(network, adapter)
-        views = [max_length, *fewer_views] if fewer_views else []
-        identity = fingerprint([source, dtype, hashes, *views])
-        network = network.to(device).eval()
-        graph = gpu.StepGraph(network) if gpu.worth_it(network) else None
-        return cls(network, processor, max_length, torch.device(device), model, identity, fewer_views, graph)
-
-    def compile(self, *, activation_checkpointing: bool = False) -> None:
-        """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
-        if gpu.worth_it(self._network):
-            gpu.compile_blocks(self._network, activation_checkpointing=activation_checkpointing)
-
-    @property
-    def hidden_size(self) -> int:
-        """D of the hidden states."""
-        return self._network.config.get_text_config().hidden_size
-
-    def add_lora(
-        self,
-        *,
-        r: int,
-        alpha: int,
-        dropout: float,
-        targets: str | Sequence[str],
-        modules_to_save: Sequence[str],
-        seed: int,
-    ) -> None:
-        """Freeze the model and add trainable LoRA matrices, or go on with those of the adapter that lies on it.
-
-        The `modules_to_save` are trained in full. What is trained is float32 whatever the model's dtype: updates of
-        1e-6 would be lost in bfloat16.
-
-        Raises:
-            InputError: a target or a module to save is not in the model, or the adapter has other settings.
-        """
-        if isinstance(self.model, PeftModel):
-            adapters.go_on(self.model, r=r, alpha=alpha, dropout=dropout, modules_to_save=modules_to_save)
-        else:
-            lora = {"r": r, "alpha": alpha, "dropout": dropout, "targets": targets, "modules_to_save": modules_to_save}
-            self.model = adapters.make(self.model, self.name, **lora, seed=seed)
-        for parameter in self.model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-
-    def training_batch(self, examples: Sequence[tuple[Image, Conversation]]) -> dict[str, Tensor]:
-        """The tensors of whole conversations, right-padded, on the CPU; one that does not fit alone is made to.
-
-        `labels` (B, T) holds the assistant's tokens, each turn's end-of-turn token included, and -100 elsewhere.
-        All images of a batch are taken in as few views as the one that needs the fewest.
-        """
-        images, conversations = zip(*examples, strict=True)
-        batch, conversations = self._fitter.one_batch(images, conversations, padding_side="right", answer=False)
-        return {**batch.to(dtype=self._network.dtype), "labels": self._chat.labels(batch, conversations)}
-
-    def describe(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> list[str]:
-        """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        return self.answers(self.questions(images, conversations, max_new_tokens), max_new_tokens)
-
-    def questions(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> list[Inputs]:
-        """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
-        return self._inputs(images, conversations, padding_side="left", reserve=max_new_tokens)
-
-    @torch.inference_mode()
-    def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[str]:
-        """`describe` of images whose inputs are made already."""
-        said: dict[int, str] = {}
-        for inputs in questions:
-            asked = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
-            rows, length = asked["input_ids"].shape
-            how = self.graph.options(rows, length + max_new_tokens) if self.graph else {}
-            tokens = self.model.eval().generate(**asked, max_new_tokens=max_new_tokens, use_cache=True, **how)
-            answers = tokens[:, length:]  # (B, new)
-            said |= zip(inputs.rows, self.processor.batch_decode(answers, skip_special_tokens=True), strict=True)
-        return [said[row].strip() for row in sorted(said)]
-
-    def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
-        """The rating word and the hidden states of described images' conversations, from one forward pass.
-
-        Alone or in a batch, an image's float32 states agree within 1e-5.
-        """
-        return self.read_inputs(self.inputs(images, conversations))
-
-    def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Inputs]:
-        """What `read` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
-        return self._inputs(images, conversations, padding_side="right")
-
-    def read_inputs(self, several: Sequence[Inputs]) -> list[Reading]:
-        """`read` of images whose inputs are made already. Threads may take turns, and a GPU goes on between them."""
-        readings: dict[int, Reading] = {}
-        for inputs in several:
-            readings |= zip(inputs.rows, self._read(inputs), strict=True)
-        return [readings[row] for row in sorted(readings)]
-
-    def _read(self, inputs: Inputs) -> list[Reading]:
-        words = list(self._word_tokens)
-        lengths = inputs.tensors["attention_mask"].sum(dim=1)  # (B,)
-        given = {**inputs.tensors, "last": self._pinned(lengths - 1)}
-        if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
-            del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
-        self.model.eval()
-        with torch.inference_mode():
-            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
-            last = batch.pop("last")
-            states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
-            ends = states[torch.arange(len(last), device=self.device), last]  # (B, D)
-            logits = self._network.get_output_embeddings()(ends)  # (B, V)
-            likely = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1)  # (B, words)
-            choices = likely.argmax(dim=1)  # (B,)
-        states, choices = self._on_host(states, choices)
-        return [
-            Reading(words[choice], row[:length], span, fit)
-            for choice, row, length, span, fit in zip(
-                choices.tolist(), states, lengths.tolist(), inputs.spans, inputs.fits, strict=True
-            )
-        ]
-
-    def _inputs(self, images: Sequence[Image], conversations: Sequence[Conversation], **how: Any) -> list[Inputs]:
-        made = []
-        for rows, fits, batch in self._fitter.batches(images, conversations, **how):
-            lengths = batch["attention_mask"].sum(dim=1).tolist()
-            spans = [
-                self._chat.last_answer(fit.conversation, length)
-                for fit, length in zip(fits, lengths, strict=True)
-                if fit.description is not None
-            ]
-            tensors = {name: self._pinned(tensor) for name, tensor in batch.to(dtype=self._network.dtype).items()}
-            made.append(Inputs(rows, fits, spans, tensors))
-        return made
-
-    def _pinned(self, tensor: Tensor) -> Tensor:
-        """In page-locked memory, from where a GPU fetches it without anybody waiting."""
-        return tensor.pin_memory() if self.device.type == "cuda" else tensor
-
-    def _on_host(self, *tensors: Tensor) -> list[Tensor]:
-        """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
-        on_gpu = self.device.type == "cuda"
-        copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu) for tensor in tensors]
-        for copy, tensor in zip(copies, tensors, strict=True):
-            copy.copy_(tensor, non_blocking=True)
-        if on_gpu:
-            torch.cuda.current_stream().record_event().synchronize()
-        return copies
-
-    @property
-    def _network(self) -> Any:
-        """The model itself; an adapter acts in its layers, so that nothing is lost without peft's wrapper."""
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+    def ask(self, question: Question) -> Answer:
+        image = load_image(question.path)
+        asked = [conversation(aspect, question.prompt) for aspect in question.mos]
+        said = self.model.describe([image] * len(asked), asked, self.max_new_tokens)
+        return Answer(dict(zip(question.mos, said, strict=True)), "STOP", self.model.name, Usage())
 
     @cached_property
-    def _word_tokens(self) -> dict[str, int]:
-        """The first token of each rating word, where the template puts it."""
-        tokens = {}
-        for word in RATING_WORDS:
-            ids, turns = self._chat.turns(conversation("quality", "", "", word))
-            tokens[word] = ids[turns[-1][0]]
-        if len(set(tokens.values())) < len(tokens):
-            raise InputError(f"{self.name}: its tokenizer begins two rating words with one token: {tokens}")
-        return tokens
-
-    @cached_property
-    def _chat(self) -> Chat:
-        ends = self._network.generation_config.eos_token_id
-        return Chat(self.processor, {ends} if isinstance(ends, int) else set(ends), self.name)
-
-    @property
-    def _fitter(self) -> Fitter:
-        return Fitter(self._chat, self.max_length, self.fewer_views)
-
-
-def _source(model: str, revision: str | None) -> list[str]:
-    """What names the weights for good: a folder's contents, or a hub id with its revision."""
-    if Path(model).is_dir():
-        return [folder_sha256(model)]
-    if revision is None:
-        raise InputError(f"{model} is no folder, and a hub model needs a revision (a commit) to stay the same")
-    return [model, revision]
-
-
-def _check(network: Any, processor: Any, name: str, max_length: int) -> None:
-    """Refuse a model that this interface cannot drive, before anything is computed."""
-    if getattr(processor, "chat_template", None) is None:
-        raise InputError(f"{name} has no chat template")
-    if network.base_model is network or network.get_output_embeddings() is None:
-        raise InputError(f"{name} ({type(network).__name__}) has no base model under a vocabulary head")
-    positions = getattr(network.config.get_text_config(), "max_position_embeddings", max_length)
-    if max_length > positions:
-        raise InputError(f"max_length {max_length} is more than the {positions} positions of {name}")
+    def _questions(self) -> dict[str, str]:
+        return {aspect: questions_fingerprint(aspect) for aspect in ASPECTS}

@@ -4,10 +4,10 @@ import argparse
 
 import pandas as pd
 
-from data.feature_store import FeatureStore
-from data.tables import joined, read_table
-from stages import paths
-from stages.settings import Settings, load
+from data.feature_store.store import FeatureStore
+from data.tables.frames import joined, read_table
+from pipeline import paths
+from pipeline.settings import Settings, load
 
 
 def parts_to_score(description: str) -> list[str]:

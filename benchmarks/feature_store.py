@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from benchmarks import seconds
-from data.feature_batch import Row
-from data.feature_store import FeatureStore
-from data.feature_writer import FeatureWriter
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import FeatureWriter
+from m3agiqa.head.batch import Row
 
 SHAPES = {"8 B model, 477 x 4096": (128, 477, 4096), "tiny, 150 x 256": (4096, 150, 256)}
 

@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from analyzers.conversation import conversation
-from analyzers.mllm import LocalMLLM
-from data.feature_batch import Row
-from data.feature_store import FeatureStore
-from data.feature_writer import FeatureWriter
-from finetune.heads import build_head
-from finetune.train_head import train_head
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import FeatureWriter
+from finetune.heads.training import train_head
+from m3agiqa.head.batch import Row
+from m3agiqa.head.model import build_head
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.model import LocalMLLM
 
 IMAGES, BATCH = 128, 16
 DESCRIPTION = "The picture is soft and a little noisy; the edges of the red cube are blurred. " * 3

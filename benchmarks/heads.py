@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cached_states import cached_states, parts_to_score
-from data.feature_store import FeatureStore
-from data.prompts import prompt_groups
-from finetune import bootstrap, metrics
-from finetune.heads import build_head
-from finetune.train_head import predict, train_head
-from stages.device import device
-from stages.settings import Settings
+from data.feature_store.store import FeatureStore
+from data.splitting.prompts import prompt_groups
+from evaluation import bootstrap, metrics
+from finetune.heads.training import predict, train_head
+from m3agiqa.device import device
+from m3agiqa.head.model import build_head
+from pipeline.settings import Settings
 
 SEEDS = (0, 1, 2)
 OTHER_LOSSES = ({"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5})

@@ -13,10 +13,10 @@ import pandas as pd
 import torch
 
 from benchmarks import peak_memory
-from data.feature_store import FeatureStore
-from data.feature_writer import FeatureWriter
-from finetune.heads import build_head
-from finetune.train_head import train_head
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import FeatureWriter
+from finetune.heads.training import train_head
+from m3agiqa.head.model import build_head
 
 TOKENS, DIM = 150, 1024  # 0.3 MB an image
 IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB

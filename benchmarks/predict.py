@@ -21,16 +21,18 @@ import pandas as pd
 from PIL import Image
 from transformers import logging
 
-from analyzers.conversation import QUESTIONS
-from analyzers.mllm import LocalMLLM
 from benchmarks import peak_memory, seconds
-from data.tables import SAMPLE_COLUMNS, write_table
-from finetune.heads import build_head, save_head
-from scoring import familiar
-from scoring.card import FORMAT, Card, head_sha256, write_card
-from scoring.scorer import Scorer
-from stages import describe, features, paths, predict, settings
-from stages.trained import workspace_parts
+from data.tables.frames import SAMPLE_COLUMNS, write_table
+from m3agiqa import familiar
+from m3agiqa.card import FORMAT, Card, head_sha256, write_card
+from m3agiqa.commands import predict
+from m3agiqa.head.model import build_head, save_head
+from m3agiqa.mllm.conversation import QUESTIONS
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.scorer import Scorer
+from m3agiqa.workspace import workspace_parts
+from pipeline import paths, settings
+from stages import describe, features
 
 ROOT = Path(__file__).parents[1]
 IMAGES, SIDE, BATCH = 96, 192, 32

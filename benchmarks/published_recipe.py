@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from data.feature_store import FeatureStore
-from data.feature_writer import FeatureWriter
-from finetune.heads import build_head
-from finetune.stacks import xlstm_stack
-from finetune.train_head import train_head
-from stages.settings import load
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import FeatureWriter
+from finetune.heads.training import train_head
+from m3agiqa.head.model import build_head
+from m3agiqa.head.stacks import xlstm_stack
+from pipeline.settings import load
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 IMAGES, TOKENS = (1024, 640) if DEVICE == "cuda" else (64, 40)

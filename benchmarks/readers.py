@@ -23,14 +23,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from benchmarks.cached_states import cached_states, parts_to_score
-from data.feature_batch import Batch
-from data.feature_store import FeatureStore
-from data.prompts import prompt_groups
-from finetune import bootstrap, metrics
-from finetune.heads import load_head, statistics
-from finetune.train_head import predict
-from stages import paths
-from stages.device import device
+from data.feature_store.store import FeatureStore
+from data.splitting.prompts import prompt_groups
+from evaluation import bootstrap, metrics
+from finetune.heads.training import predict
+from m3agiqa.device import device
+from m3agiqa.head.batch import Batch
+from m3agiqa.head.model import load_head, statistics
+from pipeline import paths
 
 Floats, Rows = NDArray[np.float64], NDArray[np.intp]
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from xlstm import xLSTMBlockStack
 
-from finetune import slstm
-from finetune.slstm import FastSLSTM, sLSTMCell_vanilla
-from finetune.stacks import xlstm_stack
+from m3agiqa.head import slstm
+from m3agiqa.head.slstm import FastSLSTM, sLSTMCell_vanilla
+from m3agiqa.head.stacks import xlstm_stack
 
 BATCH, TOKENS, DIM, HEADS = 8, 477, 512, 4
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -21,16 +21,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from analyzers.brief import brief
-from analyzers.gemini import Gemini
+from analyzers.gemini.brief import brief
+from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
 from analyzers.teacher import Answer, Question, Usage
+from analyzers.teachers import questions
 from benchmarks import peak_memory, seconds
-from data.journal import Journal
-from data.tables import ASPECTS, write_table
-from stages import paths
-from stages.teachers import questions
+from data.tables.frames import write_table
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.journal import Journal
+from pipeline import paths
 from tests.caption_project import ROOT, write_params
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, prompt_tokens
 

@@ -1,1 +1,1 @@
-"""Data sets: the readers, the file formats that stages exchange, and what the stages write (not in git)."""
+"""Data sets: bringing, reading and splitting them, and the files that stages exchange."""

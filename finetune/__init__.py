@@ -1,1 +1,1 @@
-"""What learns: the LoRA distillation, the heads on cached hidden states, and how they are measured."""
+"""What learns: the LoRA distillation, the heads on cached hidden states, the embedded model's pretraining."""

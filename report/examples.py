@@ -1,19 +1,15 @@
 """Which images the page shows, and the pictures themselves, small and inside the page."""
 
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from data.images import load_image
+from m3agiqa.thumbnails import thumbnail
 
 SHOWN = 6  # images a row
 THUMBNAIL = 288  # pixels, of the longer side
-QUALITY = 80  # of the JPEG
 
 
 @dataclass(frozen=True)
@@ -47,15 +43,6 @@ def chosen(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def examples(rows: pd.DataFrame, raw: Path) -> Iterable[Example]:
     """`rows` with their pictures, which lie below `raw`."""
     for row in rows.to_dict("records"):
-        source, size = _thumbnail(raw / row["path"])
+        source, size = thumbnail(raw / row["path"], THUMBNAIL)
         said = {name: row[name] for name in Example.__dataclass_fields__ if name in row}
         yield Example(**said, source=source, size=size)
-
-
-def _thumbnail(path: Path) -> tuple[str, tuple[int, int]]:
-    image = load_image(path)
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    with io.BytesIO() as buffer:
-        image.save(buffer, "JPEG", quality=QUALITY)
-        encoded = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/jpeg;base64,{encoded}", image.size

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from finetune import metrics
+from evaluation import metrics
+from m3agiqa.rendering import templates
 from report import charts
 from report.examples import chosen, examples
 
@@ -29,9 +29,7 @@ def render(
 
     `labels` names the baselines, `notes` are said at the top, `provenance` and `params` at the end.
     """
-    environment = Environment(
-        loader=PackageLoader("report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = templates("report")
     environment.filters |= {"figure": _figure, "interval": _interval}
     scale = charts.mos_scale(rows["predicted"], rows["mos"])
     generators = _generators(rows)

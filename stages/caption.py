@@ -9,39 +9,41 @@ counts those by reason, and the stage fails where they are more than `caption.ma
 import argparse
 import sys
 from collections import Counter
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 
 from analyzers.asking import Unavailable
+from analyzers.captions import Captions
+from analyzers.journalled import Options, estimate
+from analyzers.prices import cost
 from analyzers.teacher import DailyQuota
-from data.errors import InputError
-from data.files import write_json
-from data.rows import row_writer
-from data.tables import ASPECTS, aspects_of, open_table, read_table, split_column
-from stages import paths
-from stages.paid import Options, estimate, paid
-from stages.run import stage
-from stages.settings import Settings
-from stages.teachers import FREE, Work
+from analyzers.teachers import FREE, captions
+from data.tables.frames import aspects_of, open_table, read_table, split_column
+from data.tables.rows import row_writer
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.errors import InputError
+from m3agiqa.files import write_json
+from pipeline import paths
+from pipeline.settings import Settings
+from pipeline.stage import stage
 
 QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVAILABLE
 
 
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-    kind = settings.teachers[settings.teacher].kind
     if options.dry_run:
+        kind = settings.teachers[settings.teacher].kind
         print(f"teacher {kind} is free" if kind in FREE else estimate(settings, options))
         return
     try:
-        with nullcontext(FREE[kind](settings)) if kind in FREE else paid(settings, options) as work:
+        with captions(settings, options) as work:
             _write(settings, work)
     except (DailyQuota, Unavailable) as error:
         print(f"caption: {error}", file=sys.stderr)
         sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
 
 
-def _write(settings: Settings, work: Work) -> None:
+def _write(settings: Settings, work: Captions) -> None:
     with open_table(paths.samples(settings.dataset), ["image_id"]) as samples:
         aspects = aspects_of(samples.schema_arrow.names)
     always = {"teacher": settings.teachers[settings.teacher].kind}
@@ -75,7 +77,7 @@ def _tested(settings: Settings) -> dict[str, set[str]]:
     }
 
 
-def _summary(settings: Settings, work: Work, described: int, failures: Counter[str]) -> dict[str, object]:
+def _summary(settings: Settings, work: Captions, described: int, failures: Counter[str]) -> dict[str, object]:
     """The same for every teacher; one that is free spent nothing."""
     totals, prices = work.totals, work.prices
     return {
@@ -88,7 +90,7 @@ def _summary(settings: Settings, work: Work, described: int, failures: Counter[s
         "requests": totals.requests,
         "answers": totals.answers,
         "tokens": totals.usage.as_dict(),
-        "usd": round(prices.cost(totals.usage), 4) if prices else 0.0,
+        "usd": round(cost(prices, totals.usage), 4) if prices else 0.0,
         "prices_of": str(prices.date) if prices else None,
         "answered_by": dict(sorted(totals.versions.items())),
     }

@@ -1,28 +1,30 @@
 """card: what a user of the trained aspect must know of it: made from what, how sure, on which images, how good.
 
-With the adapter and the head this is all that stages/predict.py needs, so that scoring a new image reads no data.
+With the adapter and the head this is all that `m3agiqa predict` needs, so that scoring a new image reads no data.
 """
-
-import json
-from importlib.metadata import version
 
 import numpy as np
 import torch
 
-from analyzers.conversation import QUESTIONS
-from data.errors import InputError
-from data.feature_store import FeatureStore
-from data.images import load_image
-from data.tables import MOS_RANGE, joined, read_table
-from finetune.heads import load_head
-from scoring import familiar
-from scoring.card import FORMAT, MLLM, Card, head_sha256, write_card
-from stages import paths
-from stages.progress import progress
-from stages.run import stage
-from stages.settings import Settings
+from data.feature_store.store import FeatureStore
+from data.tables.frames import joined, read_table
+from evaluation.conformal import outlier_threshold
+from m3agiqa.aspects import MOS_RANGE
+from m3agiqa.card import FORMAT, Card, head_sha256, write_card
+from m3agiqa.errors import InputError
+from m3agiqa.files import read_json
+from m3agiqa.head.model import load_head
+from m3agiqa.images import load_image
+from m3agiqa.mllm import adapters
+from m3agiqa.mllm.conversation import QUESTIONS
+from m3agiqa.mllm.profile import Profile
+from m3agiqa.progress import progress
+from m3agiqa.versions import versions
+from m3agiqa.warnings.images import distance, facts, limits_of
+from pipeline import paths
+from pipeline.settings import Settings
+from pipeline.stage import stage
 
-MADE_WITH = ("torch", "transformers", "peft", "xlstm", "pillow", "numpy")
 BATCH = 32
 
 
@@ -34,16 +36,16 @@ def main(settings: Settings) -> None:
     store = FeatureStore.open(paths.features(dataset, aspect))
     figures, interval = _figures(settings)
 
-    limits = familiar.limits_of(
-        familiar.facts(load_image(paths.raw(dataset) / path))
+    limits = limits_of(
+        facts(load_image(paths.raw(dataset) / path))
         for path in progress(train["path"], total=len(train), desc="look at training images", unit="images")
     )
     card = {
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": profile.model_dump(include=set(MLLM.model_fields)),
-        "adapted": profile.adapter is not None or (paths.adapter(dataset, aspect) / paths.ADAPTER_FILE).exists(),
+        "mllm": profile.model_dump(include=set(Profile.model_fields)),
+        "adapted": profile.adapter is not None or adapters.is_there(paths.adapter(dataset, aspect)),
         "identity": store.fingerprint["mllm"],
         "head": head_sha256(paths.head(dataset, aspect)),
         "questions": dict(sorted(QUESTIONS.items())),
@@ -51,19 +53,19 @@ def main(settings: Settings) -> None:
         "familiar": {
             "limits": limits,
             "prompt_characters": int(train["prompt"].str.len().max()),
-            "distance": familiar.farthest_familiar(_distances(settings, store, list(val["image_id"]))),
+            "distance": outlier_threshold(_distances(settings, store, list(val["image_id"]))),
         },
         "scale": MOS_RANGE,
         "figures": figures,
-        "made_with": {name: version(name) for name in MADE_WITH},
+        "made_with": versions(),
     }
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
 
 
 def _figures(settings: Settings) -> tuple[dict, dict]:
     """What evaluate found, and the interval; of another data set's test images nothing, and the width alone."""
-    path = paths.RESULTS / "metrics.json"
-    figures = json.loads(path.read_text(encoding="utf-8"))
+    path = paths.EVALUATION
+    figures = read_json(path)
     for key in ("dataset", "aspect"):
         if figures[key] != getattr(settings, key):
             raise InputError(f"{path}: {key} is {figures[key]}, expected {getattr(settings, key)}; run evaluate")
@@ -75,7 +77,7 @@ def _figures(settings: Settings) -> tuple[dict, dict]:
 def _distances(settings: Settings, store: FeatureStore, ids: list[str]) -> np.ndarray:
     """(N,) how far each image's hidden states are from the training images'."""
     head = load_head(paths.head(settings.dataset, settings.aspect))
-    found = [familiar.distance(head, *images.tensors) for images in store.batches(ids, BATCH)]
+    found = [distance(head, *images.tensors) for images in store.batches(ids, BATCH)]
     return torch.cat(found).numpy()
 
 

@@ -6,43 +6,43 @@ part is kept. Its MOS is on the same 0-5 scale. Without `evaluate.on` there is n
 
 import shutil
 
-from data.files import write_json
-from data.splitting import split
-from data.tables import joined, read_table, require_aspect, write_table
-from stages import paths
-from stages.run import stage
-from stages.settings import Settings
+from data.tables.frames import joined, read_table, require_aspect, write_table
+from m3agiqa.files import write_json
+from pipeline import paths, sources
+from pipeline.settings import Settings
+from pipeline.sources import DatasetSource
+from pipeline.stage import stage
+from stages.split import split_samples
 
 
 def main(settings: Settings) -> None:
-    on, out = settings.evaluate.on, paths.abroad(settings.dataset, settings.aspect)
+    other = sources.read(DatasetSource, sources.CROSS, settings.evaluate.on)
+    out = paths.cross(settings.dataset, settings.aspect)
     shutil.rmtree(out, ignore_errors=True)
-    if on:
+    ratings = {}
+    if other.profile:
         from stages import describe, download, features  # noqa: PLC0415 (torch, which most runs do not need here)
 
-        download.bring(settings, on, out)
-        _keep_test(settings, on)
-        *_, place = paths.places(settings.dataset, settings.aspect, cross=True)
-        describe.describe_all(settings, place)
-        features.read_all(settings, place)
-    ratings = settings.ratings(on) if on else {}
-    write_json(out / "cross.json", {"on": on, **ratings})
+        of_cross = paths.of_cross(settings.dataset, settings.aspect)
+        download.bring(other.name, other.profile, out)
+        _keep_test(settings, other.name)
+        describe.describe_all(settings, of_cross)
+        features.read_all(settings, of_cross)
+        ratings = {"scale": other.profile.scale, "raters": other.profile.raters}
+    write_json(out / "cross.json", {"on": other.name, **ratings})
 
 
 def _keep_test(settings: Settings, on: str) -> None:
     """Leave nothing but the test images of `on`."""
-    out = paths.abroad(settings.dataset, settings.aspect)
-    samples = read_table(out / "samples.parquet", ["path", "prompt", "generator"])
+    of_cross = paths.of_cross(settings.dataset, settings.aspect)
+    samples = read_table(of_cross.samples)
     require_aspect(samples, settings.aspect)
-    own = paths.published_split(out)
-    authors = read_table(own, ["split"]) if own.exists() else None
-    parts = split(samples, on, own=authors, **settings.split.model_dump())
-    parted = joined(samples, parts, settings.aspect)
+    parted = joined(samples, split_samples(on, settings.split, of_cross.raw), settings.aspect)
     test = parted["split"] == "test"
     for path in samples.loc[~test, "path"]:
-        (out / path).unlink()
-    write_table(samples[test], out / "samples.parquet")
-    write_table(parted.loc[test, ["image_id", "split"]], out / "splits.parquet")
+        (of_cross.raw / path).unlink()
+    write_table(samples[test], of_cross.samples)
+    write_table(parted.loc[test, ["image_id", "split"]], of_cross.splits)
 
 
 if __name__ == "__main__":

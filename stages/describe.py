@@ -13,33 +13,35 @@ from typing import Any
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers.conversation import Conversation, conversation, questions_fingerprint
-from analyzers.mllm import Inputs, LocalMLLM
-from data.ahead import DECODERS, ahead
-from data.files import fingerprint
-from data.images import load_image
-from data.journal import Journal, records
-from data.tables import read_table, require_aspect, write_table
-from stages import paths
-from stages.processes import first_shows_progress, process, share
-from stages.run import Scratch, stage
-from stages.settings import Settings
-from stages.student import CODE, load_student
+from data.tables.frames import read_table, require_aspect, write_table
+from finetune.student import load_student
+from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.files import fingerprint
+from m3agiqa.images import load_image
+from m3agiqa.journal import Journal, records
+from m3agiqa.mllm.conversation import Conversation, conversation, questions_fingerprint
+from m3agiqa.mllm.model import Inputs, LocalMLLM
+from pipeline import paths
+from pipeline.paths import DatasetPaths
+from pipeline.processes import first_shows_progress, process, share
+from pipeline.settings import Settings
+from pipeline.stage import stage
+from pipeline.unfinished import unfinished
 
 JOURNAL = "journal.jsonl"
 COLUMNS = ("description", "word", "fewer_views", "shortened")
 
 
 def main(settings: Settings) -> None:
-    describe_all(settings, paths.places(settings.dataset, settings.aspect)[0])
+    describe_all(settings, paths.of_dataset(settings.dataset, settings.aspect))
 
 
-def describe_all(settings: Settings, place: paths.Place) -> None:
-    """Write the descriptions of every image of `place`."""
+def describe_all(settings: Settings, of: DatasetPaths) -> None:
+    """Write the descriptions of every image of a data set."""
     aspect, profile = settings.aspect, settings.mllms[settings.mllm]
-    samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "sha256"])
+    samples = read_table(of.samples, ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
-    here = process(settings)
+    here = process(settings.runtime.device)
     student = load_student(settings)
     asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
     # Similar lengths together: little padding. The longest first: a GPU's graph is made for a cache that fits the rest.
@@ -47,12 +49,12 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
 
-    with Scratch("describe", asked_of, code=CODE, wait=here.wait_for_everyone) as scratch:
+    with unfinished("describe", asked_of, wait=here.wait_for_everyone) as scratch:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
         missing = share([batch for batch in batches if _key(batch) not in done])
         with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
-            answered = answers(student, missing, settings, place.raw)
+            answered = answers(student, missing, settings, of.raw)
             for batch in first_shows_progress(missing, total=len(missing), desc="describe", unit="batches"):
                 own.append({"key": _key(batch), **next(answered)})
         here.wait_for_everyone()
@@ -64,7 +66,7 @@ def describe_all(settings: Settings, place: paths.Place) -> None:
                 )
                 for batch in batches
             ]
-            write_table(pd.concat(described), place.descriptions)
+            write_table(pd.concat(described), of.descriptions)
         here.wait_for_everyone()
 
 

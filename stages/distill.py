@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import pandas as pd
 from PIL.Image import Image
 
-from analyzers import conversation
-from data.files import fingerprint, write_json, write_text
-from data.images import load_image
-from data.tables import joined, read_table, require_aspect
-from finetune import distill
-from stages import paths
-from stages.processes import first_shows_progress, process
-from stages.run import Scratch, stage
-from stages.settings import Settings
-from stages.student import CODE, load_model
+from data.tables.frames import joined, read_table, require_aspect
+from finetune.distill.training import Conversations, distill
+from finetune.student import load_untaught
+from m3agiqa.files import fingerprint, write_json, write_text
+from m3agiqa.images import load_image
+from m3agiqa.mllm import conversation
+from pipeline import paths
+from pipeline.processes import first_shows_progress, process
+from pipeline.settings import Settings
+from pipeline.stage import stage
+from pipeline.unfinished import unfinished
 
 NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
 
@@ -47,7 +48,7 @@ def main(settings: Settings) -> None:
     samples = joined(read_table(paths.samples(settings.dataset)), read_table(paths.splits(settings.dataset)), aspect)
     require_aspect(samples, aspect)
     out, curve = paths.adapter(settings.dataset, aspect), paths.RESULTS / "training" / "distill.csv"
-    here = process(settings)
+    here = process(settings.runtime.device)
     if here.is_main_process:
         shutil.rmtree(out, ignore_errors=True)
     if not options.enabled:
@@ -59,7 +60,7 @@ def main(settings: Settings) -> None:
     captions = read_table(paths.captions(settings.dataset), [aspect])
     captioned = samples.merge(captions, on="image_id", validate="1:1")
     train, val = (Examples(settings, captioned[captioned["split"] == part]) for part in ("train", "val"))
-    student = load_model(settings)
+    student = load_untaught(settings)
     lora = settings.mllms[settings.mllm].lora
     learned_from = captioned[["image_id", "split", "sha256", "prompt", aspect, f"mos_{aspect}"]]
     inputs = {
@@ -70,19 +71,17 @@ def main(settings: Settings) -> None:
         "questions": conversation.questions_fingerprint(aspect),
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
-    student.add_lora(**lora.model_dump(), seed=options.seed)
+    student.add_lora(lora, seed=options.seed)
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
-    with Scratch("distill", inputs, code=[*CODE, distill], wait=here.wait_for_everyone) as scratch:
-        history = distill.distill(
+    data = Conversations(train, val, train.rows[aspect].str.len().tolist(), student.training_batch)
+    with unfinished("distill", inputs, wait=here.wait_for_everyone) as scratch:
+        history = distill(
             student.model,
-            train,
-            val,
-            student.training_batch,
-            lengths=train.rows[aspect].str.len().tolist(),
-            **options.model_dump(exclude={"enabled"}),
-            activation_checkpointing=settings.runtime.activation_checkpointing,
+            data,
+            options,
             checkpoints=scratch.path,
             out=out,
+            activation_checkpointing=settings.runtime.activation_checkpointing,
             progress=first_shows_progress,
         )
         if here.is_main_process:

@@ -1,58 +1,62 @@
 """evaluate: the head scores the test images, once, beside every baseline on the same rows.
 
-results/metrics.json holds the figures, results/predictions.csv each image, results/plots/ what only
-the plots need. A figure that cannot be computed is null. With `evaluate.on` the test images are those
-of another data set, which the stage cross has put through the same MLLM; everything learnt, the
-baselines too, still comes from `dataset`.
+results/metrics.json holds the few figures that people compare, results/evaluation.json all of them,
+results/predictions.csv each image, results/plots/ what only the plots need. A figure that cannot be
+computed is null. With `evaluate.on` the test images are those of another data set, which the stage
+cross has put through the same MLLM; everything learnt, the baselines too, still comes from `dataset`.
 """
 
-import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analyzers.conversation import RATING_WORDS, word_of
 from analyzers.measurements import measure
-from analyzers.piqe import piqe
-from data.feature_store import FeatureStore
-from data.files import write_json, write_text
-from data.images import load_image
-from data.prompts import prompt_groups
-from data.tables import MOS_RANGE, joined, read_table, require_aspect
-from finetune import baselines, conformal, metrics
-from finetune.ceiling import ceiling_from_spread
-from finetune.figures import Agreement, prompts_seen, rounded
-from finetune.heads import load_head
-from finetune.train_head import predict
-from stages import paths
-from stages.device import device
-from stages.progress import progress
-from stages.run import stage
-from stages.settings import Settings
+from data.feature_store.store import FeatureStore
+from data.splitting.prompts import prompt_groups
+from data.tables.frames import joined, read_table, require_aspect
+from evaluation import baselines, conformal, metrics
+from evaluation.ceiling import ceiling_from_spread
+from evaluation.figures import Agreement, headline, prompts_seen, rounded
+from evaluation.metrics import Floats
+from evaluation.piqe import piqe
+from evaluation.predictions import predict
+from m3agiqa.aspects import MOS_RANGE
+from m3agiqa.device import device
+from m3agiqa.files import read_json, write_json, write_text
+from m3agiqa.head.model import load_head
+from m3agiqa.images import load_image
+from m3agiqa.mllm.conversation import RATING_WORDS, word_of
+from m3agiqa.progress import progress
+from pipeline import paths
+from pipeline.settings import Settings
+from pipeline.stage import stage
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
 WRITTEN = ("description", "word", "fewer_views", "shortened")
 
 
 def main(settings: Settings) -> None:
-    places = paths.places(settings.dataset, settings.aspect, cross=bool(settings.evaluate.on))
-    tables = [_table(place, settings.aspect) for place in places]
-    stores = [FeatureStore.open(place.features) for place in places]
-    if settings.evaluate.on:  # learn at home, be tested abroad
+    own = paths.of_dataset(settings.dataset, settings.aspect)
+    sets = [own, paths.of_cross(settings.dataset, settings.aspect)] if settings.evaluate.on else [own]
+    tables = [_table(one, settings.aspect) for one in sets]
+    stores = [FeatureStore.open(one.features) for one in sets]
+    if settings.evaluate.on:  # learn from the one, be tested on the other
         tables = [
-            table[(table["split"] == "test") == abroad] for table, abroad in zip(tables, (False, True), strict=True)
+            table[(table["split"] == "test") == tested] for table, tested in zip(tables, (False, True), strict=True)
         ]
     table = pd.concat(tables, ignore_index=True)
     test = table[table["split"] == "test"].reset_index(drop=True)
 
     head = load_head(paths.head(settings.dataset, settings.aspect))
-    predicted = predict(head, stores[-1], list(test["image_id"]), device=device(settings), progress=progress)
+    predicted = predict(
+        head, stores[-1], list(test["image_id"]), device=device(settings.runtime.device), progress=progress
+    )
     test["predicted"] = predicted.to_numpy()
     val = tables[0][tables[0]["split"] == "val"]
-    known = predict(head, stores[0], list(val["image_id"]), device=device(settings)), val["mos"]
+    known = predict(head, stores[0], list(val["image_id"]), device=device(settings.runtime.device)), val["mos"]
     interval = conformal.interval(*known, prompt_groups(val), test["predicted"], test["mos"])
     _, curve = metrics.plcc_fitted(test["predicted"], test["mos"])
     test["fitted"] = np.nan if curve is None else curve(test["predicted"])
@@ -62,24 +66,38 @@ def main(settings: Settings) -> None:
     measured = _measurements(table)
     table["piqe"] = measured.pop("piqe")
     states = np.concatenate([_mean_states(*pair) for pair in zip(stores, tables, strict=True)])
-    rivals = baselines.predict_all(baselines.Rows(table, measured, states))
+    rivals = _rivals(baselines.Rows(table, measured, states))
     figures = rounded({**_figures(settings, table, test, rivals), "interval": interval}, DECIMALS)
     write_text(paths.RESULTS / "predictions.csv", _predictions_csv(test))
     write_text(paths.RESULTS / "plots" / "baselines.csv", _baselines_csv(figures))
-    write_json(paths.RESULTS / "metrics.json", figures)
+    write_json(paths.EVALUATION, figures)
+    write_json(paths.METRICS, headline(figures))
 
 
-def _table(place: paths.Place, aspect: str) -> pd.DataFrame:
+class _Rivals(NamedTuple):
+    """The baselines' predictions of the test images, and which of them is to be beaten."""
+
+    predicted: dict[str, Floats | None]
+    best: str | None
+
+
+def _rivals(rows: baselines.Rows) -> _Rivals:
+    found, test = baselines.predict_all(rows), rows.where("test")
+    predicted = {name: None if scores is None else scores[test] for name, scores in found.items()}
+    return _Rivals(predicted, baselines.best_on_val(rows, found))
+
+
+def _table(of: paths.DatasetPaths, aspect: str) -> pd.DataFrame:
     """One row an image: what is known of it, its MOS of the aspect, and what the student wrote."""
-    samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "generator"])
+    samples = read_table(of.samples, ["path", "prompt", "generator"])
     require_aspect(samples, aspect)
-    table = joined(samples, read_table(place.splits, ["split"]), aspect)
+    table = joined(samples, read_table(of.splits, ["split"]), aspect)
     table = table.rename(columns={f"mos_{aspect}": "mos", f"std_{aspect}": "std"})
-    written = read_table(place.descriptions, list(WRITTEN))
+    written = read_table(of.descriptions, list(WRITTEN))
     table = table.merge(written[["image_id", *WRITTEN]], on="image_id", validate="one_to_one")
     table["level"] = table["word"].map(RATING_WORDS.index)
-    table["file"] = [str(place.raw / path) for path in table["path"]]
-    truth, column = place.raw / "truth.parquet", f"truth_{aspect}"  # only simulated data sets have it
+    table["file"] = [str(of.raw / path) for path in table["path"]]
+    truth, column = of.raw / "truth.parquet", f"truth_{aspect}"  # only simulated data sets have it
     known = read_table(truth, [column]).set_index("image_id")[column] if truth.exists() else pd.Series(dtype=float)
     return table.assign(truth=table["image_id"].map(known))
 
@@ -93,7 +111,7 @@ def _measurements(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(measured)
 
 
-def _mean_states(store: FeatureStore, table: pd.DataFrame) -> np.ndarray:
+def _mean_states(store: FeatureStore, table: pd.DataFrame) -> Floats:
     """Each image's hidden states, averaged over its tokens, (N, D); one image in memory at a time."""
     means = np.empty((len(table), store.dim), np.float32)
     for row, image_id in enumerate(progress(table["image_id"], total=len(table), desc="average", unit="images")):
@@ -101,13 +119,11 @@ def _mean_states(store: FeatureStore, table: pd.DataFrame) -> np.ndarray:
     return means
 
 
-def _figures(
-    settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: dict[str, np.ndarray | None]
-) -> dict[str, Any]:
+def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: _Rivals) -> dict[str, Any]:
     about = _about(settings)
     agreement = Agreement(test, settings.evaluate.bootstrap, settings.evaluate.seed)
     ours = agreement.model(test["predicted"])
-    theirs = {name: None if scores is None else agreement.baseline(scores) for name, scores in rivals.items()}
+    theirs = {name: None if scores is None else agreement.baseline(scores) for name, scores in rivals.predicted.items()}
     ceiling = _ceiling(test, about["raters"], settings.evaluate.seed)
     best = ceiling["srcc"] or ceiling["srcc_from_spread"]
     levels = test["word_mos"].map(RATING_WORDS.index)
@@ -139,16 +155,16 @@ def _figures(
         "ceiling": ceiling,
         "srcc_of_ceiling": ours["srcc"] / best if ours["srcc"] is not None and best else None,
         "baselines": theirs,
-        "gain": agreement.gain(test["predicted"], rivals, theirs),
+        "gain": rivals.best and agreement.gain(test["predicted"], rivals.best, rivals.predicted[rivals.best]),
     }
 
 
 def _about(settings: Settings) -> dict[str, Any]:
     """What the test images' data set is called, its raters' own scale, and how many they were an image, if known."""
     if settings.evaluate.on:
-        folder = paths.abroad(settings.dataset, settings.aspect)
-        return json.loads((folder / "cross.json").read_text(encoding="utf-8"))
-    return {"on": settings.dataset, **settings.ratings(settings.dataset)}
+        return read_json(paths.cross(settings.dataset, settings.aspect) / "cross.json")
+    profile = settings.datasets[settings.dataset]
+    return {"on": settings.dataset, "scale": profile.scale, "raters": profile.raters}
 
 
 def _original_scale(scale: Sequence[float], rmse: float | None) -> dict[str, Any]:

@@ -10,54 +10,56 @@ from pathlib import Path
 
 import pandas as pd
 
-from analyzers.conversation import conversation, questions_fingerprint
-from analyzers.mllm import Inputs, LocalMLLM, Reading
-from data import feature_writer
-from data.ahead import DECODERS, ahead
-from data.feature_batch import Row
-from data.files import fingerprint, sha256
-from data.images import load_image
-from data.tables import read_table, require_aspect
-from stages import paths
-from stages.processes import first_shows_progress, process, share
-from stages.run import Scratch, stage
-from stages.settings import Settings
-from stages.student import CODE, load_student
+from data.feature_store.writer import FeatureWriter
+from data.tables.frames import read_table, require_aspect
+from finetune.student import load_student
+from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.files import fingerprint, sha256
+from m3agiqa.head.batch import Row
+from m3agiqa.images import load_image
+from m3agiqa.mllm.conversation import conversation, questions_fingerprint
+from m3agiqa.mllm.model import Inputs, LocalMLLM, Reading
+from pipeline import paths
+from pipeline.paths import DatasetPaths
+from pipeline.processes import first_shows_progress, process, share
+from pipeline.settings import Settings
+from pipeline.stage import stage
+from pipeline.unfinished import unfinished
 
 
 def main(settings: Settings) -> None:
-    read_all(settings, paths.places(settings.dataset, settings.aspect)[0])
+    read_all(settings, paths.of_dataset(settings.dataset, settings.aspect))
 
 
-def read_all(settings: Settings, place: paths.Place) -> None:
-    """Write the hidden states of every image of `place`."""
+def read_all(settings: Settings, of: DatasetPaths) -> None:
+    """Write the hidden states of every image of a data set."""
     aspect = settings.aspect
-    samples = read_table(place.raw / "samples.parquet", ["path", "prompt", "sha256"])
+    samples = read_table(of.samples, ["path", "prompt", "sha256"])
     require_aspect(samples, aspect)
-    descriptions = read_table(place.descriptions, ["description"])
+    descriptions = read_table(of.descriptions, ["description"])
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
-    here = process(settings)
+    here = process(settings.runtime.device)
     student = load_student(settings)
     student.compile()
     made_from = {
         "mllm": student.identity,
         "layer": "last",
         "questions": questions_fingerprint(aspect),
-        "descriptions": sha256(place.descriptions),
+        "descriptions": sha256(of.descriptions),
         "images": fingerprint(samples["sha256"].tolist()),
     }
-    with Scratch("features", made_from, code=[*CODE, feature_writer], wait=here.wait_for_everyone) as scratch:
-        writer = feature_writer.FeatureWriter(scratch.path, made_from, list(samples.index))
+    with unfinished("features", made_from, wait=here.wait_for_everyone) as scratch:
+        writer = FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = share(writer.missing())
         here.wait_for_everyone()  # all know what is missing before any writes
-        rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, place.raw)
+        rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, of.raw)
         for part in first_shows_progress(missing, total=len(missing), desc="features", unit="parts"):
             writer.write(part, next(rows))
         here.wait_for_everyone()
         if here.is_main_process:
-            shutil.rmtree(place.features, ignore_errors=True)
-            writer.publish(place.features)
+            shutil.rmtree(of.features, ignore_errors=True)
+            writer.publish(of.features)
         here.wait_for_everyone()
 
 
@@ -80,7 +82,7 @@ def states(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings
         readings: dict[str, Reading] = {}
         for batch in _batches(part, settings.runtime.batch):
             readings.update(zip(batch.index, next(read), strict=True))
-        yield [(image_id, readings[image_id].states, readings[image_id].description) for image_id in part.index]
+        yield [Row(image_id, readings[image_id].states, readings[image_id].description) for image_id in part.index]
 
 
 def _batches(part: pd.DataFrame, size: int) -> list[pd.DataFrame]:

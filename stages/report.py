@@ -5,30 +5,29 @@ same bytes.
 """
 
 import io
-import json
 
 import pandas as pd
 from ruamel.yaml import YAML
 
-from analyzers.conversation import RATING_WORDS
-from data.files import folder_sha256, sha256, write_text
-from data.tables import read_table
-from finetune.baselines import LABELS
+from data.tables.frames import read_table
+from evaluation.baselines import LABELS
+from m3agiqa.files import folder_sha256, read_json, sha256, write_text
+from m3agiqa.mllm.conversation import RATING_WORDS
+from pipeline import paths
+from pipeline.settings import Settings
+from pipeline.stage import stage
 from report.page import render
-from stages import paths
-from stages.run import stage
-from stages.settings import Settings
 
 TEXTS = {"image_id": str, "word": str, "word_mos": str}
 
 
 def main(settings: Settings) -> None:
-    figures = json.loads((paths.RESULTS / "metrics.json").read_text(encoding="utf-8"))
-    *_, place = paths.places(settings.dataset, settings.aspect, cross=figures["cross"])
+    figures = read_json(paths.EVALUATION)
+    of = (paths.of_cross if figures["cross"] else paths.of_dataset)(settings.dataset, settings.aspect)
     page = render(
         figures,
-        _rows(place),
-        place.raw,
+        _rows(of),
+        of.raw,
         words=RATING_WORDS,
         labels=LABELS,
         notes=_notes(settings, figures),
@@ -38,13 +37,13 @@ def main(settings: Settings) -> None:
     write_text(paths.RESULTS / "report.html", page)
 
 
-def _rows(place: paths.Place) -> pd.DataFrame:
+def _rows(of: paths.DatasetPaths) -> pd.DataFrame:
     """The test images as evaluate left them, with their files and whole texts."""
     columns = ["image_id", "mos", "predicted", "word", "word_mos"]
     scored = pd.read_csv(paths.RESULTS / "predictions.csv", dtype=TEXTS, usecols=columns, keep_default_na=False)
     known = ["path", "prompt", "generator"]
-    samples = read_table(place.raw / "samples.parquet", known)[["image_id", *known]]
-    written = read_table(place.descriptions, ["description"])[["image_id", "description"]]
+    samples = read_table(of.samples, known)[["image_id", *known]]
+    written = read_table(of.descriptions, ["description"])[["image_id", "description"]]
     return scored.merge(samples, on="image_id", validate="1:1").merge(written, on="image_id", validate="1:1")
 
 
@@ -86,7 +85,7 @@ def _provenance(settings: Settings, figures: dict) -> dict[str, str]:
 
 
 def _tested_on(settings: Settings) -> str:
-    samples = paths.abroad(settings.dataset, settings.aspect) / "samples.parquet"
+    samples = paths.of_cross(settings.dataset, settings.aspect).samples
     return f"{settings.evaluate.on}, samples sha256 {sha256(samples)[:16]}"
 
 

@@ -2,15 +2,17 @@
 
 import shutil
 
-from data import feature_batch, feature_store
-from data.files import fingerprint, write_text
-from data.tables import joined, read_table, require_aspect
-from finetune import heads, losses, slstm, stacks, standardise, train_head
-from stages import paths
-from stages.device import device
-from stages.progress import progress
-from stages.run import Scratch, stage
-from stages.settings import Settings
+from data.feature_store.store import FeatureStore
+from data.tables.frames import joined, read_table, require_aspect
+from finetune.heads.training import train_head
+from m3agiqa.device import device
+from m3agiqa.files import fingerprint, write_text
+from m3agiqa.head.model import build_head, save_head
+from m3agiqa.progress import progress
+from pipeline import paths
+from pipeline.settings import Settings
+from pipeline.stage import stage
+from pipeline.unfinished import unfinished
 
 
 def main(settings: Settings) -> None:
@@ -20,24 +22,29 @@ def main(settings: Settings) -> None:
     labelled = samples[["image_id", "split"]].assign(mos=samples[f"mos_{aspect}"])
     train, val = (labelled[labelled["split"] == part].drop(columns="split") for part in ("train", "val"))
 
-    store = feature_store.FeatureStore.open(paths.features(dataset, aspect))
-    head = heads.build_head(input_dim=store.dim, seed=settings.train.seed, **settings.heads[settings.head].model_dump())
-    options = settings.train.model_dump()
+    store = FeatureStore.open(paths.features(dataset, aspect))
+    head = build_head(input_dim=store.dim, seed=settings.train.seed, **settings.heads[settings.head].model_dump())
     inputs = [
         store.fingerprint,
         head.recipe,
-        options,
+        settings.train.model_dump(),
         *(fingerprint(part.to_numpy().tolist()) for part in (train, val)),
     ]
-    code = [feature_batch, feature_store, heads, losses, slstm, stacks, standardise, train_head]
-    with Scratch("train", inputs, code=code) as scratch:
-        weights, history = train_head.train_head(
-            head, store, train, val, **options, device=device(settings), checkpoints=scratch.path, progress=progress
+    with unfinished("train", inputs) as scratch:
+        weights, history = train_head(
+            head,
+            store,
+            train,
+            val,
+            settings.train,
+            device=device(settings.runtime.device),
+            checkpoints=scratch.path,
+            progress=progress,
         )
         head.load_state_dict(weights)
         out = paths.head(dataset, aspect)
         shutil.rmtree(out, ignore_errors=True)
-        heads.save_head(head, out)
+        save_head(head, out)
         write_text(paths.RESULTS / "training" / "head.csv", history.to_csv(index=False))
 
 

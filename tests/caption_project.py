@@ -14,10 +14,10 @@ import pandas as pd
 from PIL import Image
 from ruamel.yaml import YAML
 
-from data.files import sha256
-from data.tables import write_table
-from stages import paths
-from stages.settings import PARAMS, Settings, load
+from data.tables.frames import write_table
+from m3agiqa.files import sha256
+from pipeline import paths
+from pipeline.settings import PARAMS, Settings, load
 from tests.gemini_server import KEY, GeminiServer
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ def start(root: Path, server: GeminiServer, *options: str) -> subprocess.Popen:
 def forked(root: Path, server: GeminiServer) -> BaseProcess:
     """The same, as a fork of a process that has imported all of it already; what it says goes to `root`/log."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.caption_project", "stages.caption", "analyzers.google_generativeai"])
+    context.set_forkserver_preload(["tests.caption_project", "stages.caption", "analyzers.gemini.google_generativeai"])
     process = context.Process(target=_run, args=(root, _environment(root, server)))
     process.start()
     return process

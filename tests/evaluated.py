@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from analyzers.conversation import word_of
-from data.feature_writer import FeatureWriter
-from data.tables import write_table
-from finetune.heads import build_head, save_head
-from stages import paths, settings
+from data.feature_store.writer import FeatureWriter
+from data.tables.frames import write_table
+from m3agiqa.head.model import build_head, save_head
+from m3agiqa.mllm.conversation import word_of
+from pipeline import paths, settings
 
 IMAGES, DIM = 96, 8
 

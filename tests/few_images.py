@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.tables import write_table
-from stages import paths, settings
+from data.tables.frames import write_table
+from pipeline import paths, settings
 from tests.tiny_mllm import picture
 
 SIZES = [(32, 32), (40, 24), (64, 16), (64, 64)]

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("download", "split", "caption", "distill", "describe", "features", "train", "cross", "evaluate")
+STAGES = ("source", "download", "split", "caption", "distill", "describe", "features", "train", "cross", "evaluate")
 STAGES += ("card", "report")
 SMALL = {
     "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
@@ -63,6 +63,9 @@ class Project:
 
     def metrics(self) -> dict:
         return json.loads((self.path / "results/metrics.json").read_text())
+
+    def evaluation(self) -> dict:
+        return json.loads((self.path / "results/evaluation.json").read_text())
 
     def lock(self) -> dict:
         """The hashes of every dep and out of every stage."""

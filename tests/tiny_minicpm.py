@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from analyzers.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
-from analyzers.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
+from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
+from m3agiqa.mllm.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
+from m3agiqa.mllm.profile import Lora
 
 PAD = "!"  # an ordinary word with id 0
 VOCABULARY = 500
@@ -113,8 +114,9 @@ ADAPTER = {
     "use_dora": False,
     "use_rslora": False,
 }
-LORA = {"r": 4, "alpha": 4, "dropout": 0.05}  # the same, as a profile says it
-LORA |= {"targets": ADAPTER["target_modules"], "modules_to_save": ADAPTER["modules_to_save"]}
+LORA = Lora(  # the same, as a profile says it
+    r=4, alpha=4, dropout=0.05, targets=ADAPTER["target_modules"], modules_to_save=ADAPTER["modules_to_save"]
+)
 
 
 def model(seed: int = 1) -> MiniCPMVForConditionalGeneration:

@@ -31,7 +31,8 @@ from transformers import (
 from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-import analyzers.video_processors  # noqa: F401  as the models' users do
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.profile import Lora, Profile
 
 PAD, BEGIN, END, IMAGE = range(4)
 SPECIAL = ["<pad>", "<s>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>", "<video>"]
@@ -63,6 +64,17 @@ IDEFICS = {  # SmolVLM's and Idefics3's: one design under two names
     "pad_token_id": PAD,
     "tie_word_embeddings": True,
 }
+
+
+def load(folder: Path, *, adapter: Path | None = None, **settings: Any) -> LocalMLLM:
+    """The model in `folder`, with such settings of a profile as are not usual."""
+    usual = {"dtype": "float32", "max_length": 256, "max_new_tokens": 8}
+    return LocalMLLM.load(Profile(model=str(folder), **usual | settings), device="cpu", adapter=adapter)
+
+
+def lora(**settings: Any) -> Lora:
+    """A few LoRA matrices in the language model."""
+    return Lora(**{"r": 2, "alpha": 2, "dropout": 0.0, "targets": LANGUAGE_LORA, "modules_to_save": [], **settings})
 
 
 def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import torch
 
-from analyzers.conversation import QUESTIONS, conversation
-from analyzers.mllm import LocalMLLM
-from data.feature_batch import Batch
-from finetune.distill import save_adapter
-from finetune.heads import build_head, save_head, statistics
-from scoring import familiar
-from scoring.card import FORMAT, Card, head_sha256, write_card
-from scoring.parts import Part
-from tests.tiny_mllm import LANGUAGE_LORA, picture
+from m3agiqa.card import FORMAT, Card, head_sha256, write_card
+from m3agiqa.head.batch import Batch, Row
+from m3agiqa.head.model import build_head, save_head, statistics
+from m3agiqa.mllm import adapters
+from m3agiqa.mllm.conversation import QUESTIONS, conversation
+from m3agiqa.parts import Part
+from m3agiqa.warnings.images import distance, limits_of
+from m3agiqa.warnings.images import facts as facts_of
+from tests.tiny_mllm import load, lora, picture
 
 TRAINING = [(picture(seed), f"a red cube, number {seed}") for seed in range(12)]
 PROFILE = {"revision": None, "dtype": "float32", "max_length": 200, "max_new_tokens": 8, "fewer_views": []}
@@ -26,25 +26,24 @@ def trained(model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",)) 
 def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
     adapter, head = (folder / "models" / kind / f"made-{aspect}" for kind in ("adapters", "heads"))
     card = folder / "models" / "cards" / f"made-{aspect}.json"
-    settings = {name: value for name, value in PROFILE.items() if name != "max_new_tokens"}
-    fresh = LocalMLLM.load(str(model), device="cpu", **settings)
-    fresh.add_lora(r=2, alpha=4, dropout=0.0, targets=LANGUAGE_LORA, modules_to_save=[], seed=seed)
+    fresh = load(model, **PROFILE)
+    fresh.add_lora(lora(alpha=4), seed=seed)
     with torch.no_grad():
         for name, weight in fresh.model.named_parameters():
             if "lora_B" in name:  # zero at first: an adapter that says nothing
                 weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
-    save_adapter(fresh.model, adapter)
-    student = LocalMLLM.load(str(model), device="cpu", adapter=adapter, **settings)
+    adapters.save(fresh.model, adapter)
+    student = load(model, adapter=adapter, **PROFILE)
     images, prompts = zip(*TRAINING, strict=True)
     said = student.describe(images, [conversation(aspect, prompt) for prompt in prompts], PROFILE["max_new_tokens"])
     asked = [conversation(aspect, prompt, text) for prompt, text in zip(prompts, said, strict=True)]
-    batch = Batch.of((str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
+    batch = Batch.of(Row(str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
     made = _head(student.hidden_size, seed)
     moments = statistics(*batch.tensors)
     made.image_mean.copy_(moments.mean(dim=0))
     made.image_scale.copy_(1 / moments.std(dim=0))
     save_head(made, head)
-    far = familiar.distance(made, *batch.tensors).numpy()
+    far = distance(made, *batch.tensors)
     facts = {
         "format": FORMAT,
         "dataset": "made",
@@ -56,16 +55,16 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
         "questions": QUESTIONS,
         "interval": {"level": 0.9, "half_width": 0.5, "coverage": 0.9},
         "familiar": {
-            "limits": familiar.limits_of(map(familiar.facts, images)),
+            "limits": limits_of(map(facts_of, images)),
             "prompt_characters": 60,
-            "distance": familiar.farthest_familiar(far),
+            "distance": float(far.max()),
         },
         "scale": (0.0, 5.0),
         "figures": {"n": 3, "n_train": 12, "n_val": 3, "srcc": 0.5, "plcc": None, "rmse": 0.7},
         "made_with": {"torch": torch.__version__},
     }
     write_card(Card.model_validate(facts), card)
-    return Part(card, adapter, head)
+    return Part(card, adapter, head, model)
 
 
 def _head(dim: int, seed: int):

@@ -4,10 +4,10 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from analyzers import gpu
-from analyzers.conversation import conversation
-from analyzers.mllm import Inputs, LocalMLLM
 from benchmarks.full_size.model import Ceilings, gpu_seconds, largest_batches, peak, peak_of
+from m3agiqa.mllm import gpu
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.model import Inputs, LocalMLLM
 
 BATCH = 32
 SHORT, LONG = 2, 130  # new tokens; the difference leaves the images and the prompt out

@@ -8,8 +8,6 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from analyzers.conversation import conversation
-from analyzers.mllm import LocalMLLM
 from benchmarks.full_size.model import (
     Ceilings,
     gpu_seconds,
@@ -20,9 +18,11 @@ from benchmarks.full_size.model import (
     tokens,
     vision_flops,
 )
-from data.feature_writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.model import LocalMLLM
+from pipeline.settings import load
 from stages.features import states
-from stages.settings import load
 
 IMAGES, BATCH = 1536, 16
 

@@ -1,4 +1,4 @@
-"""LoRA training through `finetune.distill`: FLOPs that count beside the ceiling.
+"""LoRA training through `finetune.distill.training`: FLOPs that count beside the ceiling.
 
 A step's FLOPs: the images seen once (the vision tower is frozen), the text forward and, for the gradients of the
 activations, backward again as much; LoRA's own products count as nothing. Checkpoints are written between steps; the
@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from analyzers.conversation import Conversation, conversation
-from analyzers.mllm import LocalMLLM
 from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
-from data.images import load_image
-from finetune.distill import distill
-from stages.settings import load
+from finetune.distill.training import distill
+from m3agiqa.images import load_image
+from m3agiqa.mllm.conversation import Conversation, conversation
+from m3agiqa.mllm.model import LocalMLLM
+from pipeline.settings import load
 
 STEPS = 24
 BATCHES = (2, 4)

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor
 
-from analyzers.conversation import conversation
-from analyzers.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
-from analyzers.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
-from analyzers.minicpm_llama3_v_2_5.slicing import slicing
-from analyzers.mllm import LocalMLLM
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
+from m3agiqa.mllm.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
+from m3agiqa.mllm.minicpm_llama3_v_2_5.slicing import slicing
+from m3agiqa.mllm.model import LocalMLLM
 from tests import tiny_minicpm
 
 SIZE = 1024  # px: the whole and 2 x 3 slices

@@ -1,17 +1,17 @@
 """One reader for each format that label files come in; its name in params.yaml is its module's, with hyphens.
 
-A reader is a function `read(files, scale)` that finds its label files (data/lookup.py) and yields a `Rated`
-(data/labels.py) for each image: where it is said, which file is meant, the prompt, the generator, and for each aspect
-MOS and std as they stand there. What they mean on the 0 to 5 scale, and whether the images are sound, is not its
-business: data/ingest.py sees to it.
+A reader is a function `read(files, scale)` that finds its label files (data/ingest/lookup.py) and yields a `Rated`
+(data/ingest/labels.py) for each image: where it is said, which file is meant, the prompt, the generator, and for each
+aspect MOS and std as they stand there. What they mean on the 0 to 5 scale, and whether the images are sound, is not
+its business: data/ingest/samples.py sees to it.
 """
 
 import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
 
-from data.labels import Rated
-from data.lookup import Files
+from data.ingest.labels import Rated
+from data.ingest.lookup import Files
 
 READERS = tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
 

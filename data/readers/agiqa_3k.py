@@ -11,9 +11,9 @@ the mean of the setting gives SRCC .738, the mean of the bare generator .599.
 import re
 from collections.abc import Iterator
 
-from data.errors import InputError
-from data.labels import Rated, read_rows
-from data.lookup import Files
+from data.ingest.labels import Rated, read_rows
+from data.ingest.lookup import Files
+from m3agiqa.errors import InputError
 
 GENERATORS = ("AttnGAN", "DALLE2", "glide", "midjourney", "sd1.5", "xl2.2")
 NAME = re.compile(rf"(({'|'.join(map(re.escape, GENERATORS))})_[a-z]+)_\d+\.jpg")

@@ -27,9 +27,9 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
-from data.errors import InputError
-from data.labels import Rated, Row, read_rows
-from data.lookup import Files
+from data.ingest.labels import Rated, Row, read_rows
+from data.ingest.lookup import Files
+from m3agiqa.errors import InputError
 
 ASPECTS = ("quality", "authenticity", "correspondence")  # in the order of mosz1, mosz2, mosz3
 IMAGES, BLOCK = 2400, 400

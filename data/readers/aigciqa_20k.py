@@ -7,9 +7,9 @@ from such an image or be scored on it, so it is left out, and counted by its par
 
 from collections.abc import Iterator
 
-from data.errors import InputError
-from data.labels import Rated, read_rows
-from data.lookup import Files
+from data.ingest.labels import Rated, read_rows
+from data.ingest.lookup import Files
+from m3agiqa.errors import InputError
 
 PARTS = ("train", "val", "test")
 

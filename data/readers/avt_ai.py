@@ -12,10 +12,10 @@ and `midjourney/p25`, which is not in the repository. That leaves 134. A folder 
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import InputError
-from data.labels import Rated, Row, read_rows
-from data.lookup import Files
+from data.ingest.labels import Rated, Row, read_rows
+from data.ingest.lookup import Files
 from data.readers import folder
+from m3agiqa.errors import InputError
 
 NOT_GENERATED = "own"
 NOT_PUBLISHED = "midjourney/p25"

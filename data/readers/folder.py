@@ -7,9 +7,9 @@ Other columns are ignored.
 
 from collections.abc import Iterator
 
-from data.labels import Rated, read_rows
-from data.lookup import Files
-from data.tables import ASPECTS
+from data.ingest.labels import Rated, read_rows
+from data.ingest.lookup import Files
+from m3agiqa.aspects import ASPECTS
 
 
 def read(files: Files, _scale: tuple[float, float]) -> Iterator[Rated]:

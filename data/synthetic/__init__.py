@@ -23,13 +23,13 @@ import torch
 from numpy.random import Generator
 from PIL import Image
 
-from data.files import atomic, sha256
 from data.synthetic.faults import ASPECTS, Picture
 from data.synthetic.generators import GENERATORS, draw
 from data.synthetic.layouts import Layout
 from data.synthetic.raters import comment, rate
 from data.synthetic.render import render as draw_pixels
 from data.synthetic.scenes import Scene, draw_scene
+from m3agiqa.files import atomic, sha256
 
 BATCH = 12  # pictures rendered together
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from analyzers.gemini import ENDPOINT, SDKS, Gemini
-from analyzers.gemini import KEY as KEY_NAME
+from analyzers.gemini.teacher import ENDPOINT, SDKS, Gemini
+from analyzers.gemini.teacher import KEY as KEY_NAME
 from analyzers.teacher import DailyQuota, Question, TryAgain, Usage
-from data.errors import InputError
-from data.files import sha256
+from m3agiqa.errors import InputError
+from m3agiqa.files import sha256
 from tests.gemini_server import KEY, TEXTS, GeminiServer, Move, answer, blocked_prompt, daily_quota, error, too_many
 
 STANDARD = str.maketrans("-_", "+/")  # the API takes both alphabets of base64

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from analyzers.handwritten import read_explanations
+from analyzers.file import read_explanations
 from analyzers.teacher import Question
-from data.errors import InputError
+from m3agiqa.errors import InputError
 from tests.gemini_server import TEXTS
 
 QUALITY, MATCH = TEXTS["quality"], "All that was asked for is there."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analyzers.limits import Limiter
 from analyzers.teacher import PACIFIC, DailyQuota, next_day
-from data.errors import InputError
+from m3agiqa.errors import InputError
 
 START = datetime(2026, 11, 25, 9, tzinfo=PACIFIC).timestamp()
 

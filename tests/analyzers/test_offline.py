@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from analyzers.measurements import measure
 from analyzers.offline import GRADES, OfflineTeacher, route
-from data.tables import ASPECTS
+from m3agiqa.aspects import ASPECTS
 
 RATING_WORDS = re.compile(r"\b(bad|poor|fair|good|excellent)\b", re.IGNORECASE)
 

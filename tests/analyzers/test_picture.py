@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from analyzers import picture as pictures
-from analyzers.picture import picture
-from data.errors import InputError
-from data.images import load_image
+from analyzers.gemini import picture as pictures
+from analyzers.gemini.picture import picture
+from m3agiqa.errors import InputError
+from m3agiqa.images import load_image
 
 
 def seen(kind: str = "RGB", size: tuple[int, int] = (40, 24)) -> Image.Image:

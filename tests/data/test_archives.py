@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data import archives
-from data.archives import unpack
-from data.errors import InputError
+from data.download import archives
+from data.download.archives import unpack
+from m3agiqa.errors import InputError
 
 CONTENT = {
     "set/data.csv": b"name,prompt\n",

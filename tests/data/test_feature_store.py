@@ -10,10 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from data import feature_writer
-from data.errors import InputError
-from data.feature_store import FeatureStore
-from data.feature_writer import DTYPES, FeatureWriter
+from data.feature_store import writer as feature_writer
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import DTYPES, FeatureWriter
+from m3agiqa.errors import InputError
 
 SMALL_COLUMNS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
 FINGERPRINT = {"model": "tiny", "layer": -1, "adapter": {"sha256": "ab", "r": 64}, "dtype": "bfloat16"}

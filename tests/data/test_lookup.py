@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.errors import InputError
-from data.lookup import Files
+from data.ingest.lookup import Files
+from m3agiqa.errors import InputError
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyzers.conversation import RATING_WORDS, word_of
-from data.errors import InputError
-from data.prompts import prompt_groups
-from data.published import lists_of, on_list
-from data.splitting import split
-from data.tables import joined
-from finetune import baselines, metrics
+from data.splitting.prompts import prompt_groups
+from data.splitting.protocols import split
+from data.splitting.published import lists_of, on_list
+from data.tables.frames import joined
+from evaluation import baselines, metrics
+from m3agiqa.errors import InputError
+from m3agiqa.mllm.conversation import RATING_WORDS, word_of
 
 LABELS = Path(__file__).parents[3] / "shared/data"
 SHARES = {"seed": 0, "val": 0.12, "test": 0.25, "folds": 6}

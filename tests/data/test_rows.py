@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import rows
-from data.errors import InputError
-from data.rows import joined_rows, row_writer
-from data.tables import joined, read_table, write_table
+from data.tables import rows
+from data.tables.frames import joined, read_table, write_table
+from data.tables.rows import joined_rows, row_writer
+from m3agiqa.errors import InputError
 
 COLUMNS = {"image_id": str, "text": str, "seen": bool}
 TABLES = st.dictionaries(st.text(min_size=1, max_size=4), st.tuples(st.text(max_size=9), st.booleans()), max_size=9)

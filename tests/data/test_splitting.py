@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import InputError
-from data.prompts import prompt_groups
-from data.splitting import MIN_IMAGES, prompt_disjoint, split
+from data.splitting.prompts import prompt_groups
+from data.splitting.protocols import MIN_IMAGES, prompt_disjoint, split
+from m3agiqa.errors import InputError
 
 FRACTIONS = {"val": 0.12, "test": 0.25, "seed": 0}
 FOLDS = {"folds": 3, "fold": 1}

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from data import synthetic
-from data.files import folder_sha256
 from data.synthetic.faults import ASPECTS
 from data.synthetic.generators import GENERATORS
 from data.synthetic.raters import comment, rate
+from m3agiqa.files import folder_sha256
 
 SETTINGS = {"seed": 7, "prompts": 2, "size": 32, "raters": 6}
 

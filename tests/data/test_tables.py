@@ -2,8 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.errors import InputError
-from data.tables import SAMPLE_COLUMNS, aspects_of, check_samples, joined, read_table, require_aspect, write_table
+from data.tables.frames import (
+    SAMPLE_COLUMNS,
+    aspects_of,
+    check_samples,
+    joined,
+    read_table,
+    require_aspect,
+    write_table,
+)
+from m3agiqa.errors import InputError
 
 
 def samples(**changes):

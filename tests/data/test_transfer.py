@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data import transfer
-from data.archives import no_bar
-from data.errors import InputError
-from data.sources import fetch
-from data.transfer import Remote, download
+from data.download import transfer
+from data.download.archives import no_bar
+from data.download.sources import fetch
+from data.download.transfer import Remote, download
+from m3agiqa.errors import InputError
 from tests.dataset_server import COMMIT, DatasetServer, Fault
 
 ROOT = Path(__file__).parents[2]

@@ -9,13 +9,16 @@ import pytest
 import torch
 from transformers import logging
 
-from analyzers.conversation import conversation
-from analyzers.mllm import LocalMLLM
-from data.errors import InputError
-from finetune import distill as module
-from finetune.distill import _order, distill, save_adapter
+from finetune.distill import training as module
+from finetune.distill.order import order
+from finetune.distill.training import Conversations, distill
+from m3agiqa.errors import InputError
+from m3agiqa.mllm import adapters
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.model import LocalMLLM
+from pipeline.profiles import Distill
 from tests import tiny_mllm
-from tests.tiny_mllm import LANGUAGE_LORA, picture
+from tests.tiny_mllm import load, lora, picture
 
 logging.disable_progress_bar()
 
@@ -48,37 +51,30 @@ class KillAt:
 
 
 def student(model: Path, **settings) -> LocalMLLM:
-    mllm = LocalMLLM.load(
-        str(model), revision=None, max_length=256, device="cpu", **{"dtype": "float32", "adapter": None, **settings}
-    )
+    mllm = load(model, **settings)
     if "adapter" not in settings:
-        lora = {"r": 4, "alpha": 4, "dropout": 0.1, "targets": LANGUAGE_LORA}
-        mllm.add_lora(**lora, modules_to_save=["modality_projection"], seed=0)
+        mllm.add_lora(lora(r=4, alpha=4, dropout=0.1, modules_to_save=["modality_projection"]), seed=0)
     return mllm
 
 
-def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, **settings):
+SETTINGS = {"enabled": True, "seed": 0, "epochs": 3, "batch": 4, "lr": 1e-2}
+SETTINGS |= {"warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
+
+
+def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, val=VAL, **changed):
     """Distill with a logged loss every second step and a checkpoint every fourth."""
     mllm = mllm or student(model)
+    settings = Distill(**SETTINGS | {name: value for name, value in changed.items() if name in SETTINGS})
+    options = {name: value for name, value in changed.items() if name not in SETTINGS}
+    lengths = [len(messages[1]["content"][0]["text"]) for _, messages in train]
     with mock.patch.multiple(module, CHECKPOINTS=2, PER_LOG=2):
         return distill(
             mllm.model,
-            collate=mllm.training_batch,
-            **{
-                "train": TRAIN,
-                "val": VAL,
-                "lengths": [len(messages[1]["content"][0]["text"]) for _, messages in TRAIN],
-                "epochs": 3,
-                "batch": 4,
-                "lr": 1e-2,
-                "weight_decay": 0.1,
-                "beta2": 0.95,
-                "warmup": 0.1,
-                "seed": 0,
-                "checkpoints": folder / "checkpoints",
-                "out": folder / "adapter",
-                **settings,
-            },
+            Conversations(train, val, lengths, mllm.training_batch),
+            settings,
+            checkpoints=folder / "checkpoints",
+            out=folder / "adapter",
+            **options,
         )
 
 
@@ -205,12 +201,11 @@ def test_only_lora_and_the_modules_to_save_move(model, tmp_path):
 
 def test_the_distilled_student_says_what_it_was_taught(model, tmp_path):
     mllm = student(model, adapter=None)
-    mllm.add_lora(r=8, alpha=16, dropout=0.0, targets=r".*text_model.*_proj", modules_to_save=[], seed=0)
+    mllm.add_lora(lora(r=8, alpha=16, targets=r".*text_model.*_proj"), seed=0)
     taught = [
         (image, conversation("quality", f"{i} cubes", "It is good.", "good")) for i, image in enumerate(IMAGES[:4])
     ]
-    lengths = [1] * 80
-    run(model, tmp_path, mllm, train=taught * 20, val=taught, lengths=lengths, epochs=1, lr=3e-2, weight_decay=0.0)
+    run(model, tmp_path, mllm, train=taught * 20, val=taught, epochs=1, lr=3e-2, weight_decay=0.0)
     asked = [messages[:1] for _, messages in taught]
     assert student(model, adapter=None).describe(IMAGES[:4], asked, 12) != ["It is good."] * 4
     distilled = student(model, adapter=tmp_path / "adapter")
@@ -236,22 +231,22 @@ def test_a_run_that_diverges_says_so(model, tmp_path, monkeypatch):
 
 def test_order_shows_every_example_once_an_epoch_in_batches_of_like_length():
     lengths = [(7 * i) % 100 for i in range(101)]
-    order = _order(lengths, 3, 8, seed=0)
-    assert sorted(order) == sorted([*range(101)] * 3)
-    assert order == _order(lengths, 3, 8, seed=0)
-    assert order != _order(lengths, 3, 8, seed=1)
+    drawn = order(lengths, 3, 8, seed=0)
+    assert sorted(drawn) == sorted([*range(101)] * 3)
+    assert drawn == order(lengths, 3, 8, seed=0)
+    assert drawn != order(lengths, 3, 8, seed=1)
 
     def padding(indices):
         batches = [[lengths[i] for i in indices[at : at + 8]] for at in range(0, len(indices), 8)]
         return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
 
-    assert padding(order) < 0.3 * padding(list(range(101)) * 3)
+    assert padding(drawn) < 0.3 * padding(list(range(101)) * 3)
 
 
 def test_an_adapter_is_written_whole_or_not_at_all(model, tmp_path, monkeypatch):
     mllm = student(model)
-    monkeypatch.setattr(module, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(adapters, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        save_adapter(mllm.model, tmp_path / "adapter")
+        adapters.save(mllm.model, tmp_path / "adapter")
     with pytest.raises(InputError, match=r"adapter_config.json missing"):
         student(model, adapter=tmp_path / "adapter")

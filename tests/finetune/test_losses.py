@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from finetune.losses import LOSSES, MSE, loss, on_the_mos_scale
-from finetune.metrics import plcc
+from evaluation.metrics import plcc
+from finetune.heads.losses import LOSSES, loss, on_the_mos_scale
 
 MOS = torch.tensor([1.0, 2.0, 2.5, 4.0, 4.5])
 PREDICTED = torch.tensor([1.5, 1.0, 3.0, 3.5, 4.0])
@@ -98,6 +98,6 @@ def test_a_mix_is_the_weighted_sum_and_zero_weights_are_not_worked_out():
     torch.testing.assert_close(mix, 0.5 * parts[0] + 0.25 * parts[1])
     nothing = torch.tensor([float("nan")])
     assert loss({"mse": 0.0, "huber": 1.0}, ONE[None], ONE[None], ONE).item() == 0
-    assert torch.isnan(loss(MSE, nothing, nothing, ONE))
+    assert torch.isnan(loss({"mse": 1.0}, nothing, nothing, ONE))
     assert on_the_mos_scale({"huber": 0.1, "plcc": 1.0})
     assert not on_the_mos_scale({"mse": 0.0, "plcc": 1.0})

@@ -6,15 +6,23 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from data.errors import InputError
-from data.feature_store import FeatureStore
-from data.feature_writer import FeatureWriter
-from finetune.heads import build_head, save_head
-from finetune.metrics import srcc
-from finetune.standardise import Moments
-from finetune.train_head import HISTORY, line_to, predict, train_head
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import FeatureWriter
+from evaluation.metrics import srcc
+from evaluation.predictions import predict
+from finetune.heads.standardise import Moments
+from finetune.heads.training import HISTORY, line_to, train_head
+from m3agiqa.errors import InputError
+from m3agiqa.head.batch import Row
+from m3agiqa.head.model import build_head, save_head
+from m3agiqa.spans import Span
+from pipeline.profiles import Loss, Train
 
-SETTINGS = {"epochs": 3, "batch": 8, "lr": 3e-3, "weight_decay": 0.05, "seed": 3, "token_dropout": 0.5}
+SETTINGS = Train(epochs=3, batch=8, lr=3e-3, weight_decay=0.05, seed=3, token_dropout=0.5, loss=Loss(mse=1.0))
+
+
+def with_(**changed):
+    return Train(**SETTINGS.model_dump() | changed)
 
 
 def small_head(seed=0, dropout=0.1):
@@ -23,14 +31,15 @@ def small_head(seed=0, dropout=0.1):
 
 def description_of(states):
     """The second half of the tokens."""
-    return len(states) // 2, len(states)
+    return Span(len(states) // 2, len(states))
 
 
 def write_store(folder, sequences, description_of=description_of):
     writer = FeatureWriter(folder, {"made": "up"}, list(sequences), shard_images=32)
     for part in writer.missing():
         writer.write(
-            part, [(image_id, sequences[image_id], description_of(sequences[image_id])) for image_id in part.image_ids]
+            part,
+            [Row(image_id, sequences[image_id], description_of(sequences[image_id])) for image_id in part.image_ids],
         )
     return FeatureStore.open(folder)
 
@@ -57,7 +66,7 @@ def spearman(predicted, table):
 def test_the_head_learns_what_no_line_through_the_mean_states_can(world):
     store, train, val, test = world
     head = build_head("mlp", 6, seed=0, dim=16, hidden=16)
-    weights, history = train_head(head, store, train, val, **SETTINGS | {"epochs": 40})
+    weights, history = train_head(head, store, train, val, with_(epochs=40))
     assert list(history.columns) == HISTORY
     assert list(history["epoch"]) == list(range(1, 41))
     head.load_state_dict(weights)
@@ -70,7 +79,7 @@ def test_the_head_learns_what_no_line_through_the_mean_states_can(world):
 def test_the_selected_weights_are_those_of_the_epoch_with_the_lowest_val_loss(world):
     store, train, val, _ = world
     head = small_head()
-    weights, history = train_head(head, store, train, val, **SETTINGS | {"epochs": 6, "lr": 3e-2})
+    weights, history = train_head(head, store, train, val, with_(epochs=6, lr=3e-2))
     head.load_state_dict(weights)
     error = ((predict(head, store, list(val["image_id"])).to_numpy() - val["mos"]) ** 2).mean()
     assert error / train["mos"].var(ddof=0) == pytest.approx(history["val_loss"].min(), rel=1e-4)
@@ -79,7 +88,7 @@ def test_the_selected_weights_are_those_of_the_epoch_with_the_lowest_val_loss(wo
 def test_the_head_knows_the_training_images_statistics(world):
     store, train, val, _ = world
     head = small_head()
-    train_head(head, store, train, val, **SETTINGS)
+    train_head(head, store, train, val, SETTINGS)
     states = [store[image_id].double() for image_id in train["image_id"]]
     tokens = torch.cat(states)
     spans = [(x, x[slice(*description_of(x))]) for x in states]
@@ -116,11 +125,11 @@ def test_the_head_uses_the_order_of_the_tokens(tmp_path, kind):
         states[second, 1] += 2
         sequences[f"i{number}"] = states
         mos.append(float(first < second))
-    store = write_store(tmp_path, sequences, lambda states: (0, len(states)))  # the order shows nowhere else
+    store = write_store(tmp_path, sequences, lambda states: Span(0, len(states)))  # the order shows nowhere else
     table = pd.DataFrame({"image_id": list(sequences), "mos": mos})
     head = build_head(kind, 6, seed=0, dim=16, hidden=16, dropout=0.0, **ORDER[kind])
-    settings = SETTINGS | {"epochs": 25, "lr": 1e-2, "token_dropout": 0.0}
-    weights, history = train_head(head, store, table[:160], table[160:200], **settings)
+    settings = with_(epochs=25, lr=1e-2, token_dropout=0.0)
+    weights, history = train_head(head, store, table[:160], table[160:200], settings)
     head.load_state_dict(weights)
     assert abs(history["val_srcc"].iloc[0]) < 0.5
     assert spearman(predict(head, store, list(table["image_id"][200:])), table[200:]) > 0.8
@@ -130,7 +139,7 @@ def test_the_head_uses_the_order_of_the_tokens(tmp_path, kind):
 def test_every_loss_ranks_the_images_and_the_scores_are_mos(world, loss):
     store, train, val, test = world
     head = build_head("mlp", 6, seed=0, dim=16, hidden=16)
-    weights, history = train_head(head, store, train, val, **SETTINGS | {"epochs": 40, "loss": loss})
+    weights, history = train_head(head, store, train, val, with_(epochs=40, loss=loss))
     head.load_state_dict(weights)
     predicted = predict(head, store, list(test["image_id"]))
     assert history["val_loss"].min() < history["val_loss"].iloc[0]
@@ -157,7 +166,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(world, tmp_path, killed_after, los
             yield epoch
 
     def run(name, head, **options):
-        weights, history = train_head(head, store, train, val, **SETTINGS, loss=loss, **options)
+        weights, history = train_head(head, store, train, val, with_(loss=loss), **options)
         head.load_state_dict(weights)
         save_head(head, tmp_path / name)
         return history, (tmp_path / name / "head.safetensors").read_bytes()
@@ -173,14 +182,14 @@ def test_a_resumed_run_ends_in_the_same_bytes(world, tmp_path, killed_after, los
 def test_a_checkpoint_of_other_settings_or_scores_is_not_used(world, tmp_path):
     store, train, val, _ = world
     options = {"checkpoints": tmp_path}
-    train_head(small_head(), store, train, val, **SETTINGS, **options)
+    train_head(small_head(), store, train, val, SETTINGS, **options)
     checkpoint = (tmp_path / "head.safetensors").read_bytes()
     for changed in (
-        lambda: train_head(small_head(), store, train, val, **SETTINGS | {"lr": 1e-3}, **options),
-        lambda: train_head(small_head(), store, train, val, **SETTINGS, loss={"huber": 1.0}, **options),
-        lambda: train_head(small_head(), store, train.assign(mos=train["mos"] * 2), val, **SETTINGS, **options),
-        lambda: train_head(small_head(seed=1), store, train, val, **SETTINGS, **options),
-        lambda: train_head(small_head(dropout=0.2), store, train, val, **SETTINGS, **options),
+        lambda: train_head(small_head(), store, train, val, with_(lr=1e-3), **options),
+        lambda: train_head(small_head(), store, train, val, with_(loss={"huber": 1.0}), **options),
+        lambda: train_head(small_head(), store, train.assign(mos=train["mos"] * 2), val, SETTINGS, **options),
+        lambda: train_head(small_head(seed=1), store, train, val, SETTINGS, **options),
+        lambda: train_head(small_head(dropout=0.2), store, train, val, SETTINGS, **options),
     ):
         _, history = changed()
         assert list(history["epoch"]) == [1, 2, 3]
@@ -190,7 +199,7 @@ def test_a_checkpoint_of_other_settings_or_scores_is_not_used(world, tmp_path):
 def test_predictions_come_in_the_order_asked_for_and_on_the_mos_scale(world):
     store, train, val, test = world
     head = small_head()
-    weights, _ = train_head(head, store, train, val, **SETTINGS)
+    weights, _ = train_head(head, store, train, val, SETTINGS)
     head.load_state_dict(weights)
     ids = list(test["image_id"])[::-1]
     predicted = predict(head, store, ids, batch=7)
@@ -217,7 +226,7 @@ def test_constant_features_scores_and_single_images_are_survived(tmp_path):
     store = write_store(tmp_path, sequences)
     table = pd.DataFrame({"image_id": list(sequences), "mos": 3.0})
     head = small_head()
-    weights, history = train_head(head, store, table[:3], table[3:], **SETTINGS)
+    weights, history = train_head(head, store, table[:3], table[3:], SETTINGS)
     head.load_state_dict(weights)
     assert history["val_srcc"].isna().all()
     assert predict(head, store, ["i3"]).iloc[0] == pytest.approx(3.0, abs=0.01)
@@ -226,4 +235,4 @@ def test_constant_features_scores_and_single_images_are_survived(tmp_path):
 def test_too_few_images_are_refused(world):
     store, train, val, _ = world
     with pytest.raises(InputError, match="at least 2 training images and 1 to select on, not 1 and 20"):
-        train_head(small_head(), store, train[:1], val, **SETTINGS)
+        train_head(small_head(), store, train[:1], val, SETTINGS)

@@ -9,15 +9,16 @@ import pytest
 import torch
 from transformers import logging
 
-from analyzers.conversation import RATING_WORDS, conversation
-from analyzers.mllm import LocalMLLM
-from data.feature_store import FeatureStore
-from data.images import load_image
-from data.tables import read_table
-from finetune.heads import load_head
-from stages import describe, distill, features, paths, settings, train
+from data.feature_store.store import FeatureStore
+from data.tables.frames import read_table
+from m3agiqa.head.model import load_head
+from m3agiqa.images import load_image
+from m3agiqa.mllm.conversation import RATING_WORDS, conversation
+from pipeline import paths, settings
+from stages import describe, distill, features, train
 from tests import tiny_minicpm, tiny_mllm
 from tests.few_images import project
+from tests.tiny_mllm import load
 
 logging.disable_progress_bar()
 
@@ -43,15 +44,8 @@ def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
     aspect = chosen.aspect
     written = read_table(paths.descriptions(chosen.dataset, aspect)).set_index("image_id")
     store = FeatureStore.open(paths.features(chosen.dataset, aspect))
-    bare = LocalMLLM.load(str(folder), revision=None, dtype="float32", max_length=400, device="cpu")
-    student = LocalMLLM.load(
-        str(folder),
-        revision=None,
-        dtype="float32",
-        max_length=400,
-        device="cpu",
-        adapter=paths.adapter(chosen.dataset, aspect),
-    )
+    bare = load(folder, max_length=400)
+    student = load(folder, max_length=400, adapter=paths.adapter(chosen.dataset, aspect))
     moved = []
     samples = read_table(paths.samples(chosen.dataset))
     for image_id, prompt in zip(

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from data.tables import read_table
-from stages import distill, download, paths, split
-from stages.run import stage
-from stages.settings import load
+from data.tables.frames import read_table
+from pipeline import paths
+from pipeline.settings import load
+from pipeline.stage import stage
+from stages import distill, download, split
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 ROWS = [(f"{n}.png", f"ball {n}", "3.5") for n in range(48)]

@@ -14,15 +14,16 @@ import pandas as pd
 import pytest
 
 from analyzers import asking
-from analyzers.gemini import Gemini
+from analyzers.gemini.teacher import Gemini
+from analyzers.journalled import Options
 from analyzers.ledger import Ledger
 from analyzers.teacher import Answer, Question, Usage
-from data.journal import Journal
-from data.tables import read_table, write_table
-from stages import caption, paths
-from stages.paid import Options
-from stages.run import stage
-from stages.settings import load
+from data.tables.frames import read_table, write_table
+from m3agiqa.journal import Journal
+from pipeline import paths
+from pipeline.settings import load
+from pipeline.stage import stage
+from stages import caption
 from tests import tiny_mllm
 from tests.caption_project import ASPECTS, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many

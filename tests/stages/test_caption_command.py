@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from data.tables import read_table
-from stages import caption, paths
-from stages import progress as shown
-from stages.settings import load
+from data.tables.frames import read_table
+from m3agiqa import progress as shown
+from pipeline import paths
+from pipeline.settings import load
+from stages import caption
 from tests.caption_project import start, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, GeminiServer, answer, blocked_prompt
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from analyzers.limits import Limiter
-from data.tables import read_table
-from stages import paths
+from data.tables.frames import read_table
+from pipeline import paths
 from tests.caption_project import ROOT, forked, start, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
 

@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from data.feature_store import FeatureStore
-from data.files import write_json
-from data.tables import read_table, write_table
-from stages import cross, evaluate, paths, report, settings
+from data.feature_store.store import FeatureStore
+from data.tables.frames import read_table, write_table
+from m3agiqa.files import write_json
+from pipeline import paths, settings
+from stages import cross, evaluate, report, source
 from tests.evaluated import build
 
 ROOT = Path(__file__).parents[2]
@@ -46,8 +47,9 @@ def test_the_other_data_sets_test_images_go_through_the_student(workplace):
     (workplace / "mine/data.csv").write_text("\n".join(["name,prompt,mos_quality", *rows]) + "\n")
 
     run = settings_with(on="folder")
+    source.main(run)
     cross.main(run)
-    *_, place = paths.places(run.dataset, run.aspect, cross=True)
+    place = paths.of_cross(run.dataset, run.aspect)
     samples = read_table(place.raw / "samples.parquet").set_index("image_id")
     assert len(samples) == 12  # a quarter
     assert sorted(path.name for path in (place.raw / "images").iterdir()) == sorted(
@@ -59,28 +61,30 @@ def test_the_other_data_sets_test_images_go_through_the_student(workplace):
     assert sorted(FeatureStore.open(place.features).ids) == sorted(samples.index)
     assert json.loads((place.raw / "cross.json").read_text()) == {"on": "folder", "scale": [1, 5], "raters": None}
 
-    cross.main(settings_with(on=None))
+    run = settings_with(on=None)
+    source.main(run)
+    cross.main(run)
     assert [path.name for path in place.raw.iterdir()] == ["cross.json"]
 
 
 def test_figures_are_marked_and_learnt_at_home(workplace):
-    """Abroad are the home images with every MOS turned round: what was learnt at home must rank them backwards."""
+    """The others are our own images with every MOS turned round: what was learnt must rank them backwards."""
     build()
     run = settings_with(on="folder")
-    home, abroad = paths.places(run.dataset, run.aspect, cross=True)
-    shutil.copytree(home.raw, abroad.raw)
-    shutil.copytree(home.features, abroad.features)
-    shutil.copy(home.descriptions, abroad.descriptions)
-    samples = read_table(home.raw / "samples.parquet")
-    write_table(samples.assign(mos_quality=5 - samples["mos_quality"]), abroad.raw / "samples.parquet")
-    parts = read_table(home.splits)
-    write_table(parts[parts["split"] == "test"].assign(split="test"), abroad.splits)
+    own, other = paths.of_dataset(run.dataset, run.aspect), paths.of_cross(run.dataset, run.aspect)
+    shutil.copytree(own.raw, other.raw)
+    shutil.copytree(own.features, other.features)
+    shutil.copy(own.descriptions, other.descriptions)
+    samples = read_table(own.raw / "samples.parquet")
+    write_table(samples.assign(mos_quality=5 - samples["mos_quality"]), other.raw / "samples.parquet")
+    parts = read_table(own.splits)
+    write_table(parts[parts["split"] == "test"].assign(split="test"), other.splits)
     inside = samples["image_id"].isin(parts.loc[parts["split"] == "test", "image_id"])
-    write_table(read_table(abroad.raw / "samples.parquet")[inside], abroad.raw / "samples.parquet")
-    write_json(abroad.raw / "cross.json", {"on": "folder", "scale": [1, 5], "raters": None})
+    write_table(read_table(other.raw / "samples.parquet")[inside], other.raw / "samples.parquet")
+    write_json(other.raw / "cross.json", {"on": "folder", "scale": [1, 5], "raters": None})
 
     evaluate.main(run)
-    figures = json.loads((paths.RESULTS / "metrics.json").read_text())
+    figures = json.loads((paths.EVALUATION).read_text())
     assert (figures["dataset"], figures["on"], figures["cross"]) == ("synthetic", "folder", True)
     assert (figures["n"], figures["n_train"], figures["n_val"]) == (24, 48, 24)
     assert figures["srcc"] < -0.9

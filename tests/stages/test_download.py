@@ -11,12 +11,13 @@ import py7zr
 import pytest
 from ruamel.yaml import YAML
 
-from data import transfer
-from data.files import read_json
-from data.tables import read_table
-from stages import download, paths
-from stages.run import stage
-from stages.settings import load
+from data.download import transfer
+from data.tables.frames import read_table
+from m3agiqa.files import read_json
+from pipeline import paths
+from pipeline.settings import load
+from pipeline.stage import stage
+from stages import download
 from tests.dataset_server import COMMIT, DatasetServer, Fault
 from tests.labelled import image_bytes
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from analyzers.conversation import RATING_WORDS
-from stages import evaluate, paths
+from m3agiqa.mllm.conversation import RATING_WORDS
+from pipeline import paths
+from stages import evaluate
 from tests.evaluated import build
 
 

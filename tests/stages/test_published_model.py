@@ -9,19 +9,20 @@ import torch
 from safetensors.torch import load_file
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from analyzers import gpu
-from analyzers.conversation import conversation
-from analyzers.mllm import LocalMLLM
-from data.errors import InputError
-from data.feature_store import FeatureStore
-from data.files import write_json
-from data.images import load_image
-from data.tables import read_table, write_table
-from scoring.card import read_card
-from scoring.scorer import Scorer
-from stages import bundle, card, describe, distill, evaluate, features, paths, settings, train
+from data.feature_store.store import FeatureStore
+from data.tables.frames import read_table, write_table
+from m3agiqa.card import read_card
+from m3agiqa.commands import bundle
+from m3agiqa.errors import InputError
+from m3agiqa.files import write_json
+from m3agiqa.images import load_image
+from m3agiqa.mllm import gpu
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.scorer import Scorer
+from pipeline import paths, settings
+from stages import card, describe, distill, evaluate, features, train
 from tests import tiny_minicpm
-from tests.tiny_mllm import picture
+from tests.tiny_mllm import load, picture
 
 SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
 IDS = [f"i{row}" for row in range(len(SIZES))]
@@ -43,7 +44,7 @@ def project(folders, tmp_path, monkeypatch):
     checked_in = settings.load(Path(__file__).parents[2] / "params.yaml")
     profile = checked_in.mllms["minicpm-llama3-v-2_5"].model_dump()
     profile |= {"model": str(base), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
-    profile["lora"] |= tiny_minicpm.LORA
+    profile["lora"] = tiny_minicpm.LORA.model_dump()
 
     def build(*, enabled, **adapter):
         options = checked_in.distill.model_dump() | {"enabled": enabled, "epochs": 1, "batch": 3, "lr": 1e-3}
@@ -72,7 +73,7 @@ def run(chosen):
 
 
 def student(folder, adapter):
-    return LocalMLLM.load(str(folder), revision=None, dtype="float32", max_length=400, device="cpu", adapter=adapter)
+    return load(folder, max_length=400, adapter=adapter)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.files import write_json
-from finetune.baselines import LABELS
+from evaluation.baselines import LABELS
+from m3agiqa.files import write_json
+from pipeline import paths, settings
 from report.charts import Axis
 from report.examples import SHOWN, chosen
-from stages import evaluate, paths, report, settings
+from stages import evaluate, report
 from tests.browser import Browser, find
 from tests.evaluated import build
 

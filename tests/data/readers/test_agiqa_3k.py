@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analyzers.conversation import word_of
-from data.errors import InputError
-from data.ingest import ingest
-from data.lookup import Files
+from data.ingest.lookup import Files
+from data.ingest.samples import ingest
 from data.readers.agiqa_3k import GENERATORS, read
+from m3agiqa.errors import InputError
+from m3agiqa.mllm.conversation import word_of
+from pipeline.settings import load
 from stages import distill
-from stages.settings import load
 from tests.labelled import write_images
 
 REAL = Path(__file__).resolve().parents[4] / "shared/data/agiqa-3k"

@@ -8,10 +8,10 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.errors import InputError
-from data.ingest import ingest
-from data.lookup import Files
+from data.ingest.lookup import Files
+from data.ingest.samples import ingest
 from data.readers.aigciqa2023 import ASPECTS, read
+from m3agiqa.errors import InputError
 from tests.labelled import write_images
 
 RNG = np.random.default_rng(0)

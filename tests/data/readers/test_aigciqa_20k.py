@@ -2,12 +2,12 @@
 
 import pytest
 
-from data.errors import InputError
-from data.files import read_json
-from data.ingest import ingest
-from data.lookup import Files
+from data.ingest.lookup import Files
+from data.ingest.samples import ingest
 from data.readers.aigciqa_20k import read
-from data.tables import read_table
+from data.tables.frames import read_table
+from m3agiqa.errors import InputError
+from m3agiqa.files import read_json
 from tests.labelled import write_images
 
 TRAIN = ("DALLE2_0000.png", "SDXL_Turbo_0001.png", "PixArt-alpha_0002.png")

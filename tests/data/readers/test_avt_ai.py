@@ -2,10 +2,10 @@
 
 import pytest
 
-from data.errors import InputError
-from data.ingest import ingest
-from data.lookup import Files
+from data.ingest.lookup import Files
+from data.ingest.samples import ingest
 from data.readers.avt_ai import read
+from m3agiqa.errors import InputError
 from tests.labelled import write_images
 
 FILES = {

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.errors import InputError
-from data.ingest import ingest
-from data.tables import read_table, write_table
+from data.ingest.samples import ingest
+from data.tables.frames import read_table, write_table
+from m3agiqa.errors import InputError
 
 REAL = Path(__file__).resolve().parents[4] / "shared/data/avt-ai-dev"
 HEADER = "name,prompt,mos_quality"

@@ -6,7 +6,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 import data.readers
-from data.ingest import ingest
+from data.ingest.samples import ingest
 from tests.labelled import write_images
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,84 @@
+"""Teacher `file`: explanations written by hand or by another service, one row an image.
+
+A .csv with the columns `name` (the image's file name) and one for each aspect, or a .jsonl with the same keys; other
+columns are ignored. UTF-8. Rows of csv are numbered as a spreadsheet shows them: the header is row 1.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from analyzers.explanations import check
+from analyzers.teacher import Question
+from m3agiqa.errors import InputError
+
+
+def read_explanations(path: Path, questions: Iterable[Question], others: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The explanations that `path` has, by image_id; `others` are file names of the data set that need none.
+
+    Raises:
+        InputError: naming the row: an unknown or repeated name, an explanation that check() refuses.
+    """
+    asked = {question.path.name: question for question in questions}
+    known = {*asked, *others}
+    found: dict[str, dict[str, str]] = {}
+    first: dict[str, str] = {}
+    for place, row in _rows(path):
+        name = row.get("name")
+        if name not in known:
+            raise InputError(f"{place}: name is {name!r}, which is no image of this data set")
+        if name in first:
+            raise InputError(f"{place}: name {name!r} stands in {first[name]} already")
+        first[name] = place.removeprefix(f"{path}, ")
+        if question := asked.get(name):
+            usable, wrong = check(row, question.mos)
+            for aspect, complaint in wrong.items():
+                raise InputError(f"{place}: {aspect} of {name!r}: {complaint}")
+            found[question.image_id] = usable
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows, each with its place."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file (teachers.file.path)") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8") from None
+    if path.suffix == ".jsonl":
+        return _jsonl(path, text)
+    if path.suffix == ".csv":
+        return _csv(path, text)
+    raise InputError(f"{path}: expected a name that ends with .csv or .jsonl")
+
+
+def _jsonl(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            place = f"{path}, line {number}"
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{place}: not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{place}: expected an object with a name and the aspects")
+            yield place, row
+
+
+def _csv(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    number = 1
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header = [column.strip() for column in next(reader, [])]
+        for number, fields in enumerate(reader, start=2):
+            place = f"{path}, row {number}"
+            if len(fields) not in (0, len(header)):
+                raise InputError(f"{place}: {len(fields)} fields, expected {len(header)} as in the header")
+            if fields:
+                yield place, dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}, row {number + 1}: not valid csv ({error})") from None

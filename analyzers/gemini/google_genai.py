@@ -1,0 +1,66 @@
+"""Gemini through google-genai, the successor of google-generativeai: an optional extra (requirements-genai.txt).
+
+Responses are read as the API sent them, because the SDK's own types warn of every reason that is younger than they
+are. Its own retry is switched off.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+from google import genai
+from google.genai import errors, types
+
+from analyzers.gemini.picture import Picture
+from analyzers.gemini.teacher import ApiError, Lost, Reply
+
+
+class Connection:
+    """One client of one model; its requests may run side by side."""
+
+    def __init__(self, key: str, endpoint: str | None, model: str, settings: dict[str, Any], timeout: float) -> None:
+        once = types.HttpRetryOptions(attempts=1)
+        unlimited = {"limits": httpx2.Limits()}  # else a hundred connections, and the others wait for one in vain
+        options = types.HttpOptions(
+            base_url=endpoint, timeout=int(timeout * 1000), retry_options=once, client_args=unlimited
+        )
+        self._client = genai.Client(api_key=key, vertexai=False, http_options=options)
+        self._model, self._settings = model, settings
+
+    def generate(self, text: str, image: Picture, schema: dict[str, Any]) -> Reply:
+        config = types.GenerateContentConfig(
+            **self._settings,
+            response_mime_type="application/json",
+            response_schema=schema,
+            should_return_http_response=True,
+        )
+        response = self._call(self._client.models.generate_content, text, image, config=config)
+        try:
+            found = json.loads(response.sdk_http_response.body)
+        except ValueError as error:
+            raise Lost(type(error).__name__) from None
+        candidate = found["candidates"][0] if found.get("candidates") else {}
+        usage = found.get("usageMetadata", {})
+        return Reply(
+            text="".join(part.get("text", "") for part in candidate.get("content", {}).get("parts", ())),
+            finish_reason=candidate.get("finishReason", ""),
+            block_reason=found.get("promptFeedback", {}).get("blockReason", ""),
+            model_version=found.get("modelVersion", ""),
+            prompt_tokens=usage.get("promptTokenCount", 0),
+            candidate_tokens=usage.get("candidatesTokenCount", 0),
+            total_tokens=usage.get("totalTokenCount", 0),
+        )
+
+    def count_tokens(self, text: str, image: Picture) -> int:
+        return self._call(self._client.models.count_tokens, text, image).total_tokens
+
+    def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
+        contents = [types.Part.from_bytes(data=image.data, mime_type=image.mime), types.Part.from_text(text=text)]
+        try:
+            return method(model=self._model, contents=contents, **options)
+        except errors.APIError as error:
+            details = error.details.get("error", {}).get("details", ()) if isinstance(error.details, dict) else ()
+            raise ApiError(error.code or 500, error.message or "", details) from None
+        except httpx2.HTTPError as error:
+            raise Lost(type(error).__name__) from None

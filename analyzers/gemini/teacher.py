@@ -1,0 +1,171 @@
+"""Teacher `gemini`: one request an image, answered as JSON with one explanation an aspect.
+
+Here is what the API means, whichever SDK speaks to it: which finish reasons are final, which errors pass, which
+stop the run. An SDK's module (google_generativeai.py, google_genai.py) only sends and receives.
+
+The key comes from GEMINI_API_KEY and goes nowhere but into the SDK; GEMINI_API_ENDPOINT names another server.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar, Protocol
+
+from analyzers.explanations import parse
+from analyzers.gemini.brief import brief
+from analyzers.gemini.picture import MOST_PIXELS_A_SIDE, Picture, picture
+from analyzers.teacher import Answer, DailyQuota, Question, TryAgain, Usage
+from m3agiqa.errors import InputError
+from m3agiqa.files import fingerprint
+
+KEY, ENDPOINT = "GEMINI_API_KEY", "GEMINI_API_ENDPOINT"
+SDKS = {"google-generativeai": "google_generativeai", "google-genai": "google_genai"}
+# The model will not describe this image however often it is asked; any other end without text may be an accident.
+FINAL = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "MAX_TOKENS"}
+HELP = {
+    400: f"the request is not accepted; if it is about the key, check {KEY}, else teachers.gemini",
+    401: f"check {KEY}",
+    403: f"check that the project of {KEY} may use this model",
+    404: "check teachers.gemini.model",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response as it came, in plain values."""
+
+    text: str
+    finish_reason: str  # "" where there is no candidate
+    block_reason: str  # "" where the prompt was let through
+    model_version: str
+    prompt_tokens: int
+    candidate_tokens: int
+    total_tokens: int
+
+
+class ApiError(Exception):
+    """The service answered with an error status."""
+
+    def __init__(self, status: int, message: str, details: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(message)
+        self.status, self.details = status, details
+
+
+class Lost(Exception):  # noqa: N818 (the answer is lost, not we)
+    """No whole answer came: a timeout, a dropped connection, half a body."""
+
+
+class Sdk(Protocol):
+    """What an SDK's module must offer. Raises ApiError or Lost, and never tries again by itself."""
+
+    def generate(self, text: str, image: Picture, schema: dict[str, Any]) -> Reply: ...
+
+    def count_tokens(self, text: str, image: Picture) -> int: ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request, ready to leave."""
+
+    connection: Sdk
+    text: str
+    image: Picture
+    schema: dict[str, Any]
+
+
+@dataclass
+class Gemini:
+    """The teacher, with what shapes its answers; `sdk` and `timeout` do not."""
+
+    model: str
+    temperature: float
+    max_output_tokens: int
+    show_mos: bool
+    sdk: str
+    timeout: float
+    tries: ClassVar[int] = 3
+    _connected: Sdk | None = field(default=None, init=False)
+    _connecting: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def key(self, question: Question) -> str:
+        settings = [self.model, self.temperature, self.max_output_tokens, MOST_PIXELS_A_SIDE]
+        return fingerprint([settings, question.sha256, self._text(question), _schema(question)])
+
+    def prepare(self, question: Question) -> Prepared:
+        return Prepared(self._connection, self._text(question), picture(question.path), _schema(question))
+
+    def ask(self, prepared: Prepared) -> Answer:
+        reply = _call(prepared.connection.generate, prepared.text, prepared.image, prepared.schema)
+        why = reply.block_reason or (reply.finish_reason if reply.finish_reason in FINAL else None)
+        return Answer(
+            said=parse(reply.text),
+            finish_reason=reply.finish_reason,
+            model_version=reply.model_version,
+            usage=Usage(
+                reply.prompt_tokens,
+                reply.candidate_tokens,
+                max(0, reply.total_tokens - reply.prompt_tokens - reply.candidate_tokens),
+            ),
+            blocked=f"{'prompt' if reply.block_reason else 'answer'}: {why}" if why else None,
+        )
+
+    def count_tokens(self, question: Question) -> int:
+        """Input tokens of this question, as the service counts them; it costs nothing."""
+        return _call(self._connection.count_tokens, self._text(question), picture(question.path))
+
+    def _text(self, question: Question) -> str:
+        return brief(question, show_mos=self.show_mos)
+
+    @property
+    def _connection(self) -> Sdk:
+        """One for all threads, made when it is first needed."""
+        with self._connecting:
+            self._connected = self._connected or self._connect()
+            return self._connected
+
+    def _connect(self) -> Sdk:
+        key = os.environ.get(KEY)
+        if not key:
+            raise InputError(f"{KEY} is not set: the teacher gemini needs a key (https://aistudio.google.com/apikey)")
+        try:
+            module = import_module(f"analyzers.gemini.{SDKS[self.sdk]}")
+        except ImportError as error:
+            raise InputError(f"teachers.gemini.sdk is {self.sdk}, which is not installed ({error.name})") from None
+        settings = {"temperature": self.temperature, "max_output_tokens": self.max_output_tokens}
+        return module.Connection(key, os.environ.get(ENDPOINT), self.model, settings, self.timeout)
+
+
+def _call(method: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return method(*arguments)
+    except Lost as error:
+        raise TryAgain(str(error)) from None
+    except ApiError as error:
+        raise _meaning(error, without=os.environ[KEY]) from None
+
+
+def _schema(question: Question) -> dict[str, Any]:
+    aspects = list(question.mos)
+    return {"type": "OBJECT", "properties": {aspect: {"type": "STRING"} for aspect in aspects}, "required": aspects}
+
+
+def _meaning(error: ApiError, without: str) -> Exception:
+    """What to do about it; what the service said is repeated `without` the key."""
+    said = f"Gemini answers {error.status}: {' '.join(str(error).split())}".replace(without, "…")
+    if error.status == 429:
+        quotas = [quota for detail in error.details for quota in detail.get("violations", ())]
+        if any("PerDay" in quota.get("quotaId", "") for quota in quotas):
+            return DailyQuota(time.time())
+        return TryAgain(said, _retry_delay(error.details))
+    if error.status >= 500 or error.status in (408, 499):
+        return TryAgain(said)
+    return InputError(f"{said} ({HELP.get(error.status, 'no request like this can succeed')})")
+
+
+def _retry_delay(details: Sequence[Mapping[str, Any]]) -> float | None:
+    delays = [re.fullmatch(r"(\d+(?:\.\d+)?)s", detail.get("retryDelay", "")) for detail in details]
+    return max((float(delay[1]) for delay in delays if delay), default=None)

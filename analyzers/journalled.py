@@ -1,0 +1,172 @@
+"""A teacher that costs time or money, at work on the images of a data set, its answers kept in a journal.
+
+What it answers is kept under DVC_ROOT, outside the outs and outside a `--temp` copy of the repository: the captions
+are built from there, so the same journal gives the same bytes, and nothing that it holds is asked again.
+"""
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from analyzers.asking import Asker
+from analyzers.captions import Captions, Described
+from analyzers.estimate import duration, sampled_input
+from analyzers.gemini.teacher import Gemini
+from analyzers.ledger import Ledger
+from analyzers.limits import Limiter
+from analyzers.prices import cost
+from analyzers.questions import questions
+from analyzers.teacher import Question, Teacher, Usage
+from m3agiqa.journal import Journal
+from m3agiqa.progress import progress
+from pipeline import sources
+from pipeline.profiles import MLLMTeacher, Prices
+from pipeline.settings import Settings
+from pipeline.sources import TeacherSource
+from pipeline.unfinished import cache
+
+TERMINATED = 143  # exit status: 128 + SIGTERM
+LIMITS = ("requests_per_minute", "input_tokens_per_minute", "requests_per_day")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be asked for on the command line."""
+
+    dry_run: bool = False
+    retry_blocked: bool = False
+    refresh: datetime | None = None  # ask again what was answered before
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A teacher, what it costs, and what its service allows."""
+
+    teacher: Teacher
+    saw_mos: bool
+    prices: Prices | None = None
+    concurrency: int = 1
+    limits: Mapping[str, int | None] = field(default_factory=partial(dict.fromkeys, LIMITS))
+
+
+@contextmanager
+def journalled(settings: Settings, options: Options) -> Iterator[Captions]:
+    """Ask what is not in the journal; the work is then read from there."""
+    terms = _terms(settings)
+    with Journal(_kept(settings, "answers.jsonl")) as journal:
+        ledger = Ledger(journal, terms.teacher)
+        _forget(ledger, settings, options)
+        if total := _count(_missing(ledger, settings)):
+            _ask(terms, ledger, settings, total)
+            ledger = Ledger(journal, terms.teacher)  # as every later run will read it
+        yield Captions(_described(ledger, settings), ledger.totals(questions(settings)), terms.prices, terms.saw_mos)
+
+
+def estimate(settings: Settings, options: Options) -> str:
+    """What `journalled` would take; nothing is paid to find out."""
+    terms = _terms(settings)
+    with Journal(_kept(settings, "answers.jsonl")) as journal:
+        ledger = Ledger(journal, terms.teacher)
+        images = _count(questions(settings))
+        failed = sum(ledger.of(question).failure is not None for question in questions(settings))
+        _forget(ledger, settings, options)
+        number = _count(_missing(ledger, settings))
+        new = f"{images} images, {failed} of them failed before; {number} new requests"
+        if terms.prices is None or not number:
+            return new
+        tokens, counted = sampled_input(_missing(ledger, settings), number, terms.teacher.count_tokens)
+        mean = ledger.mean_output()
+    most = terms.teacher.max_output_tokens
+    usage = Usage(tokens, round((most if mean is None else mean) * number))
+    source = f"at most, {most:,} each" if mean is None else "by the mean of the answers so far"
+    prices = f"${terms.prices.input:g} in and ${terms.prices.output:g} out a million tokens"
+    return (
+        f"{new}\n"
+        f"input:  {usage.input:,} tokens (counted by the service on {counted} of them)\n"
+        f"output: {usage.output:,} tokens ({source})\n"
+        f"cost:   ${cost(terms.prices, usage):.2f} (prices of {terms.prices.date}: {prices})\n"
+        f"time:   {duration(number, usage.input, **terms.limits)} or more, at the limits in runtime.teacher"
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    profile, runtime = settings.teachers[settings.teacher], settings.runtime
+    if isinstance(profile, MLLMTeacher):
+        from analyzers.mllm import LocalTeacher  # noqa: PLC0415 (torch takes seconds; the others need none)
+        from m3agiqa.device import device  # noqa: PLC0415
+        from m3agiqa.mllm import adapters  # noqa: PLC0415
+        from m3agiqa.mllm.model import LocalMLLM  # noqa: PLC0415
+
+        chosen = sources.read(TeacherSource, sources.TEACHER, settings.teacher).mllm
+        model = LocalMLLM.load(chosen, device=device(runtime.device), adapter=adapters.own(chosen))
+        return Terms(LocalTeacher(model, chosen.max_new_tokens), saw_mos=False)
+    shape = profile.model_dump(include={"model", "temperature", "max_output_tokens", "show_mos", "sdk"})
+    return Terms(
+        Gemini(**shape, timeout=runtime.teacher.timeout),
+        saw_mos=profile.show_mos,
+        prices=profile.prices,
+        concurrency=runtime.teacher.concurrency,
+        limits=runtime.teacher.model_dump(include=set(LIMITS)),
+    )
+
+
+def _forget(ledger: Ledger, settings: Settings, options: Options) -> None:
+    """Have asked again what the command line says."""
+    if options.refresh:
+        print(f"caption: if this is stopped, go on with --refresh {options.refresh.isoformat()}", file=sys.stderr)
+    for question in questions(settings):
+        if options.retry_blocked:
+            ledger.forget(question, lambda part: part.failure is not None and part.explanation is None)
+        if options.refresh:
+            ledger.forget(question, lambda part: part.at < options.refresh.timestamp())
+
+
+def _missing(ledger: Ledger, settings: Settings) -> Iterator[Question]:
+    return (question for question in questions(settings) if ledger.of(question).missing)
+
+
+def _described(ledger: Ledger, settings: Settings) -> Iterator[Described]:
+    for question in questions(settings):
+        answered = ledger.of(question)
+        yield Described(question.image_id, answered.explanations, answered.failure)
+
+
+def _count(questions: Iterable[Question]) -> int:
+    return sum(1 for _ in questions)
+
+
+def _ask(terms: Terms, ledger: Ledger, settings: Settings, total: int) -> None:
+    largest = _largest(terms, ledger, settings)
+    limiter = Limiter(**terms.limits, tokens_a_request=largest, notes=_kept(settings, "requests.txt"))
+    settled = Asker(terms.teacher, ledger, limiter, terms.concurrency).settle(_missing(ledger, settings))
+
+    def spent() -> str:
+        money = f", ${cost(terms.prices, ledger.spent):.2f}" if terms.prices else ""
+        return f"{sum(ledger.spent.as_dict().values()):,} tokens{money}"
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # as an exception: what is under way is kept
+    with closing(settled):
+        for question in progress(settled, total=total, desc="caption", unit="images", note=spent):
+            if reason := ledger.of(question).failure:
+                print(f"caption: {question.path}: {reason}", file=sys.stderr)
+
+
+def _largest(terms: Terms, ledger: Ledger, settings: Settings) -> int:
+    """Input tokens of the largest request so far, or of the likely largest one, counted by the service."""
+    if terms.limits["input_tokens_per_minute"] is None:
+        return 0
+    if ledger.largest_input:
+        return ledger.largest_input
+    wordiest = max(_missing(ledger, settings), key=lambda question: len(question.prompt))
+    heaviest = max(_missing(ledger, settings), key=lambda question: question.path.stat().st_size)
+    return max(map(terms.teacher.count_tokens, (wordiest, heaviest)))
+
+
+def _kept(settings: Settings, name: str) -> Path:
+    """Where something is kept for this kind of teacher, under the repository that DVC works for."""
+    return cache() / "caption" / settings.teachers[settings.teacher].kind / name

@@ -1,0 +1,247 @@
+"""Reads hidden states from disk, as data/feature_store/writer.py wrote them.
+
+The MLLM reads every image once; the head is then trained from here, as often as one likes. A reader that expects
+states of anything else than the store's is refused: states of another model have the right shape and the wrong meaning.
+
+A row group is what one read fetches. Training reads images in random order, so a group is as small as reading
+stays fast: the writer's `GROUP_BYTES`, or one image where an image is larger. A reader holds a bounded number of bytes
+of them; a store smaller than that is read from disk once, and one of 100 GB costs no more memory.
+"""
+
+import json
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from data.feature_store.writer import DTYPES, SCHEMA, canonical, planned
+from m3agiqa.ahead import ahead
+from m3agiqa.errors import InputError
+from m3agiqa.head.batch import Batch, Span, fill
+
+CACHE_BYTES = 256 << 20  # 3,000 images of 150 tokens x 256 dims in bfloat16: such a store stays in memory
+READERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each reads one row group at a time
+POOL_BATCHES = 16  # images sorted by length together: little padding, batches still well mixed
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an image's row lies, and its shape."""
+
+    path: Path
+    group: int
+    row: int
+    tokens: int
+    dim: int
+    dtype: str
+    description: Span
+
+    @property
+    def key(self) -> tuple[Path, int]:
+        """What one read fetches."""
+        return self.path, self.group
+
+    def states(self, group: pa.LargeBinaryArray) -> Tensor:
+        """(T, D), a view of the group's memory, to be read only; an Arrow scalar would be a copy."""
+        _, offsets, data = group.buffers()
+        start, end = np.frombuffer(offsets, np.int64)[group.offset + self.row :][:2]
+        dtype = DTYPES[self.dtype]
+        flat = torch.frombuffer(data, dtype=dtype, offset=start, count=(end - start) // dtype.itemsize)
+        return flat.view(self.tokens, self.dim)
+
+
+class FeatureStore:
+    """Reads a finished store: `store[image_id]`, `store.rows()`, or padded `store.batches(...)`."""
+
+    def __init__(
+        self,
+        places: dict[str, _Place],
+        footers: dict[Path, pq.FileMetaData],
+        fingerprint: dict[str, Any],
+        cache_bytes: int,
+    ) -> None:
+        self.fingerprint = fingerprint
+        self._places = places
+        self._footers = footers  # read once, not for every group
+        self._cache: OrderedDict[tuple[Path, int], pa.LargeBinaryArray] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()  # of the cache; threads read the disk at the same time
+
+    @classmethod
+    def open(
+        cls, folder: Path | str, expect: Mapping[str, Any] | None = None, *, cache_bytes: int = CACHE_BYTES
+    ) -> Self:
+        """Open `folder`; only the small columns are read.
+
+        Raises:
+            InputError: no store, a missing or damaged part, parts of different stores, or a fingerprint that
+                differs from `expect`; the message names the field.
+        """
+        folder = Path(folder)
+        paths = sorted(folder.glob("part-*.parquet"))
+        if not paths:
+            raise InputError(f"{folder}: no feature store here; run the features stage")
+        places: dict[str, _Place] = {}
+        footers: dict[Path, pq.FileMetaData] = {}
+        first: dict[bytes, bytes] = {}
+        for path in paths:
+            try:
+                with pq.ParquetFile(path) as file:
+                    metadata, rows = file.schema_arrow.metadata or {}, _places(path, file)
+                    footers[path] = file.metadata
+            except (pa.ArrowException, KeyError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path}: not a whole part of a feature store ({reason})") from error
+            if not {b"fingerprint", b"plan"} <= metadata.keys():
+                raise InputError(f"{path}: not a part of a feature store: its metadata has no fingerprint")
+            first = first or metadata
+            for key in (b"fingerprint", b"plan"):
+                _refuse(path, json.loads(metadata[key]), json.loads(first[key]), f"{paths[0].name} has")
+            places |= rows
+        plan, found = json.loads(first[b"plan"]), json.loads(first[b"fingerprint"])
+        if planned(list(places), len(paths)) != first[b"plan"]:
+            raise InputError(
+                f"{folder}: {len(paths)} parts with {len(places)} images, "
+                f"where {plan['parts']} parts with {plan['images']} images belong; run the features stage"
+            )
+        if expect is not None:
+            _refuse(paths[0], found, json.loads(canonical(expect)), "this run needs")
+        if len(shapes := {(place.dim, place.dtype) for place in places.values()}) > 1:
+            raise InputError(f"{folder}: states of different width or type in one store: {sorted(shapes)}")
+        return cls(places, footers, found, cache_bytes)
+
+    @property
+    def ids(self) -> list[str]:
+        """Every image, in the order in which the store was planned."""
+        return list(self._places)
+
+    @property
+    def dim(self) -> int:
+        """Width of the states."""
+        return next(iter(self._places.values())).dim
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest sequence."""
+        return max(place.tokens for place in self._places.values())
+
+    def tokens(self, image_id: str) -> int:
+        """Length of one image's sequence, without reading it."""
+        return self._place(image_id).tokens
+
+    def description(self, image_id: str) -> Span:
+        """Where in one image's sequence the description stands, without reading it."""
+        return self._place(image_id).description
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._places
+
+    def __getitem__(self, image_id: str) -> Tensor:
+        """The states of one image, (T, D), a copy of its own."""
+        place = self._place(image_id)
+        return place.states(self._group(place.key)).clone()
+
+    def rows(self) -> Iterator[tuple[str, Tensor]]:
+        """Every image with its states, in order: each row group is read once."""
+        for image_id in self._places:
+            yield image_id, self[image_id]
+
+    def batches(
+        self, image_ids: Sequence[str], batch_size: int, *, seed: int | None = None, epoch: int = 0, pin: bool = False
+    ) -> Iterator[Batch]:
+        """Padded batches of images of similar length; with a seed, shuffled anew in each epoch.
+
+        Each epoch is a function of (seed, epoch) alone. Without a seed the images come longest first, so that a
+        batch that does not fit into memory fails at once. While one batch is used, READERS threads read the next two;
+        with `pin`, into page-locked memory.
+        """
+        with ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers:
+            read = partial(self._batch, readers=readers, pin=pin)
+            yield from ahead(read, self._buckets(list(image_ids), batch_size, seed, epoch), 2)
+
+    def _batch(self, ids: list[str], *, readers: ThreadPoolExecutor, pin: bool) -> Batch:
+        """Padded; each row group is read once and by one of `readers`, who also fills the rows of its images."""
+        places = [self._place(image_id) for image_id in ids]
+        tokens, spans = [place.tokens for place in places], [place.description for place in places]
+        batch = Batch.to_fill(ids, tokens, spans, self.dim, DTYPES[places[0].dtype], pin=pin)
+        wanted: dict[tuple[Path, int], list[tuple[Tensor, _Place]]] = {}
+        for row, place in zip(batch.states, places, strict=True):
+            wanted.setdefault(place.key, []).append((row, place))
+
+        def fill_rows(key: tuple[Path, int]) -> None:
+            group = self._group(key)
+            for row, place in wanted[key]:
+                fill(row, place.states(group))
+
+        deque(readers.map(fill_rows, wanted), maxlen=0)
+        return batch
+
+    def _buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
+        if seed is None:
+            ids = sorted(ids, key=lambda image_id: -self.tokens(image_id))
+            return [ids[start : start + size] for start in range(0, len(ids), size)]
+        random = np.random.default_rng([seed, epoch])
+        ids = [ids[index] for index in random.permutation(len(ids))]
+        buckets = []
+        for start in range(0, len(ids), pool := size * POOL_BATCHES):
+            by_length = sorted(ids[start : start + pool], key=self.tokens)
+            buckets += [by_length[first : first + size] for first in range(0, len(by_length), size)]
+        return [buckets[index] for index in random.permutation(len(buckets))]
+
+    def _place(self, image_id: str) -> _Place:
+        try:
+            return self._places[image_id]
+        except KeyError:
+            raise InputError(f"the feature store has no states of image {image_id!r}") from None
+
+    def _group(self, key: tuple[Path, int]) -> pa.LargeBinaryArray:
+        path, group = key
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        try:
+            with pq.ParquetFile(path, metadata=self._footers[path], page_checksum_verification=True) as file:
+                column = file.read_row_group(group, columns=["states"], use_threads=False)["states"]
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path}: damaged since it was written ({error})") from error
+        with self._lock:
+            self._cache[key] = column.chunk(0)
+            while len(self._cache) > 1 and sum(group.nbytes for group in self._cache.values()) > self._cache_bytes:
+                self._cache.popitem(last=False)
+        return column.chunk(0)
+
+
+def _places(path: Path, file: pq.ParquetFile) -> dict[str, _Place]:
+    names = [name for name in SCHEMA.names if name != "states"]
+    places = {}
+    for group in range(file.num_row_groups):
+        columns = file.read_row_group(group, columns=names).to_pydict()
+        for row, values in enumerate(zip(*(columns[name] for name in names), strict=True)):
+            image_id, tokens, dim, dtype, *description = values
+            places[image_id] = _Place(path, group, row, tokens, dim, dtype, tuple(description))
+    return places
+
+
+def _refuse(path: Path, found: dict[str, Any], expected: dict[str, Any], who: str, field: str = "") -> None:
+    """Raise on the first field in which two (nested) dicts differ."""
+    for key in sorted(found.keys() | expected.keys()):
+        have, want = found.get(key), expected.get(key)
+        if isinstance(have, dict) and isinstance(want, dict):
+            _refuse(path, have, want, who, f"{field}{key}.")
+        elif have != want:
+            raise InputError(f"{path}: its states have {field}{key} = {have!r}; {who} {want!r}")

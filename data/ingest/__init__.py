@@ -1,0 +1,1 @@
+"""From label files and images to samples: found, read strictly, checked, on one scale."""

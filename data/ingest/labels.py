@@ -1,0 +1,69 @@
+"""What every reader gives for an image, `Rated`, and the rows of its label files (m3agiqa/csv_rows.py), checked."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from m3agiqa.csv_rows import records
+from m3agiqa.errors import InputError
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Rated:
+    """An image and what people said of it, as its data set's label files have it."""
+
+    where: str  # file and row, for messages
+    name: str  # what its file is called here; unique in the data set
+    file: str  # the file that is meant, as the end of its path: "a.png", "images/a.png"
+    prompt: str
+    generator: str = ""
+    comment: str = ""
+    mos: Mapping[str, str | float] = field(default_factory=dict)  # aspect -> on the data set's own scale
+    std: Mapping[str, str | float] = field(default_factory=dict)  # likewise; "" or NaN where it is not known
+    part: str = ""  # of the authors' own split: train, val, test
+    left_out: str = ""  # why no one can learn from it, such as "no MOS (val)": it is counted, and not taken
+
+
+def read_rows(
+    table: Path, required: Sequence[str], *, one_of: Sequence[str] = (), unique: str = "name"
+) -> list[tuple[str, Row]]:
+    """The rows of a csv by column, each with its place: "data.csv, row 7".
+
+    Raises:
+        InputError: no csv, a column of `required` or every one of `one_of` missing, a row of another length, an empty
+            or repeated value in the column `unique`, no rows at all.
+    """
+    numbered = records(table)
+    header = [column.strip() for column in next(numbered, (1, []))[1]]
+    _check_header(table, header, required, one_of)
+    rows: list[tuple[str, Row]] = []
+    first_row: dict[str, int] = {}
+    for number, fields in numbered:
+        where = f"{table}, row {number}"
+        if len(fields) != len(header):
+            raise InputError(f"{where}: {len(fields)} fields, expected {len(header)} as in the header")
+        row = dict(zip(header, fields, strict=True))
+        if not row[unique].strip():
+            raise InputError(f"{where}: {unique} is empty")
+        if (earlier := first_row.setdefault(row[unique], number)) != number:
+            raise InputError(f"{where}: {unique} {row[unique]!r} occurs in row {earlier} already")
+        rows.append((where, row))
+    if not rows:
+        raise InputError(f"{table}: a header and no rows, expected a row for each image")
+    return rows
+
+
+def _check_header(table: Path, header: list[str], required: Sequence[str], one_of: Sequence[str]) -> None:
+    if not header:
+        raise InputError(f"{table}: the file is empty, expected a header with {', '.join(required)}")
+    for column in required:
+        if column not in header:
+            raise InputError(f"{table}, row 1: missing column {column!r}; it has {', '.join(map(repr, header))}")
+    if one_of and not set(one_of) & set(header):
+        raise InputError(f"{table}, row 1: no MOS column, expected at least one of {', '.join(one_of)}")
+    twice = [column for column, count in Counter(header).items() if count > 1]
+    if twice:
+        raise InputError(f"{table}, row 1: column {twice[0]!r} occurs twice")

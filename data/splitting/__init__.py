@@ -1,0 +1,1 @@
+"""Which images are train, val and test, and which belong to one prompt."""

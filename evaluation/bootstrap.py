@@ -1,0 +1,145 @@
+"""How sure one may be of a figure: 95 % intervals from a cluster bootstrap.
+
+Images of one prompt are not independent: a prompt that is hard for one generator is hard for the
+next. Intervals therefore resample *prompts*, each with all its images; drawing single images would
+make them too narrow.
+
+A resample is never built. It is a row of counts, how often each image was drawn, and every figure
+is computed from the counts, for all resamples at once: (R, n) counts and n pairs give R figures,
+each exactly that of the rows repeated as the counts say. NaN stands for a resample without a value.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from evaluation import metrics
+from evaluation.metrics import MIN_IMAGES, Floats, finite
+
+Figure = Callable[[Floats, Floats, Floats], Floats]  # (R, n) counts, (n,) predictions, (n,) MOS -> (R,)
+
+log = logging.getLogger(__name__)
+
+CHUNK = 2**21  # counts held at once: 16 MB an array, whatever the number of images
+PAIRS = 2**21  # signs of pairs held at once, likewise
+
+
+def interval(
+    figure: Figure, predicted: ArrayLike, mos: ArrayLike, clusters: ArrayLike, *, resamples: int, seed: int
+) -> list[float] | None:
+    """95 % percentile interval of a figure, resampled by cluster; None, with a warning, where there is none."""
+    predicted, mos = finite(predicted, mos)
+    draws = [figure(counts, predicted, mos) for counts in resampled(clusters, resamples, seed)]
+    return _percentiles(figure.__name__.upper(), draws)
+
+
+def srcc_gain(
+    predicted: ArrayLike, rival: ArrayLike, mos: ArrayLike, clusters: ArrayLike, *, resamples: int, seed: int
+) -> tuple[float, list[float] | None] | None:
+    """SRCC of `predicted` less that of `rival`, with its 95 % interval.
+
+    Paired: both are scored on the same resampled images, so what makes a resample easy for both
+    cancels, and the interval is narrower than the two separate ones suggest.
+    """
+    ours, theirs = metrics.srcc(predicted, mos), metrics.srcc(rival, mos)
+    if ours is None or theirs is None:
+        return None
+    (predicted, mos), (rival, _) = finite(predicted, mos), finite(rival, mos)
+    draws = [srcc(counts, predicted, mos) - srcc(counts, rival, mos) for counts in resampled(clusters, resamples, seed)]
+    return ours - theirs, _percentiles("SRCC gain", draws)
+
+
+def resampled(clusters: ArrayLike, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield (chunk, n) arrays: how often each image is in each resample, clusters drawn with replacement.
+
+    `clusters` numbers each image's cluster, 0…C-1; with a single one there is nothing to draw.
+    """
+    clusters = np.asarray(clusters)
+    total = int(clusters.max()) + 1
+    if total == 1 or len(clusters) < MIN_IMAGES:
+        return
+    generator = np.random.default_rng(seed)
+    step = max(1, CHUNK // len(clusters))
+    for start in range(0, resamples, step):
+        drawn = generator.multinomial(total, np.full(total, 1 / total), size=min(step, resamples - start))
+        yield drawn[:, clusters].astype(float)
+
+
+def srcc(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Spearman's correlation.
+
+    A value's mean rank in a resample is the number of smaller copies plus half of (its own copies
+    + 1): a running sum over values sorted once, where ranking each resample would sort it anew.
+    """
+    return _correlation(counts, *(_mean_ranks(counts, values) for values in (x, y)))
+
+
+def plcc(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Pearson's correlation."""
+    return _correlation(counts, x, y)
+
+
+def krcc(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Kendall's tau-b: a sum over pairs of images, each pair as often as the product of its counts says."""
+    total = np.zeros((3, len(counts)))
+    for start in range(0, len(x), step := max(1, PAIRS // len(x))):
+        block = slice(start, start + step)
+        signs = [np.sign(values[:, None] - values[block]) for values in (x, y)]  # (n, block) each
+        for row, (one, other) in enumerate(((0, 1), (0, 0), (1, 1))):
+            total[row] += ((counts @ (signs[one] * signs[other])) * counts[:, block]).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total[0] / np.sqrt(total[1] * total[2])
+
+
+def rmse(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Root mean squared error, in points of the scale."""
+    return np.sqrt(counts @ (x - y) ** 2 / counts.sum(axis=1))
+
+
+def within(groups: Sequence[str]) -> Figure:
+    """`srcc` inside each group (metrics.srcc_within): groups without a value in a resample are left out of it."""
+    names = np.asarray(groups, object)
+    rows = [np.flatnonzero(names == name) for name in sorted(set(names) - {""})]
+    rows = [group for group in rows if len(group) >= MIN_IMAGES]
+
+    def srcc_within(counts: Floats, x: Floats, y: Floats) -> Floats:
+        if not rows:
+            return np.full(len(counts), np.nan)
+        values = np.stack([srcc(counts[:, group], x[group], y[group]) for group in rows])  # (groups, R)
+        weights = np.where(np.isfinite(values), np.stack([counts[:, group].sum(axis=1) for group in rows]), 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (np.nan_to_num(values) * weights).sum(axis=0) / weights.sum(axis=0)
+
+    return srcc_within
+
+
+def _correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Pearson's, of values (n,) or (R, n)."""
+    total = counts.sum(axis=1, keepdims=True)
+    rounding = [1e-12 * max(1.0, float(np.abs(values).max())) for values in (x, y)]  # what equal values may differ by
+    x, y = (values - (counts * values).sum(axis=1, keepdims=True) / total for values in (x, y))
+    both, *spreads = [(counts * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y))]
+    varies = [spread > total[:, 0] * least**2 for spread, least in zip(spreads, rounding, strict=True)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(varies[0] & varies[1], both / np.sqrt(spreads[0] * spreads[1]), np.nan)
+
+
+def _mean_ranks(counts: Floats, values: Floats) -> Floats:
+    _, first, place = np.unique(np.sort(values), return_index=True, return_inverse=True)
+    order = np.argsort(values, kind="stable")
+    copies = np.add.reduceat(counts[:, order], first, axis=1)  # (R, distinct values)
+    ranks = np.cumsum(copies, axis=1) - (copies - 1) / 2
+    back = np.empty_like(order)
+    back[order] = place
+    return ranks[:, back]
+
+
+def _percentiles(name: str, draws: list[Floats]) -> list[float] | None:
+    values = np.concatenate(draws) if draws else np.array([])
+    values = values[np.isfinite(values)]  # a resample may happen to be constant
+    if not len(values):
+        log.warning("%s interval: null, too few prompts to resample, or all values are equal", name)
+        return None
+    return [float(edge) for edge in np.quantile(values, [0.025, 0.975])]

@@ -1,0 +1,1 @@
+"""LoRA distillation: the local MLLM learns to say what the teacher says."""

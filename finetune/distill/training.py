@@ -1,0 +1,150 @@
+"""LoRA distillation: the local MLLM learns to say what the teacher says.
+
+transformers' Trainer does the work, and its checkpoints hold weights, optimizer, schedule and random state. Four
+things around it make a run a function of its inputs, killed or not, in one process or in many:
+
+- The order of all epochs is one list, drawn from the seed before anything starts. To resume is to skip its head.
+- A checkpoint counts once its marker file is there, which is written last.
+- Each process takes its share of every batch, and a loss is the mean over the tokens of the whole batch. Processes add
+  the same numbers in another order: float32 losses agree within 1e-5. (Dropout draws in each process anew.)
+- The best adapter so far is kept beside the checkpoints. A replay from an older checkpoint finds the same one again.
+
+After each epoch the val conversations are scored, and the epoch with the lowest val loss is kept, not the last: a few
+hundred conversations are learned by heart within a handful of epochs, and the cosine does not know when.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from accelerate import PartialState
+from peft import PeftModel
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, TrainingArguments
+
+from finetune.distill.checkpoints import Keeper, newest
+from finetune.distill.order import order
+from finetune.distill.trainer import Collate, ShareTrainer
+from m3agiqa.ahead import DECODERS
+from m3agiqa.mllm import adapters
+from m3agiqa.progress import Progress, silent
+from pipeline.profiles import Distill
+
+CHECKPOINTS = 20  # a run: a kill costs at most a twentieth of it
+PER_LOG = 5  # logged losses between two checkpoints
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """What is learned from, and what tells which epoch to keep."""
+
+    train: Dataset
+    val: Dataset
+    lengths: Sequence[int]  # of the train examples, in any unit: batches hold examples of similar length
+    collate: Collate  # makes a list of examples into tensors with labels (-100: not learned)
+
+
+def distill(
+    model: PeftModel,
+    data: Conversations,
+    settings: Distill,
+    *,
+    checkpoints: Path,
+    out: Path,
+    activation_checkpointing: bool = False,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Train what is trainable in `model` and write the best epoch's adapter to the folder `out`.
+
+    The learning rate rises over the share `settings.warmup` of the steps, then falls along a cosine to 0.
+    `activation_checkpointing` keeps no block's inner activations for the backward pass and computes them twice: less
+    memory, more time, the same weights.
+
+    `checkpoints` belongs to one run: name it by everything that shapes the run. A call with the checkpoints of a
+    killed run goes on from there, and writes the same bytes as if nothing had happened.
+
+    `model` itself is left with the last epoch's weights.
+
+    Returns:
+        The loss curve: `step`, `epoch`, `train_loss` (mean since the row before), `lr`, and `val_loss` where an epoch
+        ends (NaN elsewhere).
+
+    Raises:
+        InputError: the val loss is no number any more.
+    """
+    epochs, batch = settings.epochs, settings.batch
+    examples = order(data.lengths, epochs, batch, settings.seed)
+    steps = math.ceil(len(examples) / batch)
+    keeper = Keeper(checkpoints, {math.ceil(steps * (epoch + 1) / epochs) for epoch in range(epochs)}, progress)
+    trainer = ShareTrainer(
+        model=model,
+        args=_arguments(model, settings, steps, checkpoints, activation_checkpointing),
+        data_collator=data.collate,
+        train_dataset=data.train,
+        eval_dataset=data.val,
+        callbacks=[keeper],
+        batches=[examples[at : at + batch] for at in range(0, len(examples), batch)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    process = PartialState()
+    with process.main_process_first():  # which removes what a kill left half-written
+        checkpoint = newest(checkpoints)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if process.is_main_process:
+        adapters.save(model, out, weights=checkpoints / adapters.WEIGHTS)
+    process.wait_for_everyone()
+    return _curve(trainer.state.log_history, epochs, steps)
+
+
+def _arguments(
+    model: PeftModel, settings: Distill, steps: int, checkpoints: Path, activation_checkpointing: bool
+) -> TrainingArguments:
+    every = max(1, steps // (CHECKPOINTS * PER_LOG))
+    device = next(model.parameters()).device
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch,
+        learning_rate=settings.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(settings.warmup * steps),
+        weight_decay=settings.weight_decay,
+        adam_beta2=settings.beta2,
+        seed=settings.seed,
+        train_sampling_strategy="sequential",  # the order is the shuffle
+        logging_steps=every,
+        save_steps=every * PER_LOG,  # a multiple: no half-summed loss is lost with a kill
+        activation_checkpointing=activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        bf16=model.dtype == torch.bfloat16,
+        use_cpu=device.type == "cpu",
+        prediction_loss_only=True,
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_num_workers=DECODERS if device.type == "cuda" else 0,
+        dataloader_pin_memory=device.type == "cuda",
+        disable_tqdm=True,
+        report_to="none",
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001  Trainer would split each batch over all GPUs it sees
+    return arguments
+
+
+def _curve(history: list[dict[str, float]], epochs: int, steps: int) -> pd.DataFrame:
+    val = {row["step"]: row["eval_loss"] for row in history if "eval_loss" in row}
+    rows = [
+        {
+            "step": row["step"],
+            "epoch": row["step"] / steps * epochs,
+            "train_loss": row["loss"],
+            "lr": row["learning_rate"],
+            "val_loss": val.get(row["step"], math.nan),
+        }
+        for row in history
+        if "loss" in row
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,189 @@
+"""Training a head on cached hidden states.
+
+Few images, long sequences: the danger is not that the head learns too little but that it learns the images by heart.
+So what is kept is a running average of the weights, which is steadier than the weights of any one step, and the epoch
+is selected by its loss on the validation images. The published code selects by SRCC + PLCC, on the test images; on 70
+validation images a squared error is steadier than a rank correlation. Under a loss that is blind to the scale of the
+scores (finetune/heads/losses.py) the selected head gets the line that takes its scores nearest to the validation MOS.
+
+Every random draw of an epoch (order, tokens, dropout) is a function of (seed, epoch), so an epoch needs nothing from
+the one before but the weights and the optimiser's state. Those are in the checkpoint, one file, replaced after each
+epoch: a run that continues from it ends in the same bytes.
+"""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from data.feature_store.store import FeatureStore
+from evaluation.metrics import plcc, srcc
+from evaluation.predictions import predict
+from finetune.heads import losses
+from finetune.heads.standardise import standardise
+from m3agiqa.errors import InputError
+from m3agiqa.files import atomic, fingerprint
+from m3agiqa.head.batch import Batch
+from m3agiqa.head.model import Head
+from m3agiqa.progress import Progress, silent
+from pipeline.profiles import Train
+
+HISTORY = ["epoch", "train_loss", "val_loss", "val_srcc", "val_plcc"]
+WARMUP = 0.1  # share of the steps
+AVERAGE = 0.98  # the running average looks back about 50 steps, two epochs of 400 images
+MAX_NORM = 1.0  # of the gradient; an exponential gate can make a rare large one
+
+
+class TrainedHead(NamedTuple):
+    """What training leaves."""
+
+    weights: dict[str, Tensor]  # of the selected epoch, on the CPU
+    history: pd.DataFrame  # one row an epoch, columns HISTORY
+
+
+def train_head(
+    head: Head,
+    store: FeatureStore,
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    settings: Train,
+    *,
+    device: str = "cpu",
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+) -> TrainedHead:
+    """Train `head`, in place, on tables of (image_id, mos).
+
+    The loss is the weighted sum of finetune/heads/losses.py, in units of the training MOS's spread: predicting its
+    mean has a squared error of 1.
+    `checkpoints` is a folder that survives a kill; a checkpoint of other settings, images or states is not used.
+
+    Raises:
+        InputError: too few images to train or to select on.
+    """
+    if len(train) < 2 or len(val) < 1:
+        raise InputError(f"a head needs at least 2 training images and 1 to select on, not {len(train)} and {len(val)}")
+    scores = {row.image_id: float(row.mos) for row in train.itertuples()}
+    targets = {row.image_id: float(row.mos) for row in val.itertuples()}
+    head.to(device).token_dropout = settings.token_dropout
+    standardise(head, store, scores)
+    epochs, batch = settings.epochs, settings.batch
+    run = _Run(head, settings, steps=epochs * -(-len(scores) // batch))
+    shaped_by = [head.recipe, settings.model_dump(), store.fingerprint]
+    identity = fingerprint([shaped_by, list(scores.items()), list(targets.items())])
+    path = None if checkpoints is None else Path(checkpoints) / "head.safetensors"
+    if path is not None:
+        run.load(path, identity)
+
+    for epoch in progress(range(1, epochs + 1), total=epochs, desc="train head", unit="epoch"):
+        if epoch <= len(run.history):
+            continue
+        torch.manual_seed(int(fingerprint([settings.seed, epoch])[:15], 16))
+        total = 0.0
+        head.train()
+        for images in store.batches(
+            list(scores), batch, seed=settings.seed, epoch=epoch, pin=device.startswith("cuda")
+        ):
+            mos = torch.tensor([scores[image_id] for image_id in images.image_ids], device=device)
+            error = run.step(images.to(device), mos)
+            total += error * len(mos)
+        run.record(epoch, total / len(scores), store, targets)
+        if path is not None:
+            run.save(path, identity)
+    return TrainedHead(run.best, pd.DataFrame(run.history, columns=HISTORY))
+
+
+class _Run:
+    """The head in training, its running average, its optimiser, and the best epoch so far."""
+
+    def __init__(self, head: Head, settings: Train, steps: int) -> None:
+        self.head, self.average, self.loss = head, deepcopy(head).eval(), settings.loss.model_dump()
+        matrices = [weight for weight in head.parameters() if weight.dim() > 1]
+        others = [weight for weight in head.parameters() if weight.dim() <= 1]
+        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.lr)
+        self.lr, self.steps, self.done = settings.lr, steps, 0
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = np.inf
+
+    def step(self, images: Batch, mos: Tensor) -> float:
+        """One step of the optimiser, and of the running average; the loss before it."""
+        warm = min(1.0, (self.done + 1) / (WARMUP * self.steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
+        error = self._error(self.head(*images.tensors), mos)
+        self.optimiser.zero_grad()
+        error.backward()
+        clip_grad_norm_(self.head.parameters(), MAX_NORM)
+        self.optimiser.step()
+        self.done += 1
+        follow = 1 - min(AVERAGE, self.done / (self.done + 10))  # the first steps are not worth remembering
+        with torch.no_grad():
+            for mean, weight in zip(self.average.parameters(), self.head.parameters(), strict=True):
+                mean.lerp_(weight, follow)
+        return error.item()
+
+    def record(self, epoch: int, train_loss: float, store: FeatureStore, targets: dict[str, float]) -> None:
+        """Score the running average on the validation images, add a row to the history, keep the best."""
+        device = str(self.head.mos_mean.device)
+        predicted = predict(self.average, store, list(targets), device=device)
+        mos = torch.tensor(list(targets.values()), device=device)
+        val_loss = self._error(torch.tensor(predicted.to_numpy(np.float32), device=device), mos).item()
+        rank, linear = srcc(predicted, list(targets.values())), plcc(predicted, list(targets.values()))
+        figures = [epoch, train_loss, val_loss, *(np.nan if value is None else value for value in (rank, linear))]
+        self.history.append(dict(zip(HISTORY, figures, strict=True)))
+        if val_loss < self.best_loss:
+            self.best = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
+            if not losses.on_the_mos_scale(self.loss):
+                slope, start = line_to(predicted.to_numpy(), mos.cpu().numpy())
+                self.best["mos_scale"] *= slope
+                self.best["mos_mean"] = self.best["mos_mean"] * slope + start
+            self.best_loss = val_loss
+
+    def save(self, path: Path, identity: str) -> None:
+        tensors = {f"best.{name}": value for name, value in self.best.items()}
+        for prefix, module in (("head", self.head), ("average", self.average)):
+            tensors |= {f"{prefix}.{name}": value.detach().cpu() for name, value in module.state_dict().items()}
+        for name, weight in self.head.named_parameters():
+            state = self.optimiser.state[weight]
+            tensors |= {f"{moment}.{name}": state[moment].cpu() for moment in ("exp_avg", "exp_avg_sq")}
+        facts = {"identity": identity, "done": self.done, "history": self.history, "best_loss": self.best_loss}
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, {"json": json.dumps(facts)})
+
+    def load(self, path: Path, identity: str) -> None:
+        """Continue from the checkpoint at `path`, if it is there and of the same run."""
+        if not path.exists():
+            return
+        with safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()["json"])
+            if facts["identity"] != identity:
+                return
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        for prefix, module in (("head", self.head), ("average", self.average)):
+            module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()})
+        self.best = {name: tensors[f"best.{name}"] for name in self.head.state_dict()}
+        for name, weight in self.head.named_parameters():
+            moments = {moment: tensors[f"{moment}.{name}"].to(weight.device) for moment in ("exp_avg", "exp_avg_sq")}
+            self.optimiser.state[weight] = {"step": torch.tensor(float(facts["done"])), **moments}
+        self.done, self.history, self.best_loss = facts["done"], facts["history"], facts["best_loss"]
+
+    def _error(self, predicted: Tensor, mos: Tensor) -> Tensor:
+        return losses.loss(self.loss, predicted, mos, self.head.mos_scale)
+
+
+def line_to(predicted: np.ndarray, mos: np.ndarray) -> tuple[float, float]:
+    """(N,), (N,) -> slope and intercept of the least-squares line; no line that falls, or through equal predictions."""
+    spread = predicted.var()
+    slope = np.mean((predicted - predicted.mean()) * (mos - mos.mean())) / spread if spread > 0 else 0.0
+    return (float(slope), float(mos.mean() - slope * predicted.mean())) if slope > 0 else (1.0, 0.0)

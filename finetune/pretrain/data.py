@@ -1,0 +1,177 @@
+"""What `tiny` sees and hears: rendered scenes and chats about them, as rows of tokens.
+
+The chats come from `data.synthetic.captions`; here they get the many phrasings in which somebody may ask, often
+with the text an image was made from in the first turn, and are laid into rows of one length. A conversation of
+several rounds is also every shorter one: with causal attention its beginning does not know how it goes on.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from tokenizers import Tokenizer
+
+from data.synthetic.captions import Turn, converse, from_left, vary
+from data.synthetic.layouts import Layout, lay_out
+from data.synthetic.render import render
+from data.synthetic.scenes import Scene, draw_scene
+from finetune.pretrain.model import BOS, END, IMAGE_SIZE, IMAGE_STRING, LATER_WORDS, PAD
+
+LENGTH = 256  # tokens a row: four to six rounds
+CHUNK = 64  # images a worker draws and renders at a time
+
+DESCRIBE = (
+    "Describe the image.",
+    "What does the image show?",
+    "Tell me what you see in this picture.",
+    "What is in the image? Say how it looks, too.",
+    'Here is an image made from the text: "{}". What does it show?',
+    'This picture was generated from the prompt "{}". Describe what is really in it.',
+    'Prompt: "{}"\nDescribe the image.',
+    'Somebody asked for "{}" and got this image. Look closely and describe it.',
+)
+COMPARE = (
+    'Compare the image with the text: "{}"',
+    'The image was made from the text "{}". What do both name, and what differs?',
+    'Prompt: "{}"\nHow do image and prompt differ?',
+    'Does the image show this: "{}"? Name both sides first.',
+    'Somebody asked for "{}" and got this image. Compare the two.',
+)
+COMPARE_AGAIN = (
+    "Compare the image with the text.",
+    "And how do image and text differ?",
+    "Now compare it with the text.",
+)
+REPEAT = ('Repeat: "{}"', 'Say this once more: "{}"', "Repeat these words: {}")
+OPENINGS = ("", "", "", "Look at the image. ", "A question about this image: ", "Please answer in few words. ")
+
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, tokens, answers: see `pretrain_tiny_train.Chats`
+
+
+def picture(rng: Generator, reserved: bool) -> tuple[Scene, Layout]:
+    """A scene and a varied layout of it, its things from left to right.
+
+    A caption names them in this order. In the prompt's order, which a picture does not show, a caption could only be
+    guessed, and a model that is asked to guess learns its pictures by heart instead.
+    """
+    scene = draw_scene(rng, reserved)
+    layout = from_left(vary(lay_out(scene, rng), rng))
+    return scene, replace(layout, filters=tuple(sorted(layout.filters)))
+
+
+def draw(rng: Generator, reserved: bool, chats: int) -> tuple[Layout, list[list[Turn]]]:
+    """A picture and several conversations about it."""
+    scene, layout = picture(rng, reserved)
+    return layout, [chat(converse(layout, scene, rng), converse(layout, scene, rng), rng) for _ in range(chats)]
+
+
+def chat(turns: list[Turn], more: list[Turn], rng: Generator) -> list[Turn]:
+    """Say the questions of `turns` in other words, add further ones from `more`, and change the order now and then."""
+    text = next(question for question, _ in turns if question.startswith("Compare")).split('"', 1)[1][:-1]
+    known = {question for question, _ in turns}
+    turns = turns + [turn for turn in more if turn[0] not in known and '"' not in turn[0]]
+    if rng.random() < 0.35:
+        turns = [turns[i] for i in rng.permutation(len(turns))]
+    said, named = [], False
+    for place, (plain, answer) in enumerate(turns):
+        question = plain
+        if plain.startswith("Describe"):
+            question = str(rng.choice(DESCRIBE if place == 0 else DESCRIBE[:4]))
+        elif plain.startswith("Compare"):
+            question = str(rng.choice(COMPARE_AGAIN if named else COMPARE))
+        elif place == 0:
+            question = str(rng.choice(OPENINGS)) + plain
+        named = named or "{}" in question
+        said.append((question.replace("{}", text), answer))
+    return said
+
+
+def repetition(rng: Generator) -> Turn:
+    """Words of the later task in random order, to be said once more: they get to be known as words, not as sights."""
+    sentences = []
+    for _ in range(rng.integers(1, 4)):
+        words = [str(word) for word in rng.choice(LATER_WORDS, rng.integers(1, 13))]
+        words = [word + ("," if rng.random() < 0.1 else "") for word in words]
+        sentences.append(" ".join(words).rstrip(",").capitalize() + ".")
+    if rng.random() < 0.2:
+        sentences = [sentences[0].lower().rstrip(".")]  # a bare word or phrase, as the later ratings are
+    text = " ".join(sentences)
+    return str(rng.choice(REPEAT)).replace("{}", text), text
+
+
+def pieces(turns: Sequence[Turn], *, ask: bool = False) -> list[str]:
+    """A chat as the template writes it, cut where the speaker changes: user, assistant, user, …
+
+    The cuts are where the tokenizer cuts anyway, so the pieces' tokens are the whole's. `ask` leaves out the
+    last answer: that is for the model to say.
+    """
+    cut = []
+    for place, (question, answer) in enumerate(turns):
+        opening = f"{BOS}User:{IMAGE_STRING}" if place == 0 else "\nUser:"
+        cut += [f"{opening} {question}{END}\nAssistant:", f" {answer}{END}"]
+    return cut[:-1] if ask else cut
+
+
+def rows(chats: Sequence[Sequence[Turn]], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Token rows and which of the tokens an assistant says. Only whole turns: what does not fit is left out."""
+    cut = [pieces(turns) for turns in chats]
+    tokenizer.no_padding()  # a setting that earlier calls may have left behind
+    encoded = iter(tokenizer.encode_batch([piece for parts in cut for piece in parts], add_special_tokens=False))
+    tokens = np.full((len(chats), LENGTH), tokenizer.token_to_id(PAD), np.int16)
+    answers = np.zeros((len(chats), LENGTH), bool)
+    for row, parts in enumerate(cut):
+        ids = [next(encoded).ids for _ in parts]
+        at = 0
+        for user, assistant in zip(ids[::2], ids[1::2], strict=True):
+            middle, end = at + len(user), at + len(user) + len(assistant)
+            if end <= LENGTH:  # otherwise a later, shorter turn may still fit
+                tokens[row, at:end] = user + assistant
+                answers[row, middle:end] = True
+                at = end
+    return tokens, answers
+
+
+def _chunk(seed: tuple[int, int], chats: int, tokenizer: str, device: str) -> Rows:
+    rng = np.random.default_rng(seed)
+    torch.set_num_threads(1)
+    drawn = [draw(rng, reserved=False, chats=chats) for _ in range(CHUNK)]
+    said = [turns for _, several in drawn for turns in several]
+    for turns in said[::2]:
+        turns.insert(int(rng.integers(3)), repetition(rng))
+    tokens, answers = rows(said, Tokenizer.from_str(tokenizer))
+    images = render([layout for layout, _ in drawn], IMAGE_SIZE, device).cpu().numpy()
+    return images, tokens.reshape(CHUNK, chats, LENGTH), answers.reshape(CHUNK, chats, LENGTH)
+
+
+class Studio:
+    """Workers that draw, render and put into tokens: chunks in an order that depends on `seed` alone."""
+
+    def __init__(self, count: int, seed: int, *, chats: int, tokenizer: str, device: str, workers: int) -> None:
+        """Start work at once; `count` images with `chats` conversations each."""
+        self.count = -(-count // CHUNK) * CHUNK
+        self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        self._waiting = [
+            self._pool.submit(_chunk, (seed, chunk), chats, tokenizer, device) for chunk in range(self.count // CHUNK)
+        ]
+
+    def __iter__(self) -> Iterator[Rows]:
+        """Take each finished chunk once."""
+        while self._waiting:
+            yield self._waiting.pop(0).result()
+
+    def close(self) -> None:
+        """Stop the workers; what they have not begun stays undone."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def corpus(count: int, seed: int) -> Iterator[str]:
+    """Chats as text, for the tokenizer's merges and for looking at."""
+    rng = np.random.default_rng((seed, 0))
+    for _ in range(count):
+        _, said = draw(rng, reserved=False, chats=1)
+        yield "".join(pieces(said[0])).replace(IMAGE_STRING, "").replace(BOS, "").replace(END, "")

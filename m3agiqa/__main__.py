@@ -1,0 +1,58 @@
+"""The command line: `m3agiqa COMMAND …`, or `python -m m3agiqa COMMAND …` in a clone without an installation.
+
+A command is a module with `add_arguments(parser)` and `run(arguments)`, imported when it is asked for. `compare` is
+the pipeline's: it compares the experiments of a clone of the project, and is there where those are.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from m3agiqa.errors import InputError
+from m3agiqa.exits import told_in_one_line
+
+
+class Command(NamedTuple):
+    """What a command does, and the module that does it."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "predict": Command("m3agiqa.commands.predict", "score images of your own"),
+    "demo": Command("m3agiqa.commands.demo", "score images on a local page"),
+    "bundle": Command("m3agiqa.commands.bundle", "pack the trained aspects of a clone into one folder"),
+    "compare": Command("evaluation.compare", "compare the experiments of a clone, with the published figures"),
+}
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    listing = "\n".join(f"  {name:<10}{command.help}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="m3agiqa",
+        description="Score AI-generated images as people would.",
+        epilog=f"commands:\n{listing}\n\n`m3agiqa COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    name = parser.parse_args(sys.argv[1:2]).command
+    with told_in_one_line(name):
+        module = _module(name)
+        options = argparse.ArgumentParser(prog=f"m3agiqa {name}", description=COMMANDS[name].help.capitalize() + ".")
+        module.add_arguments(options)
+        module.run(options.parse_args(sys.argv[2:]))
+
+
+def _module(name: str):
+    module = COMMANDS[name].module
+    if find_spec(module.partition(".")[0]) is None:
+        raise InputError(f"works in a clone of the project: python -m m3agiqa {name}")
+    return import_module(module)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""A bundle: one folder with everything that scores an image, but for a base model on the hub, which its cards name.
+
+    README.md        the model card, for people
+    <aspect>/        card.json, head/, and adapter/ where there is one
+    mllm/<name>/     the base model, where it is a folder
+    checksums.json   SHA-256 of every other file
+
+Weights are safetensors and everything else that is read is JSON: opening a bundle runs no code of its maker's.
+checksums.json must be, to the byte, what its folder's files give, so that no byte anywhere can change unseen. (That
+finds damage and edits, not forgery: who can write the bundle can write its checksums. Take bundles from a place that
+you trust, hub bundles at a commit.)
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.card import FORMAT, HEAD_FILES, Card, read_card
+from m3agiqa.errors import InputError
+from m3agiqa.files import folder_sha256, sha256, sync_folder, write_text
+from m3agiqa.mllm import adapters
+from m3agiqa.mllm.loading import FILES
+from m3agiqa.parts import Part
+
+CHECKSUMS = "checksums.json"
+README = "README.md"
+HUB = "hf://"
+
+
+def open_bundle(place: Path | str) -> dict[str, Part]:
+    """The parts of each aspect in a bundle, after every byte has been checked.
+
+    Raises:
+        InputError: no bundle, one of another version, one that changed, or a hub that cannot give it.
+    """
+    folder = _download(str(place)) if str(place).startswith(HUB) else Path(place)
+    if not (folder / CHECKSUMS).is_file():
+        raise InputError(f"{place}: no bundle here ({CHECKSUMS} missing); m3agiqa bundle packs one")
+    _verify(folder, place)
+    aspects = [aspect for aspect in ASPECTS if (folder / aspect).is_dir()]
+    parts = {}
+    for aspect in aspects:
+        card = read_card(folder / aspect / "card.json")
+        if card.aspect != aspect:
+            raise InputError(f"{place}: the folder {aspect} holds the card of another aspect")
+        base = None if card.mllm.revision else folder / "mllm" / Path(card.mllm.model).name
+        parts[aspect] = Part(folder / aspect / "card.json", folder / aspect / "adapter", folder / aspect / "head", base)
+    if not parts:
+        raise InputError(f"{place}: the bundle holds no aspect")
+    return parts
+
+
+def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
+    """Write a bundle of these parts to `out`, in place of what was there, in one step as far as a folder allows."""
+    fresh, stale = (out.with_name(f".{out.name}.{state}") for state in ("partial", "old"))
+    shutil.rmtree(fresh, ignore_errors=True)
+    for aspect, part in parts.items():
+        adapter = adapters.FILES if read_card(part.card).adapted else ()
+        _copy(part.card.parent, (part.card.name,), fresh / aspect)
+        (fresh / aspect / part.card.name).rename(fresh / aspect / "card.json")
+        _copy(part.head, HEAD_FILES, fresh / aspect / "head")
+        _copy(part.adapter, adapter, fresh / aspect / "adapter")
+        if part.mllm is not None:
+            _copy_model(part.mllm, fresh / "mllm" / part.mllm.name)
+    write_text(fresh / README, readme)
+    write_text(fresh / CHECKSUMS, _checksums(fresh))
+    shutil.rmtree(stale, ignore_errors=True)
+    if out.exists():
+        os.replace(out, stale)
+    os.replace(fresh, out)
+    sync_folder(out.parent)
+    shutil.rmtree(stale, ignore_errors=True)
+
+
+def cards(parts: Mapping[str, Part]) -> dict[str, Card]:
+    """The card of each aspect."""
+    return {aspect: read_card(part.card) for aspect, part in parts.items()}
+
+
+def _copy(source: Path, names: tuple[str, ...], target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(source / name, target / name)
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """Once for all aspects, which must mean the same one."""
+    if target.exists():
+        if folder_sha256(source, FILES) != folder_sha256(target, FILES):
+            raise InputError(f"{source}: another model than the {source.name} of another aspect; train both on one")
+        return
+    names = {path.relative_to(source) for pattern in (*FILES, README) for path in source.rglob(pattern)}
+    for name in sorted(names):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+
+
+def _checksums(folder: Path) -> str:
+    """What checksums.json must be. Names that begin with a dot are the file system's or the hub's, and never read."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    kept = [name for name in names if name != CHECKSUMS and not any(part.startswith(".") for part in name.split("/"))]
+    listing = {"format": FORMAT, "sha256": {name: sha256(folder / name) for name in kept}}
+    return json.dumps(listing, indent=2, ensure_ascii=False) + "\n"
+
+
+def _verify(folder: Path, place: Path | str) -> None:
+    given = (folder / CHECKSUMS).read_bytes()
+    try:
+        listing = json.loads(given)
+        found, promised = listing["format"], dict(listing["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{place}: {CHECKSUMS} is damaged") from None
+    if found != FORMAT:
+        raise InputError(f"{place}: a bundle of format {found!r}; this version of the project reads format {FORMAT}")
+    expected = _checksums(folder)
+    if given == expected.encode():
+        return
+    actual = json.loads(expected)["sha256"]
+    odd = sorted(name for name in promised.keys() | actual.keys() if promised.get(name) != actual.get(name))
+    name = odd[0] if odd else CHECKSUMS
+    what = (
+        "is missing" if name not in actual and odd else "does not belong" if name not in promised and odd else "changed"
+    )
+    raise InputError(f"{place}: {name} {what} since the bundle was packed")
+
+
+def _download(place: str) -> Path:
+    """The hub's snapshot in huggingface_hub's own cache; only what a bundle may hold is fetched."""
+    name, _, revision = place.removeprefix(HUB).partition("@")
+    if name.count("/") != 1 or not revision:
+        raise InputError(f"{place}: expected hf://owner/name@revision, the revision being a commit or a tag")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[*FILES, README]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(f"{place}: the hub cannot give it ({' '.join(str(error).split())})") from None

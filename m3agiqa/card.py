@@ -1,0 +1,92 @@
+"""The card of a trained aspect: what it was made from, how sure its scores are, which images it knows, how good it is.
+
+One JSON file an aspect, written by the stage `card` and carried in every bundle. It comes from outside as often as
+not, so it is validated: another version, a missing key or a number out of range is refused by name.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from m3agiqa.aspects import Aspect
+from m3agiqa.errors import InputError
+from m3agiqa.files import fingerprint, sha256, write_text
+from m3agiqa.mllm.profile import Profile
+from m3agiqa.strict import Strict, first_error
+from m3agiqa.warnings.images import Limits
+
+HEAD_FILES = ("head.json", "head.safetensors")
+FORMAT = 2  # of the card and of the bundle around it; raised when a file of an older project would be misread
+
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Interval(Strict):
+    """evaluation/conformal.py: how far from the score the MOS lies at most, with probability `level`."""
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    half_width: NotNegative | None  # None: too few validation images for less than the whole scale
+    coverage: Annotated[float, Field(ge=0, le=1)] | None  # on the test images; None: not known
+
+
+class Familiar(Strict):
+    """m3agiqa/warnings/images.py: what the training images are like, and how far from them is too far."""
+
+    limits: dict[str, Limits]
+    prompt_characters: pydantic.NonNegativeInt  # of the longest training prompt
+    distance: NotNegative  # of the hidden states' statistics from the training images'
+
+
+class Card(Strict):
+    """What is known of one trained aspect."""
+
+    format: Literal[2]
+    dataset: str
+    aspect: Aspect
+    mllm: Profile
+    adapted: bool  # with an adapter, or the MLLM as it came
+    identity: str  # LocalMLLM.identity: SHA-256 of weights, dtype and adapter
+    head: str  # SHA-256 of the head's files
+    questions: dict[str, str]  # what the MLLM is asked
+    interval: Interval
+    familiar: Familiar
+    scale: Limits  # of the scores
+    figures: dict[str, Any]  # results/evaluation.json; empty where that is about another data set's images
+    made_with: dict[str, str]  # versions of what decides the numbers
+
+
+def write_card(card: Card, path: Path | str) -> None:
+    """Write it as JSON, atomically; the same card gives the same bytes."""
+    write_text(path, card.model_dump_json(indent=2) + "\n")
+
+
+def read_card(path: Path | str) -> Card:
+    """The card at `path`.
+
+    Raises:
+        InputError: no such file, no JSON, another version, or a key that is missing, unknown or out of range.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such card; run the stage card") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{path}: format {found!r}, and this version of the project reads format {FORMAT}")
+    try:
+        return Card.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path}: {first_error(error)}") from None
+
+
+def head_sha256(folder: Path) -> str:
+    """One hash over the head's files."""
+    missing = [name for name in HEAD_FILES if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder}: no head here ({' and '.join(missing)} missing)")
+    return fingerprint([sha256(folder / name) for name in HEAD_FILES])

@@ -1,0 +1,129 @@
+"""predict: score images of your own with a bundle, or with what the stages of this clone trained.
+
+Batches are journalled as they are scored, so that a cut run goes on where it was, and ends in the same bytes.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from transformers import logging
+
+from m3agiqa import gallery, workspace
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.commands.options import add_source, add_where, parts_of
+from m3agiqa.errors import InputError
+from m3agiqa.exits import SOME_FAILED
+from m3agiqa.files import fingerprint, folder_sha256, sha256
+from m3agiqa.gallery import Scored
+from m3agiqa.image_list import ListedImage, from_csv, from_folder
+from m3agiqa.journal import Journal
+from m3agiqa.progress import progress
+from m3agiqa.scorer import Interval, Score, Scorer, batches
+from m3agiqa.scratch import Scratch
+from m3agiqa.versions import versions
+
+LIBRARY = Path(__file__).parents[1]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--image", type=Path, metavar="FILE", help="one image")
+    images.add_argument("--csv", type=Path, metavar="FILE", help="a table with the columns image (or name) and prompt")
+    images.add_argument("--folder", type=Path, metavar="DIR", help="all images of a folder, without prompts")
+    parser.add_argument("--prompt", metavar="TEXT", help="what the --image was generated from")
+    parser.add_argument("--aspect", choices=ASPECTS, help="only this one; otherwise all that are trained")
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("predictions"), help="default: predictions")
+    add_source(parser)
+    add_where(parser)
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a forward pass; default: 32")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    logging.disable_progress_bar()  # of loading the model: ours is about images
+    if arguments.batch < 1:
+        raise InputError(f"--batch is {arguments.batch}, expected 1 or more")
+    images = _images(arguments)
+    parts = parts_of(arguments)
+    aspects = _aspects(arguments, list(parts), images)
+    if arguments.aspect:
+        workspace.require(parts, arguments.aspect)
+    # A scorer for each aspect: one model in memory at a time.
+    found = {
+        aspect: _scores(
+            Scorer({aspect: parts[aspect]}, device=arguments.device, batch=arguments.batch),
+            images,
+            aspect,
+            arguments.out,
+        )
+        for aspect in aspects
+    }
+    rows = [Scored(image, [found[aspect][at] for aspect in aspects]) for at, image in enumerate(images)]
+    print(gallery.table(rows))
+    gallery.write(rows, arguments.out)
+    print(f"predict: scores.csv, scores.jsonl and gallery.html are in {arguments.out}", file=sys.stderr)
+    failed = [(image.name, score) for image, scores in rows for score in scores if score.status.startswith("failed")]
+    for name, score in failed:
+        print(f"predict: {name}, {score.aspect}: {score.status}", file=sys.stderr)
+    if failed:
+        print(f"predict: {len(failed)} of {len(rows) * len(aspects)} scores are missing", file=sys.stderr)
+        sys.exit(SOME_FAILED)
+
+
+def _images(arguments: argparse.Namespace) -> list[ListedImage]:
+    if arguments.prompt is not None and not arguments.image:
+        raise InputError("--prompt belongs to --image; with --csv, prompts are a column")
+    if arguments.csv:
+        return from_csv(arguments.csv)
+    if arguments.folder:
+        return from_folder(arguments.folder)
+    return [ListedImage(str(arguments.image), arguments.image, arguments.prompt or "")]
+
+
+def _aspects(arguments: argparse.Namespace, here: list[str], images: Sequence[ListedImage]) -> list[str]:
+    """The aspect asked for, or all that are here."""
+    if arguments.aspect == "correspondence" and (silent := [each.name for each in images if not each.prompt.strip()]):
+        raise InputError(f"correspondence needs a prompt to correspond to, and {silent[0]} has none")
+    if arguments.aspect:
+        return [arguments.aspect]
+    if not arguments.bundle:
+        for aspect in ASPECTS:
+            if aspect not in here:
+                how = workspace.how_to_get(aspect)
+                print(f"predict: {aspect} is left out, it is not in this workspace: {how}", file=sys.stderr)
+    return here
+
+
+def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Path) -> list[Score]:
+    """The scores in the order of `images`. The same images, prompts, parts and code are the same work, found again."""
+    prompts = [image.prompt for image in images]
+    job = [[str(image.path), image.prompt] for image in images]
+    made_of = [job, scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch]
+    key = fingerprint([made_of, folder_sha256(LIBRARY), versions()])
+    found: dict[int, Score] = {}
+    with (
+        Scratch(out / ".cache" / aspect / key[:16]) as scratch,
+        Journal(scratch.path / "journal.jsonl") as journal,
+    ):
+        scored = {record["key"]: number for number, record in enumerate(journal)}
+        work = batches(prompts, scorer.batch)
+        for rows in progress(work, total=len(work), desc=aspect, unit="batches"):
+            paths, texts = [images[row].path for row in rows], [prompts[row] for row in rows]
+            key = fingerprint([[str(path), _sha256(path), text] for path, text in zip(paths, texts, strict=True)])
+            if key not in scored:
+                scores = scorer.score_batch(paths, texts, aspect=aspect)
+                scored[key] = journal.append({"key": key, "scores": [asdict(score) for score in scores]})
+            found.update(zip(rows, map(_score, journal[scored[key]]["scores"]), strict=True))
+    return [found[row] for row in range(len(images))]
+
+
+def _sha256(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
+
+
+def _score(record: dict) -> Score:
+    """As it was before JSON, which knows no tuples."""
+    interval = record["interval"] and Interval(*record["interval"])
+    return Score(**{**record, "interval": interval, "warnings": tuple(record["warnings"])})

@@ -1,0 +1,44 @@
+"""Csv files from people, read strictly, row by row.
+
+UTF-8, with or without a byte order mark; fields in quotes may hold commas, quotes and newlines. Rows are numbered as a
+spreadsheet shows them: the header is row 1, and a prompt that spans lines is still one row.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from m3agiqa.errors import InputError
+
+IMAGE = ("image", "name")  # what the column with the image's file may be called
+
+
+def records(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Numbered csv records. Empty lines count as rows, as in a spreadsheet, and hold nothing.
+
+    Raises:
+        InputError: no such file, not UTF-8, or not csv; the message names the row.
+    """
+    if not table.is_file():
+        raise InputError(f"{table}: no such file")
+    content = table.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", errors="replace")
+        row = sum(1 for _ in csv.reader(io.StringIO(before + ".", newline="")))
+        raise InputError(f"{table}, row {row}: not UTF-8; save it as 'CSV UTF-8'") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    number = 0
+    try:
+        for number, fields in enumerate(reader, start=1):
+            if fields:
+                yield number, fields
+    except csv.Error as error:
+        raise InputError(f"{table}, row {number + 1}: not valid csv ({error})") from None
+
+
+def image_column(header: list[str]) -> str:
+    """What this header calls the image's file; the first of IMAGE where it has neither."""
+    return next((name for name in IMAGE if name in header), IMAGE[0])

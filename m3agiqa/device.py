@@ -1,0 +1,17 @@
+"""Where the models run."""
+
+import os
+
+import torch
+
+
+def device(name: str = "auto") -> str:
+    """The device called `name`; "auto" is the GPU if there is one, for each process of several its own, else the CPU.
+
+    Apple's GPUs are taken where "mps" is asked for, and not by themselves: nothing here was ever run on one.
+    """
+    if name != "auto":
+        return name
+    if not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"

@@ -1,0 +1,1 @@
+"""From hidden states to a score: the heads, their stacks, saving and loading."""

@@ -1,0 +1,129 @@
+"""Heads: from the MLLM's hidden states (B, T, D) and a mask (B, T) to one predicted MOS an image.
+
+Linear, a stack that reads the sequence, mean over the valid tokens, and a small regressor. `xlstm` is the paper's
+stack; the others of m3agiqa/head/stacks.py take its place and leave everything else as it is, so that heads compare
+like for like. A few hundred images do not feed such a stack, so what can be known beforehand is not left to it:
+- tokens, image statistics and MOS are standardised with the training images' statistics, which are part of the head;
+- the mean of an image's states and their deviation (statistics pooling, Snyder et al. 2018, X-vectors), over all tokens
+  and over those of the description, also reach the regressor, by a residual connection around the stack;
+- in training the stack sees a random half of the tokens (`token_dropout`: a sequence is never twice the same, and a
+  step takes half the time), and the residual connection a random part of the features.
+
+Every stack is causal and the mean goes by the mask: what stands behind the last token of a right-padded sequence
+changes nothing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from m3agiqa.errors import InputError
+from m3agiqa.files import atomic, write_json
+from m3agiqa.head.stacks import STACKS
+
+FEATURE_DROPOUT = 0.5  # a regressor on 1,000 features overfits 400 images within a few epochs
+
+
+class Head(nn.Module):
+    """Standardise, project to (B, T, dim), read, average, regress. It starts at the mean MOS.
+
+    `settings` are those of the kind's stack in m3agiqa/head/stacks.py.
+    """
+
+    recipe: dict[str, Any]  # what build_head was called with, for the file
+    token_dropout: float = 0.0  # in training, the share of the tokens that the stack does not see
+
+    def __init__(
+        self, kind: str, input_dim: int, *, dim: int = 64, dropout: float = 0.1, hidden: int = 128, **settings: Any
+    ) -> None:
+        super().__init__()
+        self.register_buffer("token_mean", torch.zeros(input_dim))
+        self.register_buffer("token_scale", torch.ones(input_dim))
+        self.register_buffer("image_mean", torch.zeros(4 * input_dim))
+        self.register_buffer("image_scale", torch.ones(4 * input_dim))
+        self.register_buffer("mos_mean", torch.zeros(()))
+        self.register_buffer("mos_scale", torch.ones(()))
+        self.shortcut = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(4 * input_dim, dim))
+        self.regressor = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
+        nn.init.zeros_(self.regressor[-1].weight)
+        nn.init.zeros_(self.regressor[-1].bias)
+        self.project = nn.Linear(input_dim, dim)
+        self.stack = STACKS[kind](dim, dropout=dropout, **settings)
+
+    def forward(self, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
+        """(B, T, D) and two masks (B, T), of all tokens and of the description's -> (B,) on the MOS scale."""
+        states = states.float()
+        moments = (statistics(states, mask, description) - self.image_mean) * self.image_scale  # (B, 4 D)
+        score = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
+        return score * self.mos_scale + self.mos_mean
+
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, dim): the mean of what the stack makes of the tokens."""
+        x = (states - self.token_mean) * self.token_scale  # (B, T, D)
+        if self.training:
+            x, mask = thin_out(x, mask, self.token_dropout)
+        return masked_mean(self.stack(self.project(x)), mask)
+
+
+def build_head(kind: str, input_dim: int, *, seed: int, **settings: Any) -> Head:
+    """A new head of `kind`, its first weights drawn from `seed`. `settings` are its keyword arguments and its stack's.
+
+    Raises:
+        InputError: an unknown kind, or settings that do not fit together.
+    """
+    if kind not in STACKS:
+        raise InputError(f"heads: unknown kind {kind!r}; known are {', '.join(STACKS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            head = Head(kind, input_dim, **settings)
+        except TypeError as error:
+            raise InputError(f"heads: {kind} takes other settings ({error})") from error
+    head.recipe = {"kind": kind, "input_dim": input_dim, "seed": seed, **settings}
+    return head
+
+
+def save_head(head: Head, folder: Path | str) -> None:
+    """Write head.safetensors and head.json into `folder`, each atomically."""
+    folder = Path(folder)
+    with atomic(folder / "head.safetensors") as temporary:
+        save_file({name: value.contiguous().cpu() for name, value in head.state_dict().items()}, temporary)
+    write_json(folder / "head.json", head.recipe)
+
+
+def load_head(folder: Path | str) -> Head:
+    """The head that `save_head` wrote, ready to predict."""
+    path = Path(folder) / "head.json"
+    if not path.exists():
+        raise InputError(f"{path}: no head here; run the train stage")
+    head = build_head(**json.loads(path.read_text(encoding="utf-8")))
+    head.load_state_dict(load_file(path.with_name("head.safetensors")))
+    return head.eval()
+
+
+def thin_out(x: Tensor, mask: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Drop each token with probability `share`, and close the gaps: (B, T, D), (B, T) -> (B, T', D), (B, T')."""
+    kept = mask & (torch.rand(mask.shape, device=mask.device) >= share)
+    kept |= mask & ~kept.any(dim=1, keepdim=True)  # never all of them
+    order = (~kept).byte().argsort(dim=1, stable=True)[:, : int(kept.sum(dim=1).max())]  # (B, T')
+    return x.gather(1, order[..., None].expand(-1, -1, x.shape[2])), kept.gather(1, order)
+
+
+def statistics(x: Tensor, *masks: Tensor) -> Tensor:
+    """(B, T, D), M masks (B, T) -> (B, 2 M D): mean and standard deviation over the tokens of each mask."""
+    moments = []
+    for mask in masks:
+        mean = masked_mean(x, mask)  # (B, D)
+        spread = masked_mean((x - mean[:, None]).square(), mask)
+        moments += [mean, (spread + 1e-6).sqrt()]
+    return torch.cat(moments, dim=1)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """(B, T, D), (B, T) -> (B, D): the mean over the tokens that are there."""
+    weights = mask.to(x.dtype) / mask.sum(dim=1, keepdim=True)  # (B, T)
+    return torch.einsum("btd,bt->bd", x, weights)

@@ -1,0 +1,104 @@
+"""The one door through which images come in: eight-bit RGB, or one clear line that says what is wrong.
+
+A score is about what people saw, so an image is taken only where it is certain what they saw:
+
+| what                         | rule                                                              |
+|------------------------------|-------------------------------------------------------------------|
+| grey, black-and-white        | converted: the same values in three channels                      |
+| palette                      | converted: each index is an exact colour                          |
+| transparency                 | laid on white, as a browser or a sheet of paper shows it          |
+| EXIF orientation             | turned, as every viewer does                                      |
+| ICC profile                  | ignored: generators write sRGB                                    |
+| CMYK and other inks          | refused: how it looks depends on a profile that we do not apply   |
+| 16-bit, float                | refused: which part of the range was shown is not known           |
+| more than one picture        | refused: which one was rated is not known                         |
+| a side below 16 pixels       | refused: nothing to rate, and less than one patch of a model      |
+| more than 50 megapixels      | refused before anything is decoded: a small file can hide gigabytes |
+| truncated, empty, not an image | refused: never a grey half                                      |
+"""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from m3agiqa.errors import InputError
+
+MIN_SIDE = 16
+MAX_PIXELS = 50_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+MODES = ("RGB", "RGBA", "L", "LA", "P", "1")
+# What Pillow's decoders are known to raise on damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+
+
+def load_image(path: Path | str) -> Image.Image:
+    """The image at `path`, mode RGB, decoded, upright and opaque.
+
+    Raises:
+        InputError: missing, damaged, or of a kind that the table above refuses.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such image file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes)")
+    with path.open("rb") as file:
+        return decode_image(file, str(path))
+
+
+def decode_image(file: BinaryIO, name: str) -> Image.Image:
+    """The same of an open file; `name` is what errors call it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; size is checked below
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                return plain_image(image, name)
+        except InputError:
+            raise
+        except Image.DecompressionBombError:
+            raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down") from None
+        except UnidentifiedImageError:
+            raise InputError(f"{name}: not an image, or not one of {', '.join(FORMATS)}") from None
+        except DAMAGE as error:
+            raise InputError(f"{name}: damaged or truncated image ({' '.join(str(error).split())})") from None
+
+
+def plain_image(image: Image.Image, name: str) -> Image.Image:
+    """The same of an image that Pillow has opened already, whoever did."""
+    _check_kind(image, name)
+    image.load()
+    return _to_rgb(image)
+
+
+def check_image(path: Path | str) -> None:
+    """Refuse what `load_image` would refuse. It decodes: truncation shows in no other way."""
+    load_image(path)
+
+
+def _check_kind(image: Image.Image, name: str) -> None:
+    """Refuse by the header alone, before any pixel is decoded."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name}: {width} x {height} is more than {MAX_PIXELS:,} pixels; scale it down")
+    if min(width, height) < MIN_SIDE:
+        raise InputError(f"{name}: {width} x {height} is too small; each side needs at least {MIN_SIDE} pixels")
+    if getattr(image, "is_animated", False):
+        raise InputError(f"{name}: animated (more than one frame); save the frame that was rated as a PNG")
+    # A 16-bit RGB file opens with mode RGB, cut to 8 bits; only the decoder's raw mode tells.
+    tiles = getattr(image, "tile", ())  # an image that is no file has none
+    if image.mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in tiles):
+        raise InputError(f"{name}: more than 8 bits a channel; convert it to 8-bit sRGB, as the raters saw it")
+    if image.mode not in MODES:
+        raise InputError(f"{name}: colour mode {image.mode}, expected RGB or grey; convert it to 8-bit sRGB")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,65 @@
+"""The two-round conversation about one aspect of one image, and the five words that it ends with.
+
+Round 1 asks for an analysis, round 2 for a word. One function builds every cut of it: to describe, round 1's question
+alone; to rate and to read hidden states, everything but the word; to train, the whole. The messages are in Hugging
+Face's chat format, so that any model's own chat template can render them; the image itself travels beside them.
+"""
+
+from bisect import bisect_right
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from m3agiqa.errors import InputError
+from m3agiqa.files import fingerprint
+
+Message = dict[str, Any]
+Conversation = list[Message]
+
+RATING_WORDS = ("bad", "poor", "fair", "good", "excellent")
+WORD_CUTS = (1.0, 2.0, 3.0, 4.0)  # on the 0-5 scale; a MOS on a cut takes the better word
+
+QUESTIONS = {
+    path.stem: path.read_text(encoding="utf-8").strip() for path in Path(__file__).parent.glob("prompts/*.txt")
+}
+
+
+def word_of(mos: float) -> str:
+    """The rating word of a MOS on the 0-5 scale.
+
+    Raises:
+        InputError: `mos` is outside the scale, or NaN.
+    """
+    if not 0.0 <= mos <= 5.0:
+        raise InputError(f"a MOS of {mos} has no rating word: it must lie on the 0-5 scale")
+    return RATING_WORDS[bisect_right(WORD_CUTS, mos)]
+
+
+def conversation(aspect: str, prompt: str, description: str | None = None, word: str | None = None) -> Conversation:
+    """Round 1's question; with a `description` also its answer and round 2's question; with a `word` the whole.
+
+    An image without a prompt (empty or only spaces) gets a question that says so.
+    """
+    if word is not None and description is None:
+        raise ValueError("a word answers round 2, which needs round 1's description")
+    prompt = " ".join(prompt.split())  # a newline in a prompt must not look like a new turn
+    question = _ask("analyse" if prompt else "analyse_without_prompt", aspect=aspect, prompt=prompt)
+    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+    if description is not None:
+        messages += [_text("assistant", description.strip()), _text("user", _ask("rate", aspect=aspect))]
+        if word is not None:
+            messages.append(_text("assistant", word))
+    return messages
+
+
+def questions_fingerprint(aspect: str) -> str:
+    """Changes when what the MLLM is asked about `aspect` changes: for the fingerprints of what it answers."""
+    return fingerprint([aspect, sorted(QUESTIONS.items()), RATING_WORDS, WORD_CUTS])
+
+
+def _ask(question: str, **values: str) -> str:
+    return Template(QUESTIONS[question]).substitute(values)
+
+
+def _text(role: str, text: str) -> Message:
+    return {"role": role, "content": [{"type": "text", "text": text}]}

@@ -1,0 +1,58 @@
+"""Progress, rate and ETA: a bar on a terminal, a plain line every ten seconds in a log."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+Progress = Callable[..., Iterable[Any]]  # `progress` below, or something in its place
+LOG_SECONDS = 10
+tqdm.set_lock(threading.RLock())  # its own serves processes too, and starts one to clean up after it
+
+
+class _LogLines(tqdm):
+    """tqdm for a file: each update on a line of its own."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # noqa: ARG002 (tqdm's signature)
+        self.fp.write((msg or str(self)) + "\n")
+        self.fp.flush()
+        return True
+
+
+def progress(
+    iterable: Iterable[T], *, total: int, desc: str, unit: str, note: Callable[[], str] | None = None
+) -> Iterator[T]:
+    """Yield from `iterable`, showing how far it is, how fast, when it will be done, and what `note` says by then."""
+    shown = _bar(iterable, total=total, desc=desc, unit=unit)
+    for item in shown:
+        if note:
+            shown.set_postfix_str(note(), refresh=False)
+        yield item
+
+
+def silent(iterable: Iterable[T], **_: Any) -> Iterable[T]:
+    """In the place of `progress`, where nothing is to be shown."""
+    return iterable
+
+
+def byte_bar(desc: str, total: int | None) -> tqdm:
+    """A context that is told with `update` how many bytes more have come; `total` of them, if that is known."""
+    return _bar(total=total, desc=desc, unit="B", unit_scale=True)
+
+
+def _bar(*iterable: Iterable[T], unit: str, **options: Any) -> tqdm:
+    terminal = sys.stderr.isatty()
+    bar = tqdm if terminal else _LogLines
+    shape = "{desc}: {n_fmt}/{total_fmt} " + unit + " [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+    return bar(
+        *iterable,
+        unit=f" {unit}",
+        mininterval=0.2 if terminal else LOG_SECONDS,
+        maxinterval=LOG_SECONDS,
+        bar_format=None if terminal else shape,
+        dynamic_ncols=terminal,
+        **options,
+    )

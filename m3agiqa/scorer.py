@@ -1,0 +1,209 @@
+"""Images and prompts in, scores with a reason out: the pipeline's own path from describe to the head.
+
+The MLLM describes an image, reads its own description, says a word; the head turns the hidden states into a score. The
+conversation, the model's inputs and the head are the functions that the stages describe, features and evaluate call.
+
+One image that cannot be scored says why in its status and stops no other. No score is ever made up.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.bundle import open_bundle
+from m3agiqa.card import Card
+from m3agiqa.device import device as where
+from m3agiqa.errors import InputError
+from m3agiqa.head.batch import Batch, Row
+from m3agiqa.images import DAMAGE, decode_image, load_image, plain_image
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.parts import Part, Trained, checked, load
+from m3agiqa.warnings.images import distance, facts, strange_pixels
+from m3agiqa.warnings.prompts import instructions_in
+
+AnyImage = Image.Image | Path | str | bytes
+
+OK = "ok"
+NO_PROMPT = "prompt: none given; asked without one"
+
+
+class Interval(NamedTuple):
+    """From where to where, in points of the scale."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one aspect of one image was found to be. Without a score, `status` says why, and all else is None."""
+
+    aspect: str
+    status: str  # "ok", "refused: …" (cannot be asked for) or "failed: …" (this image)
+    score: float | None = None  # on the training scale, 0-5
+    interval: Interval | None = None  # holds the MOS in 90 % of cases
+    word: str | None = None
+    description: str | None = None
+    warnings: tuple[str, ...] = ()  # why not to trust the score, see m3agiqa/warnings/
+
+
+class Scorer:
+    """Trained aspects, each loaded when it is first asked for and kept.
+
+    Each has an MLLM of its own: an adapter may replace whole modules, and a head is valid behind exactly what its card
+    names. So three aspects take the memory of three base models. With a large one, make a scorer an aspect and drop it
+    before the next, as m3agiqa/commands/predict.py does.
+    """
+
+    def __init__(self, parts: dict[str, Part], *, device: str = "auto", batch: int = 32) -> None:
+        self.batch = batch
+        self.device = where(device)
+        self._parts = parts
+        self._loaded: dict[str, Trained] = {}
+
+    @classmethod
+    def load(cls, bundle: Path | str, *, device: str = "auto", batch: int = 32) -> "Scorer":
+        """Open a bundle: a folder, or `hf://owner/name@revision`.
+
+        Args:
+            bundle: where it is.
+            device: "cpu", "cuda", or "auto" for the GPU if there is one.
+            batch: images a forward pass.
+
+        Raises:
+            InputError: no bundle, one of another version, or one with a changed byte.
+        """
+        return cls(open_bundle(bundle), device=device, batch=batch)
+
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """What can be asked for."""
+        return tuple(aspect for aspect in ASPECTS if aspect in self._parts)
+
+    def card(self, aspect: str) -> Card:
+        """What is known of a trained aspect."""
+        return checked(self._part(aspect))
+
+    def __call__(
+        self, images: Sequence[AnyImage], prompts: Sequence[str | None] | None = None, *, aspect: str
+    ) -> list[Score]:
+        """A score for each image, in order. A path is read when its batch comes, and not kept.
+
+        Args:
+            images: paths, file contents, or Pillow's images.
+            prompts: what each image was generated from; None or "" where that is not known.
+            aspect: one of `aspects`. Correspondence is refused where there is no prompt to correspond to.
+
+        Raises:
+            InputError: no such aspect here, or parts that do not belong together.
+        """
+        texts = [prompt or "" for prompt in prompts] if prompts is not None else [""] * len(images)
+        if len(texts) != len(images):
+            raise ValueError(f"{len(images)} images and {len(texts)} prompts")
+        scores: dict[int, Score] = {}
+        for rows in batches(texts, self.batch):
+            found = self.score_batch([images[row] for row in rows], [texts[row] for row in rows], aspect=aspect)
+            scores.update(zip(rows, found, strict=True))
+        return [scores[row] for row in range(len(images))]
+
+    def score_batch(self, images: Sequence[AnyImage], prompts: Sequence[str], *, aspect: str) -> list[Score]:
+        """One forward pass's worth of images; `__call__` makes the batches."""
+        trained = self.loaded(aspect)
+        scores: list[Score | None] = [None] * len(images)
+        opened: list[tuple[int, Image.Image]] = []
+        for row, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
+            if aspect == "correspondence" and not prompt.strip():
+                scores[row] = Score(aspect, "refused: correspondence needs the prompt")
+                continue
+            try:
+                opened.append((row, open_image(image)))
+            except InputError as error:
+                scores[row] = Score(aspect, f"failed: {error}")
+        found = _scored(trained, [image for _, image in opened], [prompts[row] for row, _ in opened])
+        for (row, _), score in zip(opened, found, strict=True):
+            scores[row] = score
+        return scores
+
+    def loaded(self, aspect: str) -> Trained:
+        """The parts of `aspect`, loaded on the first call."""
+        part = self._part(aspect)
+        if aspect not in self._loaded:
+            self._loaded[aspect] = load(part, self.device)
+        return self._loaded[aspect]
+
+    def _part(self, aspect: str) -> Part:
+        if aspect not in self._parts:
+            raise InputError(f"aspect {aspect!r} is not here, only {', '.join(self.aspects) or 'none'}")
+        return self._parts[aspect]
+
+
+def batches(prompts: Sequence[str], size: int) -> list[list[int]]:
+    """Rows by length of prompt, `size` at a time: little padding. The same prompts make the same batches."""
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def open_image(image: AnyImage) -> Image.Image:
+    """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused."""
+    if isinstance(image, bytes):
+        return decode_image(io.BytesIO(image), "image")
+    if not isinstance(image, Image.Image):
+        return load_image(image)
+    try:
+        return plain_image(image, "image")
+    except DAMAGE as error:  # a file that Pillow has opened and not decoded yet
+        raise error if isinstance(error, InputError) else InputError(f"image: damaged ({error})") from None
+
+
+def _scored(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Score]:
+    """Score a batch; where the MLLM refuses it, halve it until the one that it refuses is alone."""
+    if not images:
+        return []
+    try:
+        return _forward(trained, images, prompts)
+    except InputError as error:
+        if len(images) == 1:
+            return [Score(trained.card.aspect, f"failed: {error}")]
+        half = len(images) // 2
+        return _scored(trained, images[:half], prompts[:half]) + _scored(trained, images[half:], prompts[half:])
+
+
+def _forward(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Score]:
+    card, mllm = trained.card, trained.mllm
+    aspect = card.aspect
+    asked = [conversation(aspect, prompt) for prompt in prompts]
+    descriptions = mllm.describe(images, asked, card.mllm.max_new_tokens)
+    rounds = zip(prompts, descriptions, strict=True)
+    readings = mllm.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
+    batch = Batch.of(Row(str(row), reading.states, reading.description) for row, reading in enumerate(readings))
+    tensors = batch.to(mllm.device).tensors
+    with torch.inference_mode():
+        predicted = trained.head(*tensors).tolist()  # (B,)
+        far = (distance(trained.head, *tensors) > card.familiar.distance).tolist()
+    words = [reading.word for reading in readings]
+    descriptions = [reading.fitted.description for reading in readings]
+    return [_score(card, *found) for found in zip(images, prompts, descriptions, words, predicted, far, strict=True)]
+
+
+def _score(card: Card, image: Image.Image, prompt: str, description: str, word: str, score: float, far: bool) -> Score:
+    if not math.isfinite(score):
+        return Score(card.aspect, "failed: the model's score is not a finite number")
+    lowest, highest = card.scale
+    half = card.interval.half_width
+    low, high = (lowest, highest) if half is None else (score - half, score + half)
+    warnings = [] if prompt.strip() else [NO_PROMPT]
+    warnings += instructions_in(prompt)
+    if len(prompt) > card.familiar.prompt_characters:
+        warnings.append(f"prompt: longer than any it was trained on ({card.familiar.prompt_characters} characters)")
+    warnings += strange_pixels(facts(image), card.familiar.limits)
+    if far:
+        warnings.append("content: unlike the training images, as the MLLM sees them")
+    interval = Interval(min(max(low, lowest), highest), max(min(high, highest), lowest))
+    return Score(card.aspect, OK, score, interval, word, description, tuple(warnings))

@@ -1,0 +1,57 @@
+"""The trained aspects of a clone of the project: where its stages leave them, and which are there now.
+
+DVC keeps the outs of one aspect at a time, or two: `dvc exp run -S aspect=…` may take those of another aspect away
+(into its cache). A bundle keeps them together: run `m3agiqa bundle` after each aspect, and it adds the new one.
+"""
+
+from pathlib import Path
+
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.card import Card, read_card
+from m3agiqa.errors import InputError
+from m3agiqa.mllm import adapters
+from m3agiqa.model_paths import CARDS, adapter, card, head
+from m3agiqa.parts import Part
+
+
+def parts_here(dataset: str | None = None) -> dict[str, Part]:
+    """The parts of each aspect that has them all, below the working folder.
+
+    Args:
+        dataset: what they were trained on; None where it is the only one.
+
+    Raises:
+        InputError: nothing is here, or of several data sets without one being named.
+    """
+    here = [found for path in sorted(CARDS.glob("*.json")) if _whole(found := read_card(path))]
+    datasets = sorted({found.dataset for found in here})
+    if not here:
+        raise InputError("nothing is trained here: run dvc repro in a clone of the project, or name a --bundle")
+    if dataset is None and len(datasets) > 1:
+        raise InputError(f"several data sets were trained on here: choose one with --dataset ({', '.join(datasets)})")
+    if dataset is not None and dataset not in datasets:
+        raise InputError(f"nothing here was trained on {dataset}, only on {', '.join(datasets)}")
+    chosen = {found.aspect: found for found in here if found.dataset == (dataset or datasets[0])}
+    return {aspect: _part(chosen[aspect]) for aspect in ASPECTS if aspect in chosen}
+
+
+def require(parts: dict[str, Part], aspect: str) -> None:
+    """Refuse an aspect that is not there, saying how to get it."""
+    if aspect not in parts:
+        raise InputError(f"no trained {aspect} here (only {', '.join(parts)}): {how_to_get(aspect)}")
+
+
+def how_to_get(aspect: str) -> str:
+    """What a user does about a missing aspect."""
+    return f"dvc exp run -S aspect={aspect} trains it, or brings it back from DVC's cache"
+
+
+def _whole(found: Card) -> bool:
+    return head(found.dataset, found.aspect).is_dir() and adapter(found.dataset, found.aspect).is_dir()
+
+
+def _part(found: Card) -> Part:
+    trained = adapter(found.dataset, found.aspect)
+    base = None if found.mllm.revision else Path(found.mllm.model)
+    paths = card(found.dataset, found.aspect), head(found.dataset, found.aspect)
+    return Part(paths[0], adapters.chosen(trained, found.mllm) or trained, paths[1], base)

@@ -1,0 +1,1 @@
+"""What every stage needs: settings, paths, unfinished work, processes. Nothing here decides a result."""

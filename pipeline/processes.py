@@ -1,0 +1,61 @@
+"""One stage in several processes: on the GPUs of this machine, or under `accelerate launch` on any number of machines.
+
+Each process runs the whole stage, takes its share of the work by its rank, and the first one alone writes what there
+is one of. accelerate's PartialState says who is who and lets them wait for each other; machines share the project's
+folder. A share is cut so that what comes out does not depend on how many there are.
+"""
+
+import logging
+import os
+import runpy
+import socket
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+
+from m3agiqa.device import device as where
+from m3agiqa.progress import progress
+from pipeline.ranks import RANK
+
+T = TypeVar("T")
+
+
+def process(device: str) -> PartialState:
+    """Join the processes of the stage, at the first call; tells which one this is. `device` as in `runtime.device`."""
+    return PartialState(cpu=where(device) == "cpu")
+
+
+def share(work: Sequence[T]) -> Sequence[T]:
+    """Every n-th piece: this process's."""
+    here = PartialState()
+    return work[here.process_index :: here.num_processes]
+
+
+def first_shows_progress(iterable: Iterable[T], **options: Any) -> Iterator[T]:
+    """`progress`, shown by one process for all."""
+    return progress(iterable, **options) if PartialState().is_main_process else iter(iterable)
+
+
+def launch(module: str, processes: int) -> None:
+    """Run the stage `module` in several processes of this machine, as `accelerate launch` does, to the end of all.
+
+    When one fails, the others are stopped, and so is this process, with the same status.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # whom it stops after a failure is no news
+    try:
+        torch.multiprocessing.spawn(_run, (module, processes, port), nprocs=processes)
+    except torch.multiprocessing.ProcessExitedException as error:
+        sys.exit(error.exit_code if error.exit_code > 0 else 1)
+
+
+def _run(rank: int, module: str, processes: int, port: int) -> None:
+    os.environ |= {RANK: str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,0 +1,208 @@
+"""The sections of params.yaml, where each knob has its reason; pipeline/settings.py puts them together."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from data.readers import READERS
+from m3agiqa.aspects import MOS_RANGE
+from m3agiqa.mllm.profile import Lora, Profile
+from m3agiqa.strict import Strict
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+def _listed(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+Sources = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Synthetic(Strict):
+    reader: Literal["synthetic"]
+    seed: int
+    prompts: PositiveInt
+    size: Annotated[int, Field(ge=64)]
+    raters: Annotated[int, Field(ge=2)]
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """It is rendered here."""
+        return ()
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        return MOS_RANGE
+
+
+class Labelled(Strict):
+    reader: Literal[READERS]  # each a module of data/readers/
+    source: Sources
+    scale: tuple[float, float]
+    raters: PositiveInt | None = None
+
+    @pydantic.field_validator("scale")
+    @classmethod
+    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] >= scale[1]:
+            raise ValueError(f"scale must be [lowest, highest], not {list(scale)}")
+        return scale
+
+
+Dataset = Annotated[Synthetic | Labelled, Field(discriminator="reader")]
+
+
+class OfflineTeacher(Strict):
+    kind: Literal["offline"]
+
+
+class Prices(Strict):
+    """USD a million tokens, as they were on `date`."""
+
+    date: dt.date
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class GeminiTeacher(Strict):
+    kind: Literal["gemini"]
+    sdk: Literal["google-generativeai", "google-genai"]
+    model: str
+    show_mos: bool
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    max_output_tokens: PositiveInt
+    prices: Prices
+
+
+class MLLMTeacher(Strict):
+    kind: Literal["mllm"]
+    mllm: str
+
+
+class FileTeacher(Strict):
+    kind: Literal["file"]
+    path: Path
+
+
+Teacher = Annotated[OfflineTeacher | GeminiTeacher | MLLMTeacher | FileTeacher, Field(discriminator="kind")]
+
+
+class Caption(Strict):
+    max_failed: Share
+
+
+class MLLM(Profile):
+    lora: Lora
+
+
+class Distill(Strict):
+    enabled: bool
+    seed: int
+    epochs: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    beta2: Fraction
+
+
+class XLSTMHead(Strict):
+    kind: Literal["xlstm"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    slstm_at: list[Annotated[int, Field(ge=0)]]
+    heads: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class MLPHead(Strict):
+    kind: Literal["mlp"]
+    dim: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class RecurrentHead(Strict):
+    kind: Literal["lstm", "gru"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class TransformerHead(Strict):
+    kind: Literal["transformer"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    heads: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+class MambaHead(Strict):
+    kind: Literal["mamba"]
+    dim: PositiveInt
+    blocks: PositiveInt
+    heads: PositiveInt
+    state: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+
+
+Head = Annotated[XLSTMHead | MLPHead | RecurrentHead | TransformerHead | MambaHead, Field(discriminator="kind")]
+
+
+class Loss(Strict):
+    mse: Weight = 0.0
+    huber: Weight = 0.0
+    plcc: Weight = 0.0
+    rank: Weight = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _something(self) -> "Loss":
+        if not any(self.model_dump().values()):
+            raise ValueError("at least one of mse, huber, plcc and rank needs a weight above 0")
+        return self
+
+
+class Train(Strict):
+    seed: int
+    epochs: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    token_dropout: Share
+    loss: Loss
+
+
+class Evaluate(Strict):
+    seed: int
+    bootstrap: PositiveInt
+    on: str | None
+
+
+class TeacherLimits(Strict):
+    requests_per_minute: PositiveInt | None
+    input_tokens_per_minute: PositiveInt | None
+    requests_per_day: PositiveInt | None
+    concurrency: PositiveInt
+    timeout: PositiveFloat
+
+
+class Launcher(Strict):
+    processes: PositiveInt
+
+
+class Runtime(Strict):
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    batch: PositiveInt
+    activation_checkpointing: bool
+    launcher: Launcher
+    teacher: TeacherLimits

@@ -1,0 +1,115 @@
+"""Intervals: every resampled figure against scipy on rows that are really repeated, and what no interval may do."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from evaluation import bootstrap, metrics
+
+RNG = np.random.default_rng(11)
+MOS = RNG.uniform(0, 5, 120)
+PREDICTED = MOS + RNG.normal(0, 0.6, 120)
+TIED = np.round(PREDICTED)  # seven values: almost all tied
+CLUSTERS = np.arange(120) // 6
+GENERATORS = [f"g{row % 3}" for row in range(118)] + ["rare", ""]
+SLOW = {
+    bootstrap.srcc: lambda x, y: stats.spearmanr(x, y).statistic,
+    bootstrap.plcc: lambda x, y: stats.pearsonr(x, y).statistic,
+    bootstrap.krcc: lambda x, y: stats.kendalltau(x, y).statistic,
+    bootstrap.rmse: metrics.rmse,
+}
+
+
+@pytest.mark.parametrize("predicted", [PREDICTED, TIED], ids=["distinct", "tied"])
+@pytest.mark.parametrize("figure", SLOW, ids=lambda figure: figure.__name__)
+def test_a_resampled_figure_is_that_of_the_repeated_rows(figure, predicted):
+    (counts,) = bootstrap.resampled(CLUSTERS, 5, seed=3)
+    fast = figure(counts, predicted, MOS)
+    for row, value in zip(counts.astype(int), fast, strict=True):
+        assert value == pytest.approx(SLOW[figure](np.repeat(predicted, row), np.repeat(MOS, row)))
+
+
+def test_within_generators_is_that_of_the_repeated_rows():
+    (counts,) = bootstrap.resampled(CLUSTERS, 5, seed=3)
+    fast = bootstrap.within(GENERATORS)(counts, PREDICTED, MOS)
+    for row, value in zip(counts.astype(int), fast, strict=True):
+        repeated = (np.repeat(values, row) for values in (PREDICTED, MOS, np.array(GENERATORS)))
+        predicted, mos, generators = repeated
+        of_three = np.isin(generators, ["g0", "g1", "g2"])
+        expected = metrics.srcc_within(predicted[of_three], mos[of_three], list(generators[of_three]))
+        assert value == pytest.approx(expected)
+
+
+def test_blocks_of_pairs_do_not_change_kendalls_tau(monkeypatch):
+    (counts,) = bootstrap.resampled(CLUSTERS, 5, seed=3)
+    whole = bootstrap.krcc(counts, TIED, MOS)
+    monkeypatch.setattr(bootstrap, "PAIRS", 1000)
+    np.testing.assert_allclose(bootstrap.krcc(counts, TIED, MOS), whole)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=30))
+def test_never_nan(pairs):
+    predicted, mos = map(list, zip(*pairs, strict=True))
+    for figure in (*SLOW, bootstrap.within(["a", "b"] * 15)):
+        if figure.__name__ == "srcc_within" and len(pairs) != 30:
+            continue
+        found = bootstrap.interval(figure, predicted, mos, range(len(mos)), resamples=20, seed=0)
+        assert found is None or all(map(math.isfinite, found))
+
+
+@pytest.mark.parametrize("constant", [3.0, 0.1 + 0.2, 1e9 / 3])
+def test_a_constant_has_no_correlation_but_an_error(constant):
+    sampling = {"resamples": 50, "seed": 0}
+    same = [constant] * 120
+    for figure in (bootstrap.srcc, bootstrap.plcc, bootstrap.krcc):
+        assert bootstrap.interval(figure, same, MOS, CLUSTERS, **sampling) is None
+    assert bootstrap.interval(bootstrap.rmse, same, MOS, CLUSTERS, **sampling) is not None
+
+
+def test_resampling_keeps_a_prompts_images_together():
+    (counts,) = bootstrap.resampled(CLUSTERS, 50, seed=0)
+    assert (counts.reshape(50, 20, 6) == counts.reshape(50, 20, 6)[:, :, :1]).all()
+    assert (counts.sum(axis=1) == 120).all()
+
+
+def test_chunks_do_not_change_the_draws(monkeypatch):
+    whole = bootstrap.interval(bootstrap.srcc, PREDICTED, MOS, CLUSTERS, resamples=50, seed=0)
+    monkeypatch.setattr(bootstrap, "CHUNK", 500)
+    assert bootstrap.interval(bootstrap.srcc, PREDICTED, MOS, CLUSTERS, resamples=50, seed=0) == whole
+
+
+def test_interval_holds_the_estimate_and_repeats():
+    first, again, other = (
+        bootstrap.interval(bootstrap.srcc, PREDICTED, MOS, CLUSTERS, resamples=500, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+    assert first[0] < metrics.srcc(PREDICTED, MOS) < first[1]
+
+
+def test_clusters_widen_the_interval():
+    """Twenty prompts seen six times each say as much as twenty images, not as much as 120."""
+    mos = np.repeat(RNG.uniform(0, 5, 20), 6)
+    predicted = mos + np.repeat(RNG.normal(0, 1, 20), 6) + RNG.normal(0, 0.05, 120)
+    clustered = bootstrap.interval(bootstrap.srcc, predicted, mos, CLUSTERS, resamples=500, seed=0)
+    single = bootstrap.interval(bootstrap.srcc, predicted, mos, np.arange(120), resamples=500, seed=0)
+    assert np.ptp(clustered) > 1.5 * np.ptp(single)
+
+
+def test_one_prompt_has_no_interval(caplog):
+    assert bootstrap.interval(bootstrap.srcc, PREDICTED, MOS, [0] * 120, resamples=50, seed=0) is None
+    assert "too few prompts" in caplog.text
+
+
+def test_gain_is_paired():
+    rival = PREDICTED + RNG.normal(0, 0.3, 120)
+    sampling = {"resamples": 500, "seed": 0}
+    gain, (low, high) = bootstrap.srcc_gain(PREDICTED, rival, MOS, CLUSTERS, **sampling)
+    assert gain == pytest.approx(metrics.srcc(PREDICTED, MOS) - metrics.srcc(rival, MOS))
+    assert low < gain < high
+    assert high - low < np.ptp(bootstrap.interval(bootstrap.srcc, rival, MOS, CLUSTERS, **sampling))
+    assert bootstrap.srcc_gain(PREDICTED, PREDICTED, MOS, CLUSTERS, **sampling) == (0, [0, 0])

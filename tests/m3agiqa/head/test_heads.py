@@ -1,0 +1,316 @@
+"""The heads: our sLSTM is xlstm's, no stack sees padding or what is to come, a saved head predicts the same."""
+
+import json
+from copy import deepcopy
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from xlstm.blocks.slstm.cell import sLSTMCell_vanilla, sLSTMCellConfig
+
+from m3agiqa.errors import InputError
+from m3agiqa.head import slstm
+from m3agiqa.head.model import build_head, load_head, save_head, thin_out
+from m3agiqa.head.slstm import FastSLSTM
+from m3agiqa.head.stacks import STACKS, xlstm_stack
+
+SMALL = {
+    "xlstm": {"dim": 16, "blocks": 3, "slstm_at": [1], "heads": 2, "hidden": 8},
+    "mlp": {"dim": 16},
+    "lstm": {"dim": 16, "blocks": 2},
+    "gru": {"dim": 16, "blocks": 1},
+    "transformer": {"dim": 16, "blocks": 2, "heads": 2},
+    "mamba": {"dim": 16, "blocks": 1, "heads": 2, "state": 4},
+}
+
+
+def vanilla_cell(heads, width, dtype=torch.float64, seed=0):
+    torch.manual_seed(seed)
+    config = sLSTMCellConfig(
+        hidden_size=heads * width, num_heads=heads, backend="vanilla", recurrent_weight_init="standard", _num_blocks=4
+    )
+    return sLSTMCell_vanilla(config).to(dtype)
+
+
+def outputs_and_gradients(module, x, weights):
+    x = x.clone().requires_grad_()
+    output = module(x)
+    output = output[0] if isinstance(output, tuple) else output
+    (output * weights).sum().backward()
+    return [output.detach(), x.grad, *(weight.grad for weight in module.parameters())]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    heads=st.integers(1, 3),
+    width=st.integers(2, 5),
+    batch=st.integers(1, 3),
+    steps=st.integers(1, 12),
+    scale=st.sampled_from([0.1, 1.0, 30.0]),
+    seed=st.integers(0, 99),
+)
+def test_the_fast_cell_is_the_vanilla_cell(heads, width, batch, steps, scale, seed):
+    vanilla = vanilla_cell(heads, width, seed=seed)
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    x = scale * torch.randn(batch, steps, 4 * heads * width, dtype=torch.float64)
+    weights = torch.randn(batch, heads, steps, width, dtype=torch.float64)
+    torch.testing.assert_close(fast(x)[1], vanilla(x)[1])
+    for ours, theirs in zip(
+        outputs_and_gradients(fast, x, weights), outputs_and_gradients(vanilla, x, weights), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_the_fast_stack_is_the_vanilla_stack_in_single_precision(monkeypatch):
+    torch.manual_seed(0)
+    fast = xlstm_stack(32, blocks=3, slstm_at=[0, 2], heads=4, dropout=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("m3agiqa.head.stacks.accelerate", lambda stack: stack)
+        vanilla = xlstm_stack(32, blocks=3, slstm_at=[0, 2], heads=4, dropout=0.0)
+    kinds = [type(block.xlstm.slstm_cell) for stack in (fast, vanilla) for block in (stack.blocks[0], stack.blocks[2])]
+    assert kinds == [FastSLSTM, FastSLSTM, sLSTMCell_vanilla, sLSTMCell_vanilla]
+    vanilla.load_state_dict(fast.state_dict())  # same names, same shapes
+    for stack in (fast, vanilla):
+        for module in stack.modules():
+            if hasattr(module, "causal_mask"):
+                module.causal_mask = torch.ones(20, 20, dtype=torch.bool).tril()
+    x, weights = torch.randn(3, 20, 32), torch.randn(3, 20, 32) / 100
+    for ours, theirs in zip(
+        outputs_and_gradients(fast, x, weights), outputs_and_gradients(vanilla, x, weights), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_stepping_with_a_state_is_left_to_xlstm():
+    vanilla = vanilla_cell(2, 3)
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    x = torch.randn(2, 5, 24, dtype=torch.float64)
+    _, middle = fast(x[:, :3])
+    torch.testing.assert_close(fast(x[:, 3:], middle)[0], fast(x)[0][:, :, 3:])
+
+
+def test_a_kernel_that_does_not_compile_costs_one_warning(monkeypatch):
+    def broken(**_):
+        raise KeyError("CUDA_LIB")
+
+    monkeypatch.setattr(slstm, "sLSTMCellFuncGenerator", broken)
+    slstm._compile.cache_clear()
+    with pytest.warns(UserWarning, match="does not compile here, using ours: 'CUDA_LIB'") as caught:
+        assert [slstm._compile(8, 2), slstm._compile(8, 2)] == [None, None]
+    assert len(caught) == 1
+    slstm._compile.cache_clear()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_the_cuda_kernel_is_the_vanilla_cell(dtype, near):
+    vanilla = vanilla_cell(4, 16, dtype).cuda()
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    if not slstm.cuda_kernel(fast.config):
+        pytest.skip("xlstm's kernel does not build here")
+    x, weights = torch.randn(3, 50, 256).to(vanilla._bias_), torch.randn(3, 4, 50, 16).to(vanilla._bias_)
+    exact = outputs_and_gradients(deepcopy(vanilla).double(), x.double(), weights.double())
+    for ours, theirs in zip(outputs_and_gradients(fast, x, weights), exact, strict=True):
+        assert (ours.double() - theirs).abs().max() < near * theirs.abs().max()
+
+
+def stirred(kind, seed=0):
+    """A head whose zero weights are not zero, so that every part shows in the prediction."""
+    head = build_head(kind, 6, seed=seed, **SMALL[kind]).eval()
+    with torch.no_grad():
+        for weight in head.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    return head
+
+
+@pytest.mark.parametrize("kind", STACKS)
+@settings(deadline=None, max_examples=15)
+@given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=4), junk=st.sampled_from([0.0, 1.0, -1e3]))
+def test_padding_changes_nothing(kind, lengths, junk):
+    head = stirred(kind)
+    sequences = [torch.randn(length, 6) for length in lengths]
+    states = torch.full((len(lengths), max(lengths), 6), junk)
+    for row, sequence in zip(states, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    description = mask & (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2)
+    with torch.no_grad():
+        together = head(states, mask, description)
+        alone = torch.cat(
+            [
+                head(s[None], torch.ones(1, len(s), dtype=torch.bool), torch.arange(len(s))[None] >= len(s) // 2)
+                for s in sequences
+            ]
+        )
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_every_head_but_mlp_sees_the_order(kind):
+    states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
+    head = stirred(kind)
+    moved = (head(states, mask, mask) - head(states.flip(1), mask, mask)).abs().item()
+    assert moved < 1e-5 if kind == "mlp" else moved > 1e-3
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", STACKS)
+def test_no_token_sees_what_is_to_come(kind, training):
+    """Training and inference take different paths in torch's and transformers' layers."""
+    stack = stirred(kind).stack.train(training)
+    for module in stack.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, torch.nn.MultiheadAttention | torch.nn.RNNBase):
+            module.dropout = 0.0
+    x = torch.randn(2, 40, 16)
+    other = x.clone()
+    other[:, 25:] = torch.randn(2, 15, 16)
+    with torch.set_grad_enabled(training):
+        whole, changed, cut = stack(x), stack(other), stack(x[:, :25])
+    torch.testing.assert_close(changed[:, :25], whole[:, :25])
+    torch.testing.assert_close(cut, whole[:, :25])
+    if kind != "mlp":
+        late = stack(torch.cat((torch.randn(2, 1, 16), x[:, 1:]), dim=1))
+        assert ((late - whole)[:, 1:].abs().amax(dim=2) > 0).any(dim=1).all()  # but what has been
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_every_weight_learns_and_no_padding_does(kind):
+    head = stirred(kind)
+    states = torch.randn(3, 9, 6, requires_grad=True)
+    mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
+    head(states, mask, mask).square().sum().backward()
+    without = [name for name, weight in head.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert not without
+    assert not states.grad[~mask].any()
+    assert (states.grad[mask].abs().sum(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_the_same_seed_makes_the_same_training_step(kind):
+    mask, states = torch.ones(2, 30, dtype=torch.bool), torch.randn(2, 30, 6)
+
+    def gradients():
+        head = build_head(kind, 6, seed=4, **SMALL[kind]).train()
+        head.token_dropout = 0.5
+        torch.nn.init.ones_(head.regressor[-1].weight)
+        torch.manual_seed(1)
+        head(states, mask, mask).sum().backward()
+        return [weight.grad for weight in head.parameters()]
+
+    assert all(torch.equal(first, second) for first, second in zip(gradients(), gradients(), strict=True))
+
+
+def test_the_mamba_stack_does_not_depend_on_how_the_scan_is_cut(monkeypatch):
+    stack, x = stirred("mamba").stack, torch.randn(2, 40, 16)
+    mixer = stack.model.layers[0].mixer
+    with torch.no_grad():
+        cut = stack(x)
+        monkeypatch.setattr(mixer, "chunk_size", 64)
+        torch.testing.assert_close(stack(x), cut, rtol=1e-5, atol=1e-5)
+
+
+def test_the_layers_of_the_transformer_start_apart():
+    first, second = stirred("transformer").stack.layers
+    assert not torch.equal(first.linear1.weight, second.linear1.weight)
+
+
+def test_sixteen_bits_in_and_out_leave_the_recurrence_in_thirty_two():
+    """Sums over 400 tokens: in bfloat16, as xlstm's vanilla cell makes them, they are ten times further off."""
+    vanilla = vanilla_cell(2, 8, torch.float32).bfloat16()
+    fast = deepcopy(vanilla)
+    fast.__class__ = FastSLSTM
+    x = torch.randn(2, 400, 64).bfloat16()
+    with torch.no_grad():
+        exact = deepcopy(vanilla).double()(x.double())[0]
+        ours, theirs = fast(x)[0], vanilla(x)[0]
+    assert ours.dtype == torch.bfloat16
+    far, further = ((output.double() - exact).abs().max() / exact.abs().max() for output in (ours, theirs))
+    assert far < 0.01
+    assert far < further / 2
+
+
+def test_what_stands_in_the_description_weighs_for_itself():
+    states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
+    first, second = torch.arange(12)[None] < 6, torch.arange(12)[None] >= 6
+    head = stirred("mlp")
+    assert (head(states, mask, first) - head(states, mask, second)).abs().item() > 1e-3
+    torch.testing.assert_close(head(states, mask, first), head(states.roll(6, 1), mask, second))
+
+
+def test_longer_sequences_than_ever_before_stay_causal():
+    stack = stirred("xlstm").stack
+    short, long = torch.randn(1, 5, 16), torch.randn(1, 40, 16)
+    long[:, :5] = short
+    with torch.no_grad():
+        expected = stack(short)
+        torch.testing.assert_close(stack(long)[:, :5], expected)
+        torch.testing.assert_close(stack(short), expected)
+    assert not any("causal_mask" in name for name in stack.state_dict())
+
+
+@settings(deadline=None, max_examples=20)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), share=st.sampled_from([0.0, 0.5, 0.99]))
+def test_thinning_keeps_some_tokens_in_order(lengths, share):
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    places = torch.arange(max(lengths), dtype=torch.float32).expand(len(lengths), -1)[..., None]
+    x, kept = thin_out(places, mask, share)
+    for row, row_mask, length in zip(x[..., 0], kept, lengths, strict=True):
+        tokens = row[row_mask].tolist()
+        assert tokens == sorted(set(tokens))
+        assert 1 <= len(tokens) <= length
+        assert tokens[-1] < length
+        if share == 0:
+            assert len(tokens) == length
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_a_saved_head_predicts_the_same(tmp_path, kind):
+    head = stirred(kind)
+    save_head(head, tmp_path)
+    first = (tmp_path / "head.safetensors").read_bytes()
+    loaded = load_head(tmp_path)
+    states, mask = torch.randn(2, 7, 6).to(torch.bfloat16), torch.ones(2, 7, dtype=torch.bool)
+    assert torch.equal(loaded(states, mask, mask), head(states, mask, mask))
+    assert not loaded.training
+    save_head(loaded, tmp_path)
+    assert (tmp_path / "head.safetensors").read_bytes() == first
+    assert json.loads((tmp_path / "head.json").read_text())["kind"] == kind
+
+
+def test_a_seed_makes_a_head_and_leaves_the_global_stream_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    heads = [build_head("xlstm", 6, seed=seed, **SMALL["xlstm"]) for seed in (1, 1, 2)]
+    assert torch.equal(torch.rand(3), expected)
+    weights = [head.project.weight for head in heads]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "message"),
+    [
+        ("perceiver", {}, "unknown kind 'perceiver'; known are xlstm, mlp, lstm, gru, transformer, mamba"),
+        ("xlstm", {"width": 3}, "xlstm takes other settings .*width"),
+        ("xlstm", {"dim": 30}, "dim = 30 must be a multiple of 4 and of heads = 2"),
+        ("xlstm", {"slstm_at": [3]}, "slstm_at = 3 names no block; there are 3"),
+        ("mlp", {"blocks": 2}, "mlp takes other settings .*blocks"),
+        ("transformer", {"heads": 3}, "dim = 16 must be a multiple of heads = 3"),
+        ("mamba", {"heads": 3}, "twice dim = 16 must be a multiple of heads = 3"),
+    ],
+)
+def test_bad_settings_are_named(kind, setting, message):
+    with pytest.raises(InputError, match=message):
+        build_head(kind, 6, seed=0, **(SMALL.get(kind, {}) | setting))
+
+
+def test_no_head_is_refused(tmp_path):
+    with pytest.raises(InputError, match="run the train stage"):
+        load_head(tmp_path)

@@ -1,0 +1,325 @@
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from peft import get_peft_model_state_dict
+from transformers import logging
+
+from m3agiqa.errors import InputError
+from m3agiqa.mllm import adapters
+from m3agiqa.mllm.conversation import RATING_WORDS, conversation
+from m3agiqa.mllm.model import LocalMLLM
+from tests import tiny_minicpm, tiny_mllm
+from tests.tiny_mllm import load, lora, picture
+
+logging.disable_progress_bar()
+
+IMAGES = [picture(1), picture(2, 40, 24), picture(3), picture(4, 64, 64)]
+PROMPTS = ["a red cube", "", "two blue balls left of a cone, under <image> light", "кот"]
+DESCRIPTIONS = [
+    "Sharp.",
+    "The left ball is missing, and the cone's shadow falls the wrong way.",
+    "",
+    "Noise </s> <end_of_utterance>",
+]
+ASK = [conversation("quality", prompt) for prompt in PROMPTS]
+RATE = [conversation("quality", *texts) for texts in zip(PROMPTS, DESCRIPTIONS, strict=True)]
+WORDS = ["good", "bad", "fair", "excellent"]
+WHOLE = [conversation("quality", *texts) for texts in zip(PROMPTS, DESCRIPTIONS, WORDS, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {
+        "smolvlm": tiny_mllm.smolvlm(tmp_path_factory.mktemp("models") / "smolvlm"),
+        "llava": tiny_mllm.llava(tmp_path_factory.mktemp("models") / "llava"),
+        "qwen3_vl": tiny_mllm.qwen3_vl(tmp_path_factory.mktemp("models") / "qwen3_vl"),
+        "minicpm_v_4_6": tiny_mllm.minicpm_v_4_6(tmp_path_factory.mktemp("models") / "minicpm_v_4_6"),
+        "minicpm": tiny_minicpm.minicpm(tmp_path_factory.mktemp("models") / "minicpm"),
+    }
+
+
+@pytest.fixture(scope="module", params=["smolvlm", "llava", "qwen3_vl", "minicpm", "minicpm_v_4_6"])
+def mllm(request, folders):
+    return load(folders[request.param])
+
+
+@pytest.fixture
+def smolvlm(folders):
+    return load(folders["smolvlm"])
+
+
+def states_of(mllm, images, conversations):
+    return [reading.states for reading in mllm.read(images, conversations)]
+
+
+def with_lora(mllm, modules_to_save=()):
+    mllm.add_lora(lora(alpha=4, modules_to_save=list(modules_to_save)), seed=0)
+    with torch.no_grad():  # as if trained: B is zero at first, and a zero would hide what is not saved
+        for number, parameter in enumerate(mllm.model.parameters()):
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    return mllm
+
+
+def test_threads_do_not_change_each_others_padding(mllm):
+    """One makes questions, padded on the left, one conversations, on the right, and one counts tokens."""
+    work = [
+        lambda: mllm.questions(IMAGES, ASK, 8)[0].tensors["input_ids"],
+        lambda: mllm.inputs(IMAGES, RATE)[0].tensors["input_ids"],
+        lambda: torch.tensor([mllm._chat.length(messages, answer=True) for messages in RATE]),
+    ]
+    alone = [make() for make in work]
+    with ThreadPoolExecutor(4) as pool:
+        for turn, found in enumerate(pool.map(lambda turn: work[turn % 3](), range(60))):
+            assert torch.equal(found, alone[turn % 3])
+
+
+def test_describe_in_a_batch_is_describe_alone(mllm):
+    together = mllm.describe(IMAGES, ASK, 12)
+    alone = [mllm.describe([image], [ask], 12)[0] for image, ask in zip(IMAGES, ASK, strict=True)]
+    assert together == alone
+    assert len(set(together)) > 1  # it looks at what it is given
+
+
+def test_describe_with_cache_is_greedy_search_without(mllm):
+    for image, ask in zip(IMAGES, ASK, strict=True):
+        batch = mllm._chat.tensors([image], [ask], padding_side="left", answer=True)
+        ids, new = batch["input_ids"], []
+        while len(new) < 8 and (not new or new[-1] not in mllm._chat.ends):
+            grown = {**batch, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            if "mm_token_type_ids" in batch:
+                kinds = batch["mm_token_type_ids"]
+                grown["mm_token_type_ids"] = torch.nn.functional.pad(kinds, (0, ids.shape[1] - kinds.shape[1]))
+            with torch.no_grad():
+                new.append(int(mllm.model(**grown, use_cache=False).logits[0, -1].argmax()))
+            ids = torch.cat([ids, torch.tensor([new[-1:]])], dim=1)
+        assert mllm.describe([image], [ask], 8) == [
+            mllm.processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+        ]
+
+
+def test_reading_does_not_depend_on_neighbours(mllm):
+    together = mllm.read(IMAGES, RATE)
+    for image, messages, reading in zip(IMAGES, RATE, together, strict=True):
+        (alone,) = mllm.read([image], [messages])
+        assert alone.word == reading.word
+        torch.testing.assert_close(alone.states, reading.states, atol=1e-5, rtol=1e-5)
+        assert alone.description == reading.description
+
+
+def test_a_reading_tells_where_the_description_stands(mllm):
+    batch = mllm._chat.tensors(IMAGES, RATE, padding_side="right", answer=True)
+    for row, (text, reading) in enumerate(zip(DESCRIPTIONS, mllm.read(IMAGES, RATE), strict=True)):
+        *said, end = batch["input_ids"][row, slice(*reading.description)].tolist()
+        assert "".join(mllm.processor.tokenizer.decode(said).split()) == "".join(
+            mllm._chat._plain({"type": "text", "text": text})["text"].split()
+        )
+        assert end in mllm._chat.ends
+
+
+def test_states_are_what_the_vocabulary_head_sees(mllm):
+    batch = mllm._chat.tensors(IMAGES[:1], RATE[:1], padding_side="right", answer=True)
+    with torch.no_grad():
+        logits = mllm.model(**batch).logits[0]
+    (reading,) = mllm.read(IMAGES[:1], RATE[:1])
+    assert reading.states.shape == (batch["input_ids"].shape[1], mllm.hidden_size)
+    torch.testing.assert_close(mllm.model.get_output_embeddings()(reading.states), logits, atol=1e-4, rtol=1e-4)
+    tokens = [mllm._word_tokens[word] for word in RATING_WORDS]
+    assert reading.word == RATING_WORDS[logits[-1, tokens].argmax()]
+
+
+def test_states_change_with_the_image_and_each_text(mllm):
+    (states,) = states_of(mllm, [IMAGES[0]], [conversation("quality", "a red cube", "Sharp.")])
+    for image, texts in [
+        (IMAGES[2], ("quality", "a red cube", "Sharp.")),
+        (IMAGES[0], ("quality", "a red cone", "Sharp.")),
+        (IMAGES[0], ("quality", "a red cube", "Soft..")),
+    ]:
+        (other,) = states_of(mllm, [image], [conversation(*texts)])
+        assert not torch.allclose(states[-1], other[-1], atol=1e-4)
+
+
+def test_labels_are_the_assistants_turns(mllm):
+    batch = mllm.training_batch(list(zip(IMAGES, WHOLE, strict=True)))
+    for labels, ids, mask, texts in zip(
+        batch["labels"], batch["input_ids"], batch["attention_mask"], zip(DESCRIPTIONS, WORDS, strict=True), strict=True
+    ):
+        learned = labels != -100
+        assert torch.equal(labels[learned], ids[learned])
+        assert bool(mask[learned].all())
+        turns = _runs(labels.tolist())
+        assert all(end in mllm._chat.ends for *_, end in turns)
+        said = [mllm.processor.tokenizer.decode(turn).strip() for *turn, _ in turns]
+        assert said == [mllm._chat._plain({"type": "text", "text": text})["text"] for text in texts]
+
+
+def test_training_sees_what_reading_sees(mllm):
+    """Without the word, a training sequence is token for token the one that states are read from."""
+    trained = mllm.training_batch([(IMAGES[1], WHOLE[1])])["input_ids"][0]
+    read = mllm._chat.tensors([IMAGES[1]], [RATE[1]], padding_side="right", answer=True)["input_ids"][0]
+    assert torch.equal(trained[: len(read)], read)
+    assert int(trained[len(read)]) == mllm._word_tokens[WORDS[1]]
+    begin = mllm.processor.tokenizer.bos_token_id
+    assert read[:2].tolist().count(begin) == 1  # the template's, and not the tokenizer's as well
+
+
+def test_lora_trains_only_its_targets(mllm, request):
+    frozen = {name: value.clone() for name, value in mllm.model.state_dict().items()}
+    modules = [name for name, _ in mllm.model.named_modules()]
+    copy = LocalMLLM(mllm.model, mllm.processor, 256, mllm.device, mllm.name, mllm.identity)
+    copy.add_lora(lora(), seed=0)
+    try:
+        trained = [name for name, parameter in copy.model.named_parameters() if parameter.requires_grad]
+        attentive = sum(
+            name.endswith(".self_attn.q_proj") and "vision" not in name and "vpm" not in name for name in modules
+        )
+        assert len(trained) == attentive * 4 * 2  # layers × projections × (A, B)
+        assert all(".self_attn." in name and "lora_" in name and "vision" not in name for name in trained)
+    finally:
+        mllm.model = copy.model.unload()
+    assert all(torch.equal(value, frozen[name]) for name, value in mllm.model.state_dict().items())
+
+
+def test_modules_to_save_are_trained_in_full_in_float32(folders):
+    mllm = load(folders["smolvlm"], dtype="bfloat16")
+    mllm.add_lora(lora(modules_to_save=["modality_projection"]), seed=0)
+    trained = {name: parameter for name, parameter in mllm.model.named_parameters() if parameter.requires_grad}
+    assert any("modality_projection.modules_to_save" in name for name in trained)
+    assert {parameter.dtype for parameter in trained.values()} == {torch.float32}
+
+
+def test_lora_starts_from_the_seed(folders):
+    weights = []
+    for seed in (0, 0, 1):
+        mllm = load(folders["smolvlm"])
+        mllm.add_lora(lora(targets=["q_proj"]), seed=seed)
+        weights.append(torch.cat([value.flatten() for value in get_peft_model_state_dict(mllm.model).values()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("modules_to_save", [[], ["modality_projection"]])
+def test_a_saved_adapter_gives_the_same_outputs(folders, tmp_path, modules_to_save):
+    trained = with_lora(load(folders["smolvlm"]), modules_to_save)
+    adapters.save(trained.model, tmp_path / "adapter")
+    loaded = load(folders["smolvlm"], adapter=tmp_path / "adapter")
+    bare = load(folders["smolvlm"])
+    assert loaded.describe(IMAGES, ASK, 12) == trained.describe(IMAGES, ASK, 12)
+    for one, other, base in zip(
+        states_of(loaded, IMAGES, RATE),
+        states_of(trained, IMAGES, RATE),
+        states_of(bare, IMAGES, RATE),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+        assert not torch.allclose(one, base, atol=1e-3)
+
+
+def test_a_saved_adapter_names_its_base_as_given(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(folders["smolvlm"].parent)
+    mllm = with_lora(load("smolvlm"))
+    for name in ("once", "again"):
+        adapters.save(mllm.model, tmp_path / name)
+    settings = (tmp_path / "once" / "adapter_config.json").read_text()
+    assert json.loads(settings)["base_model_name_or_path"] == "smolvlm"
+    assert str(tmp_path.parent) not in settings
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_bfloat16_reads_about_the_same(folders):
+    exact, rounded = load(folders["smolvlm"]), load(folders["smolvlm"], dtype="bfloat16")
+    (states,), (other,) = states_of(exact, IMAGES[:1], RATE[:1]), states_of(rounded, IMAGES[:1], RATE[:1])
+    assert other.dtype == torch.bfloat16
+    assert torch.nn.functional.cosine_similarity(states, other.float()).min() > 0.9
+
+
+def test_identity_follows_weights_dtype_and_adapter(folders, tmp_path):
+    first = load(folders["smolvlm"])
+    assert first.identity == load(folders["smolvlm"], max_length=100).identity
+    adapted = []
+    for name, modules in (("one", []), ("two", ["modality_projection"])):
+        adapters.save(with_lora(load(folders["smolvlm"]), modules).model, tmp_path / name)
+        adapted.append(load(folders["smolvlm"], adapter=tmp_path / name).identity)
+    bfloat16 = load(folders["smolvlm"], dtype="bfloat16").identity
+    assert len({first.identity, bfloat16, load(folders["llava"]).identity, *adapted}) == 5
+
+
+def test_a_sequence_that_does_not_fit_is_refused(smolvlm):
+    (states,) = states_of(smolvlm, IMAGES[:1], RATE[:1])
+    tokens = len(states)
+    smolvlm.max_length = tokens
+    smolvlm.read(IMAGES[:1], RATE[:1])
+    smolvlm.max_length = tokens - 1
+    for refused in (
+        lambda: smolvlm.read(IMAGES[:1], RATE[:1]),
+        lambda: smolvlm.training_batch([(IMAGES[0], WHOLE[0])]),
+        lambda: smolvlm.describe(IMAGES[:1], ASK[:1], 200),
+    ):
+        with pytest.raises(InputError, match=f"tokens.* max_length {tokens - 1}.*a red cube"):
+            refused()
+
+
+def test_words_that_begin_alike_are_refused(smolvlm, monkeypatch):
+    monkeypatch.setattr("m3agiqa.mllm.model.RATING_WORDS", ("bad", "badly"))
+    with pytest.raises(InputError, match="two rating words"):
+        smolvlm.read(IMAGES[:1], RATE[:1])
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        (tiny_mllm.SMOLVLM_TEMPLATE.replace("<end_of_utterance>", ""), "does not end an answer"),
+        (
+            tiny_mllm.SMOLVLM_TEMPLATE.replace(
+                "<end_of_utterance>", "{% if loop.last and not add_generation_prompt %}<end_of_utterance>{% endif %}"
+            ),
+            "does not end an answer",
+        ),
+        (tiny_mllm.SMOLVLM_TEMPLATE.replace("}Assistant:{", "}Assistant: I think{"), "otherwise than it asks"),
+    ],
+)
+def test_a_template_that_cannot_be_learned_from_is_refused(tmp_path, template, complaint):
+    mllm = load(tiny_mllm.smolvlm(tmp_path / "model", template))
+    with pytest.raises(InputError, match=complaint):
+        mllm.training_batch([(IMAGES[0], WHOLE[0])])
+
+
+def test_settings_that_do_not_fit_are_refused(folders, tmp_path, smolvlm):
+    (tmp_path / "empty").mkdir()
+    broken = shutil.copytree(folders["smolvlm"], tmp_path / "broken")
+    (broken / "config.json").write_text("{}")
+    cut = shutil.copytree(folders["smolvlm"], tmp_path / "cut")
+    (cut / "model.safetensors").write_bytes((cut / "model.safetensors").read_bytes()[:5000])
+    for settings, complaint in [
+        ({"folder": "nobody/nothing"}, "needs a revision"),
+        ({"folder": tmp_path / "empty"}, "cannot be loaded"),
+        ({"folder": broken}, "cannot be loaded"),
+        ({"folder": cut}, "cannot be loaded"),
+        ({"max_length": 1000}, "512 positions"),
+        ({"adapter": tmp_path / "empty"}, "adapter_config.json and adapter_model.safetensors missing"),
+    ]:
+        with pytest.raises(InputError, match=complaint) as caught:
+            load(**{"folder": folders["smolvlm"], **settings})
+        assert "\n" not in str(caught.value)
+    for targets, modules, complaint in [
+        ("nothing", [], "LoRA targets"),
+        (["q_proj"], ["resampler"], "no module resampler"),
+    ]:
+        with pytest.raises(InputError, match=complaint):
+            smolvlm.add_lora(lora(targets=targets, modules_to_save=modules), seed=0)
+
+
+def _runs(labels):
+    """The stretches of learned tokens."""
+    runs, run = [], []
+    for label in [*labels, -100]:
+        if label != -100:
+            run.append(label)
+        elif run:
+            runs.append(run)
+            run = []
+    return runs

@@ -1,0 +1,186 @@
+"""A bundle scores as the workspace does, and one that is damaged, changed or of another version is refused."""
+
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+
+from m3agiqa import bundle
+from m3agiqa.card import read_card
+from m3agiqa.errors import InputError
+from m3agiqa.model_card import render
+from m3agiqa.parts import load
+from m3agiqa.scorer import Scorer
+from tests.tiny_mllm import picture
+
+ASK = {"images": [picture(30), picture(31)], "prompts": ["a red cube", "a sphere"]}
+
+
+@pytest.fixture(scope="module")
+def packed(parts, tmp_path_factory) -> Path:
+    """Read-only."""
+    out = tmp_path_factory.mktemp("bundles") / "bundle"
+    bundle.pack(parts, out, render(bundle.cards(parts)))
+    return out
+
+
+@pytest.fixture
+def own(packed, tmp_path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "own"))
+
+
+def test_it_scores_as_the_parts_do(parts, packed):
+    scorer = Scorer.load(packed, device="cpu")
+    assert scorer.aspects == ("quality", "correspondence")
+    for aspect in scorer.aspects:
+        assert scorer(**ASK, aspect=aspect) == Scorer(parts, device="cpu")(**ASK, aspect=aspect)
+
+
+def test_it_holds_safetensors_and_json_and_says_what_it_is(packed):
+    files = [path for path in packed.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".safetensors", ".json", ".jinja", ".md"}
+    text = (packed / "README.md").read_text()
+    assert "SRCC on 3 test images | 0.500" in text
+    assert "PLCC on 3 test images | none" in text
+
+
+def test_any_changed_byte_is_refused(packed, own):
+    for path in sorted(path for path in own.rglob("*") if path.is_file()):
+        whole = path.read_bytes()
+        for at in {0, len(whole) // 2, len(whole) - 1}:
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(InputError, match="." if path.name == "checksums.json" else f"{path.name} changed"):
+                bundle.open_bundle(own)
+        path.write_bytes(whole)
+    assert bundle.open_bundle(own)
+
+
+def test_missing_and_added_files_are_refused(own):
+    (own / "quality/adapter/adapter_model.bin").write_bytes(b"pickle")
+    with pytest.raises(InputError, match=r"quality/adapter/adapter_model.bin does not belong"):
+        bundle.open_bundle(own)
+    (own / "quality/adapter/adapter_model.bin").unlink()
+    (own / ".gitattributes").write_text("what a hub adds")
+    assert bundle.open_bundle(own)
+    (own / "quality/head/head.safetensors").unlink()
+    with pytest.raises(InputError, match=r"quality/head/head.safetensors is missing"):
+        bundle.open_bundle(own)
+
+
+def test_another_version_is_refused(own):
+    listing = json.loads((own / "checksums.json").read_text())
+    (own / "checksums.json").write_text(json.dumps(listing | {"format": 1}))
+    with pytest.raises(InputError, match="a bundle of format 1; this version of the project reads format 2"):
+        bundle.open_bundle(own)
+    with pytest.raises(InputError, match="no bundle here"):
+        bundle.open_bundle(own / "quality")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 1}, "format 1, and this version of the project reads format 2"),
+        ({"extra": 1}, "extra: Extra inputs"),
+        ({"interval": {"level": 2, "half_width": 1, "coverage": 1}}, "interval.level"),
+        ({"head": None}, "head: Input should be a valid string"),
+    ],
+)
+def test_a_card_is_validated(own, change, message):
+    path = own / "quality/card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        read_card(path)
+
+
+def test_parts_of_another_run_are_refused(parts, own):
+    mine, other = bundle.open_bundle(own)["quality"], parts["correspondence"]
+    for kind, message in (("head", "another head than the card's"), ("adapter", "not the adapter or the MLLM")):
+        shutil.rmtree(own / "mixed", ignore_errors=True)
+        mixed = type(mine)(mine.card, mine.adapter, mine.head, mine.mllm).__dict__ | {kind: getattr(other, kind)}
+        with pytest.raises(InputError, match=message):
+            load(type(mine)(**mixed), "cpu")
+
+
+def test_packing_again_replaces_the_bundle_whole(parts, own):
+    (own / "stray.txt").write_text("left over")
+    bundle.pack({"quality": parts["quality"]}, own, "card")
+    assert list(bundle.open_bundle(own)) == ["quality"]
+    assert [path.name for path in own.parent.iterdir()] == ["own"]
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of a hub as a snapshot download asks for: one repository at one commit."""
+
+    folder: Path
+    COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+    def do_GET(self) -> None:
+        names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
+        if self.path.startswith("/api/models/me/scorer/revision/v1"):
+            listing = {"id": "me/scorer", "sha": self.COMMIT, "siblings": [{"rfilename": name} for name in names]}
+            self._send(json.dumps(listing).encode(), {"Content-Type": "application/json"})
+        elif self.path.startswith(f"/api/models/me/scorer/tree/{self.COMMIT}"):
+            sizes = {name: (self.folder / name).stat().st_size for name in names}
+            tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
+            self._send(json.dumps(tree).encode(), {"Content-Type": "application/json"})
+        elif (name := self.path.removeprefix(f"/me/scorer/resolve/{self.COMMIT}/")) in names:
+            content = (self.folder / name).read_bytes()
+            self._send(content, {"ETag": f'"{hash(name) & 0xFFFFFFFF:x}"', "X-Repo-Commit": self.COMMIT})
+        else:
+            self.send_error(404, "not here")
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def _send(self, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hub(own, tmp_path, monkeypatch):
+    handler = type("Hub", (_Hub,), {"folder": own})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"  # what HF_ENDPOINT sets at import
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    template = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE.split("/{repo_id}", 1)[1]
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{endpoint}/{{repo_id}}{template}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield own
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_bundle_comes_from_a_hub_at_a_revision(hub, parts):
+    scorer = Scorer.load("hf://me/scorer@v1", device="cpu")
+    assert scorer(**ASK, aspect="quality") == Scorer(parts, device="cpu")(**ASK, aspect="quality")
+
+
+def test_a_hub_that_changed_a_byte_is_refused(hub):
+    path = hub / "quality/head/head.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(InputError, match=r"hf://me/scorer@v1: quality/head/head.safetensors changed"):
+        bundle.open_bundle("hf://me/scorer@v1")
+
+
+@pytest.mark.parametrize("place", ["hf://me/scorer", "hf://scorer@v1", "hf://me/scorer@"])
+def test_a_hub_bundle_needs_a_name_and_a_revision(place):
+    with pytest.raises(InputError, match="expected hf://owner/name@revision"):
+        bundle.open_bundle(place)
+
+
+def test_what_the_hub_has_not_is_one_line(hub):
+    with pytest.raises(InputError, match="hf://me/other@v1: the hub cannot give it") as error:
+        bundle.open_bundle("hf://me/other@v1")
+    assert "\n" not in str(error.value)

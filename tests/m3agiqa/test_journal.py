@@ -1,0 +1,68 @@
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m3agiqa.errors import InputError
+from m3agiqa.journal import Journal
+
+RECORDS = st.lists(st.dictionaries(st.text(max_size=8), st.text(max_size=30), max_size=3), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(records=RECORDS, data=st.data())
+def test_cut_at_any_byte_the_whole_records_are_there_and_writing_goes_on(tmp_path_factory, records, data):
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    ends = [0]
+    with Journal(path) as journal:
+        for number, record in enumerate(records):
+            assert journal.append(record) == number
+            assert journal[number] == record
+            ends.append(path.stat().st_size)
+    cut = data.draw(st.integers(0, ends[-1]))
+    path.write_bytes(path.read_bytes()[:cut])
+    whole = sum(end <= cut for end in ends) - 1
+
+    with Journal(path) as torn:
+        assert list(torn) == records[:whole]
+        for record in records[whole:]:
+            torn.append(record)
+    with Journal(path) as again:
+        assert list(again) == records
+
+
+@pytest.mark.parametrize("line", ["not json", "3", ""])
+def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path, line):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(f'{{"key": "a"}}\n{line}\n{{"key": "b"}}\n')
+    with Journal(path) as journal, pytest.raises(InputError, match=r"journal\.jsonl, line 2: not a journal record"):
+        list(journal)
+
+
+def test_one_writer_at_a_time(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append({"key": "a"})
+        with pytest.raises(InputError, match="another run writes to"):
+            Journal(path)
+    with Journal(path) as journal:
+        assert list(journal) == [{"key": "a"}]
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append({"key": "a"})
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match=r"No space left.*journal\.jsonl"):
+                journal.append({"key": "b"})
+        journal.append({"key": "c"})
+        assert list(journal) == [{"key": "a"}, {"key": "c"}]
+    with Journal(path) as journal:
+        assert len(journal) == 2
+
+
+def full(_):
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,176 @@
+"""m3agiqa predict: what it is asked, what it writes, what it says when something is wrong."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from transformers import logging
+
+from m3agiqa import model_paths, scorer
+from m3agiqa.commands import predict
+from m3agiqa.errors import InputError
+from tests import tiny_mllm
+from tests.tiny_mllm import picture
+from tests.trained import trained
+
+logging.disable_progress_bar()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Read-only: quality and correspondence of the data set `made`."""
+    folder = tmp_path_factory.mktemp("built")
+    return trained(tiny_mllm.smolvlm(folder / "smolvlm"), folder, ("quality", "correspondence"))
+
+
+@pytest.fixture
+def clone(built, tmp_path, monkeypatch):
+    """A folder with both aspects, as the stages leave them, and five images to score."""
+    monkeypatch.chdir(tmp_path)
+    for aspect, part in built.items():
+        places = (model_paths.card, part.card), (model_paths.adapter, part.adapter), (model_paths.head, part.head)
+        for place, folder in places:
+            place("made", aspect).parent.mkdir(parents=True, exist_ok=True)
+            place("made", aspect).symlink_to(folder)
+    Path("images").mkdir()
+    for number in range(5):
+        picture(40 + number).save(f"images/{number}.png")
+
+
+def run(*given, out="out"):
+    parser = argparse.ArgumentParser()
+    predict.add_arguments(parser)
+    predict.run(parser.parse_args([*map(str, given), "--out", out, "--device", "cpu", "--batch", "2"]))
+
+
+def written(out="out") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(Path(out).iterdir()) if path.is_file()}
+
+
+def table(*rows: str) -> Path:
+    Path("asked.csv").write_text("image,prompt\n" + "\n".join(rows) + "\n")
+    return Path("asked.csv")
+
+
+def test_one_image(clone, capsys):
+    run("--image", "images/0.png", "--prompt", "a red cube")
+    said = capsys.readouterr()
+    assert said.out.startswith('images/0.png  "a red cube"\n  quality ')
+    assert "predict: authenticity is left out" in said.err
+    found = pd.read_csv("out/scores.csv")
+    assert list(found["aspect"]) == ["quality", "correspondence"]
+    assert (found["low"] <= found["score"]).all()
+    lines = [json.loads(line) for line in Path("out/scores.jsonl").read_text().splitlines()]
+    assert [line["score"] for line in lines] == list(found["score"])
+    assert set(written()) == {"scores.csv", "scores.jsonl", "gallery.html"}
+
+
+def test_a_csv_keeps_its_order_and_a_bad_image_is_named(clone, capsys):
+    asked = table(
+        "images/3.png,a longer prompt than the others", "images/none.png,x", 'images/1.png,"a, b"', "images/3.png,a"
+    )
+    with pytest.raises(SystemExit) as ended:
+        run("--csv", asked, "--aspect", "quality")
+    assert ended.value.code == predict.SOME_FAILED
+    found = pd.read_csv("out/scores.csv")
+    assert list(found["image"]) == ["images/3.png", "images/none.png", "images/1.png", "images/3.png"]
+    assert list(found["status"].str[:6]) == ["ok", "failed", "ok", "ok"]
+    assert list(found["score"].isna()) == [False, True, False, False]
+    said = capsys.readouterr().err
+    assert "predict: images/none.png, quality: failed: images/none.png: no such image file" in said
+    assert "1 of 4 scores are missing" in said
+
+
+def test_a_folder_has_no_prompts(clone):
+    Path("images/notes.txt").write_text("no image")
+    run("--folder", "images")
+    found = pd.read_csv("out/scores.csv")
+    assert list(found.loc[found["aspect"] == "quality", "image"]) == [f"{number}.png" for number in range(5)]
+    assert found.loc[found["aspect"] == "quality", "warnings"].str.contains("asked without one").all()
+    refused = found[found["aspect"] == "correspondence"]
+    assert set(refused["status"]) == {"refused: correspondence needs the prompt"}
+
+
+def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
+    asked = table(*(f"images/{number}.png,{'a' * number}" for number in range(5)))
+    run("--csv", asked, "--aspect", "quality")
+    whole = written()
+    for journal in Path("out/.cache").rglob("journal.jsonl"):
+        lines = journal.read_bytes().splitlines(keepends=True)
+        assert len(lines) == 3
+        journal.write_bytes(lines[0] + lines[1][:20])  # killed in the middle of a line
+
+    forward, passes = scorer._forward, []
+    monkeypatch.setattr(scorer, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
+    run("--csv", asked, "--aspect", "quality")
+    assert passes == [2, 1]
+    assert written() == whole
+
+
+def test_a_data_sets_own_table_will_do(clone):
+    """The column `name` and a folder images/ beside it, as for training."""
+    Path("data.csv").write_text("name,prompt,mos_quality\n1.png,a,3\n")
+    run("--csv", "data.csv", "--aspect", "quality")
+    assert list(pd.read_csv("out/scores.csv")["status"]) == ["ok"]
+
+
+def test_several_data_sets_need_a_choice(clone, built):
+    card = json.loads(built["quality"].card.read_text())
+    for kind, folder in (("adapters", built["quality"].adapter), ("heads", built["quality"].head)):
+        Path(f"models/{kind}/other-quality").symlink_to(folder)
+    Path("models/cards/other-quality.json").write_text(json.dumps(card | {"dataset": "other"}))
+    with pytest.raises(InputError, match=r"choose one with --dataset \(made, other\)"):
+        run("--image", "images/0.png")
+    run("--image", "images/0.png", "--dataset", "other")
+    assert list(pd.read_csv("out/scores.csv")["aspect"]) == ["quality"]
+
+
+def test_a_mended_image_is_scored(clone):
+    asked = table("images/0.png,a", "images/5.png,b")
+    with pytest.raises(SystemExit):
+        run("--csv", asked, "--aspect", "quality")
+    picture(50).save("images/5.png")
+    run("--csv", asked, "--aspect", "quality")
+    assert list(pd.read_csv("out/scores.csv")["status"]) == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--folder", "nowhere"), "nowhere: no such folder"),
+        (("--folder", "models"), "models: no images here"),
+        (("--csv", "none.csv"), "none.csv: no such file"),
+        (("--csv", "images/0.png"), "row 1: not UTF-8"),
+        (("--image", "images/0.png", "--aspect", "correspondence"), "images/0.png has none"),
+        (
+            ("--image", "images/0.png", "--aspect", "authenticity"),
+            r"\(only quality, correspondence\): dvc exp run -S aspect=",
+        ),
+        (("--folder", "images", "--prompt", "x"), "--prompt belongs to --image"),
+        (("--image", "images/0.png", "--bundle", "images"), "images: no bundle here"),
+        (("--image", "images/0.png", "--dataset", "other"), "nothing here was trained on other, only on made"),
+        (("--image", "images/0.png", "--batch", "0"), "--batch is 0, expected 1 or more"),
+    ],
+)
+def test_bad_input_is_one_line(clone, given, message):
+    with pytest.raises(InputError, match=message) as error:
+        run(*given)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,prompt\nx,y\n", "row 1: expected a header with image or name, and prompt"),
+        ("image,prompt\nx\n", "row 2: 1 fields, expected 2"),
+        ("image,prompt\n ,y\n", "row 2: image is empty"),
+        ("image,prompt\n", "a header and no rows"),
+        ("", "row 1: expected a header"),
+    ],
+)
+def test_a_bad_table_names_its_row(clone, text, message):
+    Path("asked.csv").write_text(text)
+    with pytest.raises(InputError, match=rf"asked.csv(, |: ){message}"):
+        run("--csv", "asked.csv")

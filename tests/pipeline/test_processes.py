@@ -1,0 +1,86 @@
+"""distill, describe and features in two processes of a CPU (gloo) write what one process writes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import load_file
+from transformers import logging
+
+from data.feature_store.store import FeatureStore
+from data.feature_store.writer import SHARD_IMAGES
+from pipeline import paths, processes
+from stages import describe, distill, features
+from tests import tiny_mllm
+from tests.few_images import project
+
+logging.disable_progress_bar()
+
+ROOT = Path(__file__).parents[2]
+ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
+ACCELERATE += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m"]
+IMAGES = SHARD_IMAGES + 4  # two parts of a feature store
+LORA = {"r": 4, "alpha": 8, "dropout": 0.0, "targets": r".*text_model.*_proj", "modules_to_save": []}
+
+
+def run(*arguments: str) -> str:
+    ran = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stderr
+
+
+@pytest.fixture
+def chosen(tmp_path, monkeypatch):
+    """Settings for two processes, in params.yaml too; batches of three, so that shares are unequal."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("DVC_ROOT", str(tmp_path)), ("PYTHONPATH", str(ROOT)), ("OMP_NUM_THREADS", "1")):
+        monkeypatch.setenv(name, value)
+    folder = tiny_mllm.smolvlm(tmp_path / "model")
+    profile = {"model": str(folder), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
+    chosen = project(profile | {"fewer_views": [], "lora": LORA}, IMAGES)
+    values = chosen.model_dump(mode="json")
+    values["distill"] |= {"epochs": 2, "batch": 3, "lr": 1e-3}
+    values["runtime"] |= {"batch": 16, "device": "cpu", "launcher": {"processes": 2}}
+    YAML().dump(values, tmp_path / "params.yaml")
+    return type(chosen).model_validate(values)
+
+
+def adapter(chosen):
+    return load_file(paths.adapter(chosen.dataset, chosen.aspect) / "adapter_model.safetensors")
+
+
+def test_two_processes_write_what_one_writes(chosen):
+    curve, described = Path("results/training/distill.csv"), paths.descriptions(chosen.dataset, chosen.aspect)
+    cached = paths.features(chosen.dataset, chosen.aspect)
+    distill.main(chosen)
+    alone, losses = adapter(chosen), pd.read_csv(curve)
+    shutil.rmtree(".cache")
+
+    run(*ACCELERATE, "stages.distill")
+    together = adapter(chosen)
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(value, together[name], atol=1e-5, rtol=1e-4)
+    pd.testing.assert_frame_equal(pd.read_csv(curve), losses, atol=1e-5, rtol=1e-5)
+    assert len(losses) == 4  # ten examples in batches of three: in the last one a process has no row
+
+    describe.main(chosen)  # from here on bit for bit: the batches are the same
+    features.main(chosen)
+    bytes_alone = {path.name: path.read_bytes() for path in [described, *cached.iterdir()]}
+    assert len(FeatureStore.open(cached)) == IMAGES
+    (journal,) = Path(".cache/describe").glob("*/journal.jsonl")
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:1]))  # as a kill leaves them
+    for part in Path(".cache/features").glob("*/part-*.parquet"):
+        part.unlink()
+    described.unlink()
+    shutil.rmtree(cached)
+
+    assert "describe: 0/2 batches" in run("stages.describe")  # the first process's half of the four that are left
+    processes.launch("stages.features", 2)
+    assert {path.name: path.read_bytes() for path in [described, *cached.iterdir()]} == bytes_alone
+    assert len(list(journal.parent.glob("journal*.jsonl"))) == 2

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+from dvc.utils.serialize import modify_yaml
+from ruamel.yaml import YAML
+
+from m3agiqa.errors import InputError
+from pipeline import settings
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path):
+    """Write params.yaml with some keys changed ("a.b" for nested ones) and give its path."""
+
+    def write(**changes):
+        values = YAML(typ="safe").load(PARAMS)
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            section = values
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        path = tmp_path / "params.yaml"
+        YAML().dump(values, path)
+        return path
+
+    return write
+
+
+def test_the_checked_in_params_are_valid():
+    assert settings.load(PARAMS).dataset == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"aspect": "beauty"}, "aspect: .*'quality', 'correspondence' or 'authenticity'.*'beauty'"),
+        ({"dataset": "agiqa"}, "dataset is 'agiqa', which is not among datasets: synthetic, folder"),
+        ({"head": "rwkv"}, "head is 'rwkv', which is not among heads: xlstm, mlp, lstm"),
+        ({"heads.gru.heads": 4}, "heads.gru.gru.heads: Extra inputs"),
+        ({"heads.gru.kind": "rwkv"}, "heads.gru: .*'rwkv'"),
+        ({"train.loss": {"mse": 0.0}}, "train.loss: at least one of mse, huber, plcc and rank needs a weight"),
+        ({"train.loss": {"srcc": 1.0}}, "train.loss.srcc: Extra inputs"),
+        ({"train.loss.rank": -1}, "train.loss.rank: .*greater than or equal to 0"),
+        ({"mllm": "gpt"}, "mllm is 'gpt', which is not among mllms: tiny"),
+        ({"teacher": "oracle"}, "teacher is 'oracle', which is not among teachers: offline"),
+        ({"teachers.mllm.mllm": "gpt"}, "teachers.mllm.mllm is 'gpt', which is not among mllms: tiny"),
+        ({"teachers.gemini.sdk": "vertex"}, "teachers.gemini.gemini.sdk: .*'vertex'"),
+        ({"teachers.gemini.prices.date": "once"}, "prices.date: .*'once'"),
+        ({"caption.max_failed": 1}, "caption.max_failed: .*less than 1"),
+        ({"runtime.teacher.concurrency": 0}, "runtime.teacher.concurrency: .*greater than 0"),
+        ({"split.val": 0}, "split.val: .*greater than 0.*given: 0"),
+        ({"distill.epoch": 3}, "distill.epoch: Extra inputs"),
+        ({"mllms.tiny.dtype": "float16"}, "mllms.tiny.dtype: .*'float32' or 'bfloat16'.*'float16'"),
+        ({"train.lr": "fast"}, "train.lr: .*valid number.*'fast'"),
+        ({"datasets.folder.scale": [5, 1]}, r"scale must be \[lowest, highest\]"),
+        ({"datasets.folder.reader": "zip"}, "datasets.folder: .*'zip'"),
+        ({"datasets.aigciqa2023.source": []}, "datasets.aigciqa2023.*source: .*at least 1 item"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(params, change, message):
+    with pytest.raises(InputError, match=message) as error:
+        settings.load(params(**change))
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_as_dvc_writes_it_is_a_number(params):
+    """`dvc exp run -S train.lr=1e-5` writes 1e-05, which YAML 1.1 reads as a string."""
+    path = params(**{"train.lr": "LR"})
+    path.write_text(path.read_text().replace("LR", "1e-05"))
+    assert settings.load(path).train.lr == 1e-5
+
+
+@pytest.mark.parametrize("text", ["a: [", "{", "- just\n- a list\n", ""])
+def test_what_is_not_settings_is_refused(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        settings.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="run from the project's folder"):
+        settings.load(tmp_path / "params.yaml")
+
+
+def test_setting_a_param_changes_one_line(tmp_path):
+    """What `dvc exp run -S` leaves of a file that people read: comments stay where DVC's own writer keeps them."""
+    before = PARAMS.read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(before, encoding="utf-8")
+    with modify_yaml(str(path)) as params:
+        params["aspect"] = "authenticity"
+    after = path.read_text(encoding="utf-8")
+    assert len(after.splitlines()) == len(before.splitlines())
+    changed = [line for line, old in zip(after.splitlines(), before.splitlines(), strict=True) if line != old]
+    assert [line.split()[:2] for line in changed] == [["aspect:", "authenticity"]]

@@ -1,0 +1,49 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import settings
+from pipeline.stage import stage
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    def main(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "data/raw/a.png")
+
+    monkeypatch.setattr(settings, "load", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["stages/download.py"])
+    with pytest.raises(SystemExit) as stopped:
+        stage(main)
+    assert stopped.value.code == 74
+    said = capsys.readouterr().err
+    assert said.startswith("download: ")
+    assert "No space left on device: 'data/raw/a.png'; make room" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("download", "dataset: nowhere"), ("train", "aspect: beauty"), ("evaluate", "head: none")],
+)
+def test_a_stage_says_what_is_wrong_in_one_line(tmp_path, name, change):
+    """A real process: status 2, one line on stderr, no traceback."""
+    root = Path(__file__).parents[2]
+    key = change.split(":")[0]
+    lines = (root / "params.yaml").read_text().splitlines()
+    changed = [change if line.startswith(f"{key}:") else line for line in lines]
+    (tmp_path / "params.yaml").write_text("\n".join(changed))
+    ran = subprocess.run(
+        [sys.executable, "-m", f"stages.{name}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stderr.startswith(f"{name}: params.yaml: ")
+    assert ran.stderr.count("\n") == 1

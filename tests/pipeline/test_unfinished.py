@@ -1,0 +1,71 @@
+"""Unfinished work is found by the same work alone: the same inputs, the same deps in dvc.yaml, the same libraries."""
+
+import pytest
+from ruamel.yaml import YAML
+
+from m3agiqa import versions
+from m3agiqa.errors import InputError
+from pipeline.unfinished import kept, unfinished
+
+DAG = {
+    "describe": {"deps": ["worker.py", "room", "data/raw/${dataset}", "models/heads"], "outs": ["data/descriptions"]},
+    "train": {"deps": ["other.py"], "outs": ["models/heads"]},
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    YAML().dump({"stages": DAG}, tmp_path / "dvc.yaml")
+    (tmp_path / "room").mkdir()
+    for name in ("worker.py", "other.py", "room/part.py"):
+        (tmp_path / name).write_text("VERSION = 1")
+    return tmp_path
+
+
+def test_the_same_work_finds_its_folder_and_other_work_another():
+    with unfinished("describe", {"model": "a"}) as first:
+        (first.path / "journal").write_text("1")
+    with unfinished("describe", {"model": "a"}) as again:
+        assert (again.path / "journal").exists()
+    assert unfinished("describe", {"model": "b"}).path != again.path
+
+
+@pytest.mark.parametrize("name", ["worker.py", "room/part.py", "room/new.txt"])
+def test_a_changed_dep_is_other_work(project, name):
+    """Twice: the second edit must not find what the first one left."""
+    paths = [unfinished("describe", {}).path]
+    for version in (2, 3):
+        (project / name).write_text(f"VERSION = {version}")
+        paths.append(unfinished("describe", {}).path)
+    assert len(set(paths)) == 3
+
+
+def test_what_is_no_dep_of_the_stage_changes_nothing(project):
+    before = unfinished("describe", {}).path
+    (project / "other.py").write_text("VERSION = 2")
+    (project / "room/__pycache__").mkdir()
+    (project / "room/__pycache__/part.pyc").write_bytes(b"1")
+    assert unfinished("describe", {}).path == before
+
+
+def test_another_library_is_other_work(monkeypatch):
+    before = unfinished("describe", {}).path
+    monkeypatch.setattr(versions, "version", lambda _: "0")
+    assert unfinished("describe", {}).path != before
+
+
+def test_two_runs_at_the_same_work_are_refused():
+    with kept("describe", {}), pytest.raises(InputError, match="another run is at this work"), kept("describe", {}):
+        pass
+
+
+def test_finishing_drops_only_earlier_finished_work():
+    with kept("describe", "finished") as finished:
+        pass
+    with pytest.raises(RuntimeError), kept("describe", "killed") as killed:
+        raise RuntimeError
+    with kept("describe", "last") as last:
+        pass
+    assert [scratch.path.exists() for scratch in (finished, killed, last)] == [False, True, True]

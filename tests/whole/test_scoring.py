@@ -1,0 +1,96 @@
+"""The trained pipeline as a tool, on what the pipeline itself trained and scored."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from data.tables.frames import read_table
+
+
+@pytest.fixture(scope="module")
+def project(reproduced, tmp_path_factory):
+    """The small run with a head that has learned something: a head of two epochs says nearly the mean of everything."""
+    project = reproduced.copy(tmp_path_factory.mktemp("predict") / "project")
+    project.set_params(**{"train.epochs": 20, "train.lr": 0.01})
+    project.dvc("repro")
+    project.commit("trained longer")
+    return project
+
+
+@pytest.fixture(scope="module")
+def asked(project):
+    """The test images, as a user would ask for them."""
+    samples = read_table(project.path / "data/raw/synthetic/samples.parquet").set_index("image_id")
+    expected = pd.read_csv(project.path / "results/predictions.csv").set_index("image_id")
+    rows = samples.loc[expected.index]
+    table = project.path / "asked.csv"
+    table.write_text(
+        pd.DataFrame({"image": "data/raw/synthetic/" + rows["path"], "prompt": rows["prompt"]}).to_csv(index=False)
+    )
+    return expected
+
+
+def scores(project, *arguments):
+    project.run("python", "-m", "m3agiqa", "predict", *arguments)
+    return pd.read_csv(project.path / "predictions/scores.csv")
+
+
+def test_the_test_images_get_evaluates_predictions(project, asked):
+    found = scores(project, "--csv", "asked.csv", "--aspect", "quality")
+    assert list(found["status"]) == ["ok"] * len(asked)
+    assert asked["predicted"].std() > 0.1
+    assert found["score"].to_numpy() == pytest.approx(asked["predicted"].to_numpy(), abs=1e-4)
+    assert list(found["word"]) == list(asked["word"])
+    described = read_table(project.path / "data/descriptions/synthetic-quality.parquet").set_index("image_id")
+    assert list(found["description"].fillna("")) == list(described.loc[asked.index, "description"])
+
+    figures = project.evaluation()
+    covered = asked["mos"].between(found["low"].to_numpy(), found["high"].to_numpy()).mean()
+    assert covered == pytest.approx(figures["interval"]["coverage"])
+
+
+def test_a_bundle_scores_the_same_in_a_clone_without_data(project, asked, tmp_path):
+    here = scores(project, "--csv", "asked.csv")
+    project.run("python", "-m", "m3agiqa", "bundle")
+    clone = type(project)(tmp_path / "clone")
+    project.run("git", "clone", "--quiet", str(project.path), str(clone.path))
+    assert not (clone.path / "models/heads").exists()
+    shutil.copytree(project.path / "data/raw/synthetic/images", clone.path / "data/raw/synthetic/images")
+    shutil.copy(project.path / "asked.csv", clone.path)
+    there = scores(clone, "--csv", "asked.csv", "--bundle", str(project.path / "bundle"))
+    pd.testing.assert_frame_equal(here, there)
+
+    said = clone.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", check=False)
+    assert said.returncode == 2
+    assert (
+        said.stderr == "predict: nothing is trained here: run dvc repro in a clone of the project, or name a --bundle\n"
+    )
+
+
+def test_another_aspects_absence_is_said_with_what_to_run(project, asked):
+    said = project.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv").stderr
+    assert "authenticity is left out, it is not in this workspace: dvc exp run -S aspect=authenticity" in said
+    said = project.run(
+        "python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", "--aspect", "authenticity", check=False
+    )
+    assert said.returncode == 2
+    assert "no trained authenticity here (only quality): dvc exp run -S aspect=authenticity trains it" in said.stderr
+
+
+def test_dvc_knows_the_parts_as_artifacts(project, tmp_path):
+    out = tmp_path / "card.json"
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    project.run("git", *identity, "tag", "--annotate", "--message", "first", "card@v1.0.0")  # as gto registers it
+    project.dvc("artifacts", "get", str(project.path), "card", "--out", str(out))
+    assert json.loads(out.read_text())["aspect"] == "quality"
+
+
+def test_a_head_of_another_run_is_refused(project, asked, tmp_path):
+    copy = project.copy(tmp_path / "project")
+    path = copy.path / "models/heads/synthetic-quality/head.json"
+    path.write_text(path.read_text() + "\n")
+    said = copy.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", check=False)
+    assert said.returncode == 2
+    assert "another head than the card's" in said.stderr
