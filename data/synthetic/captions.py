@@ -14,7 +14,7 @@ from numpy.random import Generator
 from data.synthetic.changes import CHANGES, change, differences
 from data.synthetic.filters import FILTERS, tint_name
 from data.synthetic.layouts import Body, Layout, lay_out, relation
-from data.synthetic.paint import azimuth
+from data.synthetic.lights import azimuth
 from data.synthetic.scenes import (
     COLOURS,
     COUNTS,

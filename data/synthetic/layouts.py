@@ -5,13 +5,15 @@
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
 from data.synthetic.scenes import Group, Scene
 from data.synthetic.shapes import SHAPES
+
+Filter = tuple[str, float]  # a name in `filters.FILTERS` and its strength, 0…1
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Layout:
     target: tuple[float, float]  # x and y that the camera looks at
     seed: int  # places textures, clouds and grain
     repeat: float = 0.0  # 0…1: ground and sky repeat one patch
-    filters: tuple[tuple[str, float], ...] = field(default=())  # (name, strength 0…1), see `filters`
+    filters: tuple[Filter, ...] = ()
 
     @property
     def groups(self) -> tuple[Group, ...]:
