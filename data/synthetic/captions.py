@@ -4,7 +4,6 @@ It names things, colours, numbers, places, light, style and effects, and how a t
 values anything: what is liked and what is not, a model learns later, from people's ratings.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,12 +27,12 @@ from data.synthetic.scenes import (
     draw_scene,
     plural,
 )
+from data.synthetic.traits import TURN, alter, choose
 
 EFFECTS = {
     "blur": "soft focus", "grain": "film grain", "blocks": "a mosaic of square blocks", "banding": "few flat tones",
     "colour cast": "a {} tint", "low contrast": "pale grey tones",
 }  # fmt: skip
-TURN = math.radians(130)  # the most that a body's own light is turned
 Turn = tuple[str, str]
 
 
@@ -56,20 +55,6 @@ def vary(layout: Layout, rng: Generator) -> Layout:
     names = rng.permutation(list(FILTERS))[: int(rng.choice((0, 1, 2), p=(0.45, 0.4, 0.15)))]
     effects = tuple((str(name), float(rng.uniform(0.08, 1))) for name in names)
     return replace(layout, bodies=tuple(bodies), repeat=repeat, filters=effects)
-
-
-def choose(count: int, what: str, rng: Generator) -> list[int]:
-    """Which of `count` bodies to alter: all or some; a light of their own, never all, or it would be the scene's."""
-    most = count - 1 if what == "light" else count
-    return sorted(int(i) for i in rng.permutation(count)[: int(rng.integers(1, most + 1))]) if most else []
-
-
-def alter(body: Body, what: str, value: float, light: str) -> Body:
-    """`body` with one physical trait changed by `value`; its "light" turns to the other side of the scene's."""
-    if what == "light":
-        away = -1 if LIGHT_SIDES[light] == "right" else 1
-        return replace(body, light=azimuth(light) + away * value * TURN)
-    return replace(body, **{what: value})
 
 
 def from_left(layout: Layout) -> Layout:

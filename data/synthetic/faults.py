@@ -22,10 +22,11 @@ from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
-from data.synthetic.captions import alter, choose, stands
+from data.synthetic.captions import stands
 from data.synthetic.changes import CHANGES, Difference, change, differences
 from data.synthetic.layouts import Layout, lay_out
 from data.synthetic.scenes import Scene
+from data.synthetic.traits import alter, choose
 
 ASPECTS = ("quality", "correspondence", "authenticity")
 CROSSTALK = 0.1

@@ -24,6 +24,7 @@ from data.synthetic.scenes import (
     draw_scene,
     plural,
 )
+from data.synthetic.traits import alter
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=60, deadline=None)
@@ -164,3 +165,9 @@ def test_comparison_of_text_and_image():
 def test_unknown_change_is_refused():
     with pytest.raises(ValueError, match="unknown change"):
         change(draw_scene(rng(1), reserved=True), "sound", rng(1))
+
+
+def test_unknown_trait_is_refused():
+    body = lay_out(draw_scene(rng(1), reserved=True), rng(2)).bodies[0]
+    with pytest.raises(ValueError, match="unknown trait"):
+        alter(body, "sound", 1.0, "noon")
