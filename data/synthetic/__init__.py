@@ -2,9 +2,10 @@
 
 - scenes, changes: what a prompt may ask for, and how a picture may depart from it
 - shapes, layouts: what things are made of, and where they stand
-- pack, render: the ray tracer; textures, paint, styles: its colours
-- filters: effects on finished pictures
-- faults, generators: what goes wrong, and six generators that each go wrong in their own way
+- exact: the arithmetic by which another machine draws the same
+- pack, rays, trace: the ray tracer; lights, textures, paint: what it sees; styles, filters: what becomes of that;
+  render: all of it in one call
+- traits, faults, generators: what goes wrong, and six generators that each go wrong in their own way
 - raters: the panel that gives MOS, std and comments
 - captions: what a picture shows, in words without any judgement: the language of pretraining
 """
@@ -15,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,17 +33,43 @@ from data.synthetic.scenes import Scene, draw_scene
 from m3agiqa.files import atomic, sha256
 
 BATCH = 12  # pictures rendered together
+DECIMALS = 6  # of scores: what random generators and roots leave in doubt is far below (see `exact`)
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Passes things on and shows how many have come."""
+
+    def __call__(self, iterable: Iterable[T], /, *, total: int, desc: str, unit: str) -> Iterable[T]: ...
+
+
+class Cell(NamedTuple):
+    """A picture to be: of which prompt, what that asks for, and by which generator."""
+
+    prompt: int
+    scene: Scene
+    generator: str
+
+
+class _Task(NamedTuple):
+    paths: list[Path]
+    layouts: list[Layout]
+    size: int
+
+
+def _unseen(iterable: Iterable[T], /, *, total: int, desc: str, unit: str) -> Iterable[T]:  # noqa: ARG001 (a Progress)
+    return iterable
 
 
 def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
-          progress: Callable[..., Iterable] = lambda it, **_: it) -> pd.DataFrame:  # fmt: skip
+          progress: Progress = _unseen) -> pd.DataFrame:  # fmt: skip
     """Write six pictures a prompt to folder/images/ and the noise-free truth to folder/truth.parquet.
 
     Returns the samples table. The pictures are rendered by one process a core; each batch is a function of the seed
-    alone, so their number does not change a byte.
+    alone, so neither their number nor the machine changes a byte.
     """
     scenes = draw_prompts(seed, prompts)
-    cells = [(i, scene, name) for i, scene in enumerate(scenes) for name in GENERATORS]
+    cells = [Cell(i, scene, name) for i, scene in enumerate(scenes) for name in GENERATORS]
     pictures = draw_pictures(seed, cells)
     ids = [f"p{i:03d}-{name.removeprefix('sim-')}" for i, _, name in cells]
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -58,7 +85,9 @@ def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
         "sha256": hashes,
     })  # fmt: skip
     for column, aspect in enumerate(ASPECTS):
-        table[f"mos_{aspect}"], table[f"std_{aspect}"] = mos[:, column], std[:, column]
+        table[f"mos_{aspect}"] = mos[:, column].round(DECIMALS)
+        table[f"std_{aspect}"] = std[:, column].round(DECIMALS)
+    truth = truth.round(DECIMALS)
     truth.columns = [f"truth_{aspect}" for aspect in ASPECTS]
     truth.insert(0, "image_id", ids)
     with atomic(folder / "truth.parquet") as temporary:
@@ -76,8 +105,8 @@ def draw_prompts(seed: int, prompts: int) -> list[Scene]:
     return list(scenes.values())
 
 
-def draw_pictures(seed: int, cells: Sequence[tuple[int, Scene, str]]) -> list[Picture]:
-    """A picture for each (number, scene, generator), laid out and spoilt anew for each."""
+def draw_pictures(seed: int, cells: Sequence[Cell]) -> list[Picture]:
+    """A picture for each cell, laid out and spoilt anew for each."""
     return [draw(name, scene, _rng(seed, 1, k)) for k, (_, scene, name) in enumerate(cells)]
 
 
@@ -85,23 +114,23 @@ def _rng(*key: int) -> Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-def _paint(folder: Path, ids: list[str], pictures: list[Picture], size: int, progress: Callable[..., Any]) -> list[str]:
+def _paint(folder: Path, ids: list[str], pictures: list[Picture], size: int, progress: Progress) -> list[str]:
     """Render and save all pictures; their SHA-256, in order."""
-    tasks = [([folder / "images" / f"{image_id}.png" for image_id in ids[k : k + BATCH]],
-              [picture.layout for picture in pictures[k : k + BATCH]], size)
+    tasks = [_Task([folder / "images" / f"{image_id}.png" for image_id in ids[k : k + BATCH]],
+                   [picture.layout for picture in pictures[k : k + BATCH]], size)
              for k in range(0, len(ids), BATCH)]  # fmt: skip
     workers = min(len(os.sched_getaffinity(0)), len(tasks))
     with ExitStack() as stack:
-        mapping: Callable[..., Iterable[list[str]]] = map
+        mapping: Callable[[Callable[[_Task], list[str]], list[_Task]], Iterable[list[str]]] = map
         if workers > 1:
             pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
             mapping = stack.enter_context(pool).map
-        hashes = (digest for batch in mapping(_paint_batch, *zip(*tasks, strict=True)) for digest in batch)
+        hashes = (digest for batch in mapping(_paint_batch, tasks) for digest in batch)
         return list(progress(hashes, total=len(ids), desc="draw", unit="image"))
 
 
-def _paint_batch(paths: list[Path], layouts: list[Layout], size: int) -> list[str]:
-    for path, pixels in zip(paths, draw_pixels(layouts, size).numpy(), strict=True):
+def _paint_batch(task: _Task) -> list[str]:
+    for path, pixels in zip(task.paths, draw_pixels(task.layouts, task.size).numpy(), strict=True):
         with atomic(path) as temporary:
             Image.fromarray(pixels).save(temporary, "PNG")
-    return [sha256(path) for path in paths]
+    return [sha256(path) for path in task.paths]

@@ -60,9 +60,10 @@ def differences(asked: Scene, drawn: Sequence[Group], relation: str | None) -> l
     left = list(drawn)
     total = sum(group.count for group in asked.groups)
     matches: dict[int, Group] = {}
-    for same in (lambda a, b: a.one == b.one, lambda a, b: a.kind == b.kind, lambda a, b: a.colour == b.colour):
+    for alike in (("colour", "kind"), ("kind",), ("colour",)):
         for i, group in enumerate(asked.groups):
-            match = next((other for other in left if same(group, other)), None)
+            same = (other for other in left if all(getattr(other, name) == getattr(group, name) for name in alike))
+            match = next(same, None)
             if i not in matches and match:
                 matches[i] = match
                 left.remove(match)

@@ -4,6 +4,7 @@ A generator's profile says how much harm it does on average in each aspect and w
 picture scatters widely around that, so that knowing the generator helps to guess a rating, but only so far.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ def _faults(mean: float, weights: Mapping[str, float], profile: Profile, rng: Ge
         return {}
     names = _pick(tuple(weights), profile, 1 + int(rng.random() < 0.4), rng)
     angle = float(rng.uniform(0.35, 1.2))
-    shares = (1.0,) if len(names) == 1 else (np.cos(angle), np.sin(angle))
+    shares = (1.0,) if len(names) == 1 else (math.cos(angle), math.sin(angle))
     return {name: float(min(1.0, wanted * share / weights[name])) for name, share in zip(names, shares, strict=True)}
 
 

@@ -4,8 +4,11 @@ A rater has a bias and a gain for the whole session and a fresh error for every 
 the MOS, the deviation over the panel its std; the truth stays apart. The panel's words say what it noticed.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from data.synthetic.captions import from_left, things, world
 from data.synthetic.faults import ASPECTS, Picture
@@ -23,13 +26,20 @@ NOTICED = 0.12  # what does less harm goes unmentioned
 SILENT, VAGUE = 0.06, 0.06  # share of remarks that are missing or imprecise
 
 
-def rate(truth: np.ndarray, raters: int, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """MOS and std (n, aspects) of a panel of `raters`, from the truth (n, aspects) in 0…5."""
+class Scores(NamedTuple):
+    """What a panel gave, for each picture and aspect."""
+
+    mos: NDArray[np.float64]  # (n, aspects)
+    std: NDArray[np.float64]
+
+
+def rate(truth: NDArray[np.float64], raters: int, rng: Generator) -> Scores:
+    """The scores of a panel of `raters` for pictures with the truth (n, aspects) in 0…5."""
     shape = (raters, 1, truth.shape[1])
     bias, gain = rng.normal(0, BIAS, shape), rng.normal(1, GAIN, shape)
     errors = rng.normal(0, ERROR, (raters, *truth.shape))
     scores = np.clip(2.5 + gain * (truth - 2.5) + bias + errors, 0, 5)
-    return scores.mean(axis=0), scores.std(axis=0, ddof=1)
+    return Scores(scores.mean(axis=0), scores.std(axis=0, ddof=1))
 
 
 def comment(picture: Picture, rng: Generator) -> str:
@@ -38,7 +48,7 @@ def comment(picture: Picture, rng: Generator) -> str:
     differences = [difference.text for difference in picture.differences]
     faults = {
         "quality": [", ".join(_flaws(picture))],
-        "correspondence": [differences and f"Different: {', '.join(differences)}"],
+        "correspondence": [f"Different: {', '.join(differences)}"] if differences else [],
         "authenticity": [sentence.rstrip(".") for sentence in world(layout)],
     }
     said = []

@@ -14,8 +14,10 @@ a picture in which "parts do not fit" only has to move them.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 QUADRICS = {
     "ball": (1.0, 1.0, 1.0, 0.0, -1.0),
@@ -30,23 +32,33 @@ PAINT = {
     "timber": (108, 72, 44), "coal": (38, 37, 41), "cream": (236, 222, 196), "slate": (84, 88, 98),
     "glass": (142, 178, 200), "carrot": (226, 108, 30),
 }  # fmt: skip
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Shape:
     """The parts of one kind, as arrays: n parts."""
 
-    frames: np.ndarray  # (n, 4, 4) part → thing
-    low: np.ndarray  # (n, 3) the box, in the part's frame
-    high: np.ndarray  # (n, 3)
-    quadrics: np.ndarray  # (n, 5)
+    frames: Floats  # (n, 4, 4) part → thing
+    low: Floats  # (n, 3) the box, in the part's frame
+    high: Floats  # (n, 3)
+    quadrics: Floats  # (n, 5)
     materials: tuple[str, ...]  # "main" takes the thing's colour
     height: float
     radius: float  # of the footprint
 
 
 Triple = tuple[float, float, float]
-Part = tuple[np.ndarray, Triple, Triple, tuple[float, ...], str]
+
+
+class Part(NamedTuple):
+    """One convex part of a thing."""
+
+    frame: Floats  # (4, 4) part → thing
+    low: Triple
+    high: Triple
+    quadric: tuple[float, ...]
+    material: str
 
 
 def _part(quadric: str, centre: Triple, half: Triple, material: str = "main", *, low: Triple = (-1, -1, -1),
@@ -54,9 +66,9 @@ def _part(quadric: str, centre: Triple, half: Triple, material: str = "main", *,
     """One part: `half` are the half extents; `lying` turns the part's axis from y to z."""
     frame = np.diag((*half, 1.0)).astype(np.float64)
     if lying:
-        frame = np.array(((1.0, 0, 0, 0), (0, 0, 1, 0), (0, 1, 0, 0), (0, 0, 0, 1))) @ frame
+        frame = frame[[0, 2, 1, 3]]
     frame[:3, 3] = centre
-    return frame, low, high, QUADRICS[quadric], material
+    return Part(frame, low, high, QUADRICS[quadric], material)
 
 
 def _halves(quadric: str, centre: Triple, half: Triple) -> list[Part]:
@@ -120,13 +132,12 @@ _PARTS = {
 
 def _shape(parts: list[Part]) -> Shape:
     """Parts as arrays, with the thing's height and the radius of its footprint."""
-    frames, low, high, quadrics, materials = zip(*parts, strict=True)
-    frames = np.stack(frames)
+    frames = np.stack([part.frame for part in parts])
     reach = np.abs(frames[:, :3, :3]).sum(axis=2)
     top = (frames[:, 1, 3] + reach[:, 1]).max()
     side = (np.abs(frames[:, [0, 2], 3]) + reach[:, [0, 2]]).max(axis=0)
-    return Shape(frames, np.array(low, float), np.array(high, float), np.array(quadrics), materials, float(top),
-                 float(side.max()))  # fmt: skip
+    low, high, quadrics = (np.array(values, float) for values in zip(*(part[1:4] for part in parts), strict=True))
+    return Shape(frames, low, high, quadrics, tuple(part.material for part in parts), float(top), float(side.max()))
 
 
 SHAPES = {kind: _shape(parts) for kind, parts in _PARTS.items()}
