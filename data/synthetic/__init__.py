@@ -66,7 +66,7 @@ def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
     """Write six pictures a prompt to folder/images/ and the noise-free truth to folder/truth.parquet.
 
     Returns the samples table. The pictures are rendered by one process a core; each batch is a function of the seed
-    alone, so neither their number nor the machine changes a byte.
+    alone, so neither their number nor the machine changes a pixel or a score (`exact`).
     """
     scenes = draw_prompts(seed, prompts)
     cells = [Cell(i, scene, name) for i, scene in enumerate(scenes) for name in GENERATORS]
