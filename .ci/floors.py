@@ -6,10 +6,10 @@ from pathlib import Path
 
 FLOORS = {"quality": 0.90, "correspondence": 0.75, "authenticity": 0.75}  # of the ceiling, SRCC on test
 
-metrics = json.loads(Path("results/metrics.json").read_text(encoding="utf-8"))
-reached, floor, gain = metrics["srcc_of_ceiling"], FLOORS[metrics["aspect"]], metrics["gain"]
-print(f"{metrics['aspect']}: SRCC {metrics['srcc']:.3f}, {reached:.3f} of the ceiling (floor {floor})")
-print(f"best baseline: {gain['over']}; gain over it {gain['srcc']:+.3f}, 95 % interval {gain['srcc_ci']}")
+figures = json.loads(Path("results/evaluation.json").read_text(encoding="utf-8"))
+reached, floor, gain = figures["srcc_of_ceiling"], FLOORS[figures["aspect"]], figures["gain"]
+print(f"{figures['aspect']}: SRCC {figures['srcc']:.3f}, {reached:.3f} of the ceiling (floor {floor})")
+print(f"best baseline on val: {gain['over']}; gain over it {gain['srcc']:+.3f}, 95 % interval {gain['srcc_ci']}")
 if reached < floor:
     sys.exit("below the floor")
 if gain["srcc_ci"][1] < 0:

@@ -17,6 +17,7 @@ from benchmarks import seconds
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter
 from m3agiqa.head.batch import Row
+from m3agiqa.spans import Span
 
 SHAPES = {"8 B model, 477 x 4096": (128, 477, 4096), "tiny, 150 x 256": (4096, 150, 256)}
 
@@ -24,7 +25,7 @@ SHAPES = {"8 B model, 477 x 4096": (128, 477, 4096), "tiny, 150 x 256": (4096, 1
 def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[Row]:
     """A few different states, again and again: making them must not count."""
     pool = [torch.randn(tokens, dim, generator=torch.Generator().manual_seed(n)).bfloat16() for n in range(4)]
-    return ((image_id, pool[number % 4], (0, tokens)) for number, image_id in enumerate(images))
+    return (Row(image_id, pool[number % 4], Span(0, tokens)) for number, image_id in enumerate(images))
 
 
 def write_raw(path: Path, images: Sequence[str], tokens: int, dim: int) -> None:

@@ -23,6 +23,8 @@ from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.profile import Profile
+from pipeline.profiles import Loss, Train
 
 IMAGES, BATCH = 128, 16
 DESCRIPTION = "The picture is soft and a little noisy; the edges of the red cube are blurred. " * 3
@@ -33,12 +35,14 @@ def main() -> None:
     pictures = [Image.fromarray(random.integers(0, 256, (192, 192, 3), dtype=np.uint8)) for _ in range(IMAGES)]
     texts = [conversation("quality", f"a red cube, number {number}", DESCRIPTION) for number in range(IMAGES)]
     ids = [f"image-{number:03d}" for number in range(IMAGES)]
-    mllm = LocalMLLM.load("models/tiny", revision=None, dtype="float32", max_length=384, device="cpu")
+    mllm = LocalMLLM.load(
+        Profile(model="models/tiny", dtype="float32", max_length=384, max_new_tokens=96), device="cpu"
+    )
 
     def read_with_the_mllm(images: Sequence[str]) -> list[Row]:
         rows = [ids.index(image_id) for image_id in images]
         readings = mllm.read([pictures[row] for row in rows], [texts[row] for row in rows])
-        return [(image_id, each.states, each.description) for image_id, each in zip(images, readings, strict=True)]
+        return [Row(image_id, each.states, each.description) for image_id, each in zip(images, readings, strict=True)]
 
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(folder, {}, ids, shard_images=BATCH)
@@ -83,8 +87,8 @@ def _seconds_to_train(store: FeatureStore, ids: list[str]) -> float:
             yield epoch
         ends.append(time.perf_counter())
 
-    settings = {"epochs": 3, "batch": BATCH, "lr": 1e-3, "weight_decay": 0.05, "seed": 0, "token_dropout": 0.5}
-    train_head(build_head("xlstm", store.dim, seed=0), store, table[8:], table[:8], **settings, progress=clock)
+    settings = Train(epochs=3, batch=BATCH, lr=1e-3, weight_decay=0.05, seed=0, token_dropout=0.5, loss=Loss(mse=1.0))
+    train_head(build_head("xlstm", store.dim, seed=0), store, table[8:], table[:8], settings, progress=clock)
     return min(end - start for start, end in pairwise(ends))
 
 

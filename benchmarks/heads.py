@@ -9,7 +9,6 @@ first row, which are paired.
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from evaluation import bootstrap, metrics
 from finetune.heads.training import predict, train_head
 from m3agiqa.device import device
 from m3agiqa.head.model import build_head
+from pipeline.profiles import Train
 from pipeline.settings import Settings
 
 SEEDS = (0, 1, 2)
@@ -59,14 +59,14 @@ def _train(
     seconds = []
     for seed in SEEDS:
         head = build_head(input_dim=store.dim, seed=seed, **settings.heads[name].model_dump())
-        options: dict[str, Any] = {**settings.train.model_dump(), "seed": seed, "loss": loss}
+        chosen = Train(**settings.train.model_dump() | {"seed": seed, "loss": loss})
         start = time.perf_counter()
-        weights, _ = train_head(head, store, train, val, **options, device=device(settings))
+        weights, _ = train_head(head, store, train, val, chosen, device=device(settings.runtime.device))
         seconds.append(time.perf_counter() - start)
         head.load_state_dict(weights)
         for part in parts:
             ids = list(table.loc[table["split"] == part, "image_id"])
-            runs[part].append(predict(head, store, ids, device=device(settings)).to_numpy())
+            runs[part].append(predict(head, store, ids, device=device(settings.runtime.device)).to_numpy())
     return runs, float(np.mean(seconds)), sum(weight.numel() for weight in head.parameters())
 
 

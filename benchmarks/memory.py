@@ -16,7 +16,10 @@ from benchmarks import peak_memory
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter
 from finetune.heads.training import train_head
+from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head
+from m3agiqa.spans import Span
+from pipeline.profiles import Loss, Train
 
 TOKENS, DIM = 150, 1024  # 0.3 MB an image
 IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB
@@ -26,7 +29,7 @@ def write(folder: Path, images: int) -> None:
     writer = FeatureWriter(folder, {}, [f"image-{number:05d}" for number in range(images)])
     for part in writer.missing():
         writer.write(
-            part, ((image_id, torch.randn(TOKENS, DIM).bfloat16(), (0, TOKENS)) for image_id in part.image_ids)
+            part, (Row(image_id, torch.randn(TOKENS, DIM).bfloat16(), Span(0, TOKENS)) for image_id in part.image_ids)
         )
 
 
@@ -41,8 +44,8 @@ def train(folder: Path, images: int) -> None:
     store = FeatureStore.open(folder)
     table = pd.DataFrame({"image_id": store.ids, "mos": torch.rand(images).tolist()})
     head = build_head("mlp", DIM, seed=0, dim=16, hidden=16)
-    settings = {"epochs": 1, "batch": 8, "lr": 1e-3, "weight_decay": 0.0, "seed": 0, "token_dropout": 0.5}
-    train_head(head, store, table[20:], table[:20], **settings)
+    settings = Train(epochs=1, batch=8, lr=1e-3, weight_decay=0.0, seed=0, token_dropout=0.5, loss=Loss(mse=1.0))
+    train_head(head, store, table[20:], table[:20], settings)
 
 
 def nothing(folder: Path, images: int) -> None:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from argparse import Namespace
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,15 @@ from transformers import logging
 
 from benchmarks import peak_memory, seconds
 from data.tables.frames import SAMPLE_COLUMNS, write_table
-from m3agiqa import familiar
 from m3agiqa.card import FORMAT, Card, head_sha256, write_card
 from m3agiqa.commands import predict
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import QUESTIONS
 from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.profile import Profile
 from m3agiqa.scorer import Scorer
-from m3agiqa.workspace import workspace_parts
+from m3agiqa.warnings.images import facts, limits_of
+from m3agiqa.workspace import parts_here
 from pipeline import paths, settings
 from stages import describe, features
 
@@ -58,16 +59,15 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         _picture(number).save(paths.raw(dataset) / name)
     pd.DataFrame({"image": names, "prompt": prompts}).to_csv(paths.raw(dataset) / "asked.csv", index=False)
 
-    load = {"revision": None, "dtype": profile.dtype, "max_length": profile.max_length, "device": "cpu"}
-    mllm = LocalMLLM.load(profile.model, **load)
+    mllm = LocalMLLM.load(profile, device="cpu")
     paths.adapter(dataset, aspect).mkdir(parents=True)
     save_head(build_head("xlstm", mllm.hidden_size, seed=0), paths.head(dataset, aspect))
-    limits = familiar.limits_of([familiar.facts(_picture(0))])
+    limits = limits_of([facts(_picture(0))])
     card = {
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": {**load, "model": profile.model, "max_new_tokens": profile.max_new_tokens, "fewer_views": []},
+        "mllm": profile.model_dump(include=set(Profile.model_fields)),
         "adapted": False,
         "identity": mllm.identity,
         "head": head_sha256(paths.head(dataset, aspect)),
@@ -78,18 +78,20 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         "figures": {},
         "made_with": {},
     }
-    del card["mllm"]["device"]
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
     return chosen
 
 
 def speed(chosen: settings.Settings) -> None:
     """Print how many images a second, and the ratio."""
-    asked = {"csv": paths.raw(chosen.dataset) / "asked.csv", "image": None, "folder": None, "prompt": None}
-    arguments = Namespace(**asked, aspect=chosen.aspect, bundle=None, out=Path("predictions"))
+    parser = ArgumentParser()
+    predict.add_arguments(parser)
+    table = str(paths.raw(chosen.dataset) / "asked.csv")
+    arguments = parser.parse_args(["--csv", table, "--aspect", chosen.aspect, "--device", "cpu", "--batch", str(BATCH)])
 
     def ours() -> None:
-        predict.main(chosen, arguments)
+        shutil.rmtree(arguments.out, ignore_errors=True)  # and what it knows
+        predict.run(arguments)
 
     def floor() -> None:
         describe.main(chosen)
@@ -111,7 +113,7 @@ def speed(chosen: settings.Settings) -> None:
 def many(images: int) -> None:
     """Score that many images, in this process."""
     dataset = settings.load(ROOT / "params.yaml").dataset
-    scorer = Scorer(workspace_parts(dataset), device="cpu", batch=BATCH)
+    scorer = Scorer(parts_here(dataset), device="cpu", batch=BATCH)
     scorer([paths.raw(dataset) / "0.png"] * images, ["a red cube"] * images, aspect=scorer.aspects[0])
 
 
@@ -154,5 +156,4 @@ if __name__ == "__main__":
         many(int(sys.argv[1]))
         print(peak_memory())
     else:
-        os.environ["DVC_ROOT"] = "."  # where the stages keep unfinished work: in the benchmark's own folder
         main()

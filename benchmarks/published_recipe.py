@@ -26,8 +26,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter
 from finetune.heads.training import train_head
+from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head
 from m3agiqa.head.stacks import xlstm_stack
+from m3agiqa.spans import Span
 from pipeline.settings import load
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -146,7 +148,10 @@ def write_store(folder: Path, dim: int) -> FeatureStore:
     random = torch.Generator().manual_seed(0)
     for part in writer.missing():
         states = (torch.randn(TOKENS, dim, generator=random).to(torch.bfloat16) for _ in part.image_ids)
-        rows = ((image_id, each, (TOKENS // 2, TOKENS)) for image_id, each in zip(part.image_ids, states, strict=True))
+        rows = (
+            Row(image_id, each, Span(TOKENS // 2, TOKENS))
+            for image_id, each in zip(part.image_ids, states, strict=True)
+        )
         writer.write(part, rows)
     return FeatureStore.open(folder, cache_bytes=1)  # nothing is kept in memory, as if it did not fit
 
@@ -171,12 +176,12 @@ def cached_epoch(store: FeatureStore, settings: dict[str, object], batch: int) -
             yield epoch
         ends.append(_clock())
 
-    recipe = {**load().train.model_dump(), "epochs": 4, "batch": batch}
+    recipe = load().train.model_copy(update={"epochs": 4, "batch": batch})
     if DEVICE == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = _clock()
     head = build_head(input_dim=store.dim, seed=0, **settings)
-    train_head(head, store, table[8:], table[:8], **recipe, device=DEVICE, progress=clock)  # an epoch scores val too
+    train_head(head, store, table[8:], table[:8], recipe, device=DEVICE, progress=clock)  # an epoch scores val too
     return min(end - begin for begin, end in pairwise(ends)) / IMAGES, ends[0] - start
 
 

@@ -50,7 +50,9 @@ def main() -> None:
     settings, table, store = cached_states()
     dataset, aspect = settings.dataset, settings.aspect
     rows = {part: np.flatnonzero(table["split"] == part) for part in ("train", "val", *parts)}
-    head = predict(load_head(paths.head(dataset, aspect)), store, list(table["image_id"]), device=device(settings))
+    head = predict(
+        load_head(paths.head(dataset, aspect)), store, list(table["image_id"]), device=device(settings.runtime.device)
+    )
 
     mean, spread = table["mos"].iloc[rows["train"]].agg(["mean", "std"])
     mos = (table["mos"].to_numpy(float) - mean) / spread

@@ -25,8 +25,8 @@ from analyzers.gemini.brief import brief
 from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
+from analyzers.questions import questions
 from analyzers.teacher import Answer, Question, Usage
-from analyzers.teachers import questions
 from benchmarks import peak_memory, seconds
 from data.tables.frames import write_table
 from m3agiqa.aspects import ASPECTS

@@ -39,6 +39,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    if not sys.argv[1:]:
+        parser.print_help()
+        return
     name = parser.parse_args(sys.argv[1:2]).command
     with told_in_one_line(name):
         module = _module(name)

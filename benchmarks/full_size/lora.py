@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
-from finetune.distill.training import distill
+from finetune.distill.training import Conversations, distill
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import Conversation, conversation
 from m3agiqa.mllm.model import LocalMLLM
@@ -47,8 +47,8 @@ class Examples(Dataset):
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twice: bool = False) -> None:
     """With `twice`, the activations are computed twice."""
     settings = load()
-    lora = settings.mllms["minicpm-llama3-v-2_5"].lora.model_dump() | {"modules_to_save": []}
-    student.add_lora(**lora, seed=0)
+    lora = settings.mllms["minicpm-llama3-v-2_5"].lora.model_copy(update={"modules_to_save": []})
+    student.add_lora(lora, seed=0)
     for name, parameter in student.model.named_parameters():
         assert parameter.requires_grad == ("lora_" in name)  # noqa: S101  what is counted rests on it
     flops = vision_flops() + 2 * llama_flops(tokens(student, table))
@@ -80,19 +80,16 @@ def _step(student: LocalMLLM, table: pd.DataFrame, batch: int, *, activation_che
             ends.append(time.perf_counter())
             yield step
 
-    options = load().distill.model_dump(exclude={"enabled"}) | {"epochs": 1, "batch": batch}
+    settings = load().distill.model_copy(update={"epochs": 1, "batch": batch})
     train, val = Examples(table, STEPS * batch), Examples(table, batch)
     with tempfile.TemporaryDirectory() as folder:
         distill(
             student.model,
-            train,
-            val,
-            student.training_batch,
-            lengths=[1] * len(train),
-            **options,
-            activation_checkpointing=activation_checkpointing,
+            Conversations(train, val, [1] * len(train), student.training_batch),
+            settings,
             checkpoints=Path(folder) / "checkpoints",
             out=Path(folder) / "out",
+            activation_checkpointing=activation_checkpointing,
             progress=clock,
         )
     return statistics.median(end - start for start, end in pairwise(ends[5:]))

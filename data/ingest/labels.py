@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from m3agiqa.csv_rows import records
 from m3agiqa.errors import InputError
@@ -28,9 +29,16 @@ class Rated:
 
 
 def read_rows(
-    table: Path, required: Sequence[str], *, one_of: Sequence[str] = (), unique: str = "name"
+    table: Path,
+    required: Sequence[str],
+    *,
+    one_of: Sequence[str] = (),
+    unique: str = "name",
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[str, Row]]:
     """The rows of a csv by column, each with its place: "data.csv, row 7".
+
+    `also` gives other names that a column may have: {"image": "name"} takes `image` where there is no `name`.
 
     Raises:
         InputError: no csv, a column of `required` or every one of `one_of` missing, a row of another length, an empty
@@ -38,6 +46,7 @@ def read_rows(
     """
     numbered = records(table)
     header = [column.strip() for column in next(numbered, (1, []))[1]]
+    header = [also[column] if column in also and also[column] not in header else column for column in header]
     _check_header(table, header, required, one_of)
     rows: list[tuple[str, Row]] = []
     first_row: dict[str, int] = {}

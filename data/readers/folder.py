@@ -1,6 +1,6 @@
 """Your own images: data.csv and images/ beside it.
 
-data.csv has the columns `name` (a file in images/) and `prompt`, optionally `generator` and `comment`, any of
+data.csv has the columns `name` (or `image`: a file in images/) and `prompt`, optionally `generator` and `comment`, any of
 `mos_quality`, `mos_correspondence`, `mos_authenticity` on one declared scale, and optionally the matching `std_…`.
 Other columns are ignored.
 """
@@ -14,12 +14,14 @@ from m3agiqa.aspects import ASPECTS
 
 def read(files: Files, _scale: tuple[float, float]) -> Iterator[Rated]:
     columns = {aspect: f"mos_{aspect}" for aspect in ASPECTS}
-    for where, row in read_rows(files.find("data.csv"), ["name", "prompt"], one_of=list(columns.values())):
+    rows = read_rows(files.find("data.csv"), ["name", "prompt"], one_of=list(columns.values()), also={"image": "name"})
+    for where, row in rows:
+        name = row["name"].removeprefix("images/")
         aspects = [aspect for aspect, column in columns.items() if column in row]
         yield Rated(
             where=where,
-            name=row["name"],
-            file=f"images/{row['name']}",
+            name=name,
+            file=f"images/{name}",
             prompt=row["prompt"],
             generator=row.get("generator", ""),
             comment=row.get("comment", ""),

@@ -17,12 +17,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from data import synthetic
-from data.files import folder_sha256
 from data.synthetic.exact import GRID
 from data.synthetic.faults import AUTHENTICITY, CHANGES, QUALITY, draw_picture
 from data.synthetic.render import draw, render
 from data.synthetic.scenes import GROUNDS, LIGHTS, STYLES, Group, Scene
 from data.synthetic.textures import noise_table
+from m3agiqa.files import folder_sha256
 
 ROOT = Path(__file__).parents[2]
 # What this file draws, as SHA-256. Whoever changes the looks or the scores of the data set puts in the new ones (a

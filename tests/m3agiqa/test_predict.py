@@ -42,7 +42,7 @@ def clone(built, tmp_path, monkeypatch):
 def run(*given, out="out"):
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
-    predict.run(parser.parse_args([*map(str, given), "--out", out, "--device", "cpu", "--batch", "2"]))
+    predict.run(parser.parse_args(["--batch", "2", *map(str, given), "--out", out, "--device", "cpu"]))
 
 
 def written(out="out") -> dict[str, bytes]:

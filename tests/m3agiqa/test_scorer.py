@@ -66,7 +66,7 @@ def test_the_score_is_the_heads_on_stored_features(parts, scores, tmp_path):
     """As features and evaluate go: states to disk, the head on batches from there."""
     trained = Scorer(parts, device="cpu").loaded("quality")
     rounds = zip(PROMPTS, [score.description for score in scores], strict=True)
-    readings = trained.student.read(IMAGES, [conversation("quality", *texts) for texts in rounds])
+    readings = trained.mllm.read(IMAGES, [conversation("quality", *texts) for texts in rounds])
     ids = [str(place) for place in range(len(IMAGES))]
     writer = FeatureWriter(tmp_path, {}, ids)
     for part in writer.missing():

@@ -46,6 +46,13 @@ def refusal(source, scale=(0, 5)):
     return str(error.value)
 
 
+def test_a_table_made_to_score_with_will_do(folder):
+    """The column `image`, its paths relative to the table."""
+    frame = read(folder("image,prompt,mos_quality\nimages/a.png,x,1\nb.png,y,2\n"))
+    assert list(frame["image_id"]) == ["a", "b"]
+    assert list(frame["mos_quality"]) == [1, 2]
+
+
 def test_reads_copies_and_rescales(folder):
     source = folder(
         "name,prompt,generator,comment,mos_correspondence,std_correspondence,mos_quality,likes\n"
