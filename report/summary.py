@@ -10,7 +10,7 @@ from pipeline import paths
 
 
 def summary(figures: dict) -> list[str]:
-    """The lines, from what results/evaluation.json holds: the figure, its interval, what it stands beside, what next."""
+    """The lines, from what results/evaluation.json holds: the figure, its interval, its rival, what to do next."""
     on = figures["dataset"] if not figures["cross"] else f"{figures['dataset']}, tested on {figures['on']}"
     gain, interval = figures["gain"], figures["interval"]
     return [
@@ -20,9 +20,9 @@ def summary(figures: dict) -> list[str]:
         f"  SRCC      {_figure(figures['srcc'])}  {_interval(figures['srcc_ci'])}",
         f"  PLCC      {_figure(figures['plcc'])}  {_interval(figures['plcc_ci'])}",
         f"  RMSE      {_figure(figures['rmse'])}  {_interval(figures['rmse_ci'])}",
-        f"  pairs     {_figure(figures['pairs_within_prompt'])}  of two images of a prompt in the right order; chance 0.5",
+        f"  pairs     {_figure(figures['pairs_within_prompt'])}  share of pairs within a prompt in the right order",
         *_baseline(figures, gain),
-        f"  interval  ±{_figure(interval['half_width'])}  holds the MOS of {_share(interval['coverage'])} of the test images",
+        f"  interval  ±{_figure(interval['half_width'])} held the MOS of {_share(interval['coverage'])} of the test images",
         "",
         "simulated data: rendered scenes, made-up raters" if "synthetic" in (figures["dataset"], figures["on"]) else "",
         "results/report.html  all figures, on one page",
