@@ -17,7 +17,7 @@ from m3agiqa.scratch import Scratch
 from m3agiqa.versions import versions
 from pipeline.ranks import is_first
 
-DAG = Path("dvc.yaml")
+PROJECT = Path(__file__).parents[1]  # where the code lies that runs
 KEY = 16  # hexadecimal digits of a folder's name
 
 
@@ -38,10 +38,10 @@ def kept(what: str, inputs: Any, *, wait: Callable[[], None] = lambda: None) -> 
 
 def _deps(stage: str) -> dict[str, str]:
     """The hashes of the stage's deps that are neither named by a param nor made by another stage: its code."""
-    stages = YAML(typ="safe", pure=True).load(DAG)["stages"]
+    stages = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"]
     made = {name for other in stages.values() for name in _names(other)}
-    deps = [Path(dep) for dep in stages[stage]["deps"] if "$" not in dep and dep not in made]
-    return {str(dep): folder_sha256(dep) if dep.is_dir() else sha256(dep) for dep in deps}
+    deps = [dep for dep in stages[stage]["deps"] if "$" not in dep and dep not in made]
+    return {dep: folder_sha256(path) if (path := PROJECT / dep).is_dir() else sha256(path) for dep in deps}
 
 
 def _names(stage: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ DAG = {
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.unfinished.PROJECT", tmp_path)
     YAML().dump({"stages": DAG}, tmp_path / "dvc.yaml")
     (tmp_path / "room").mkdir()
     for name in ("worker.py", "other.py", "room/part.py"):

@@ -19,11 +19,12 @@ from analyzers.journalled import Options
 from analyzers.ledger import Ledger
 from analyzers.teacher import Answer, Question, Usage
 from data.tables.frames import read_table, write_table
+from m3agiqa.errors import InputError
 from m3agiqa.journal import Journal
 from pipeline import paths
 from pipeline.settings import load
 from pipeline.stage import stage
-from stages import caption
+from stages import caption, source
 from tests import tiny_mllm
 from tests.caption_project import ASPECTS, write_params, write_samples, write_splits
 from tests.gemini_server import KEY, TEXTS, GeminiServer, answer, blocked_prompt, daily_quota, error, too_many
@@ -344,6 +345,10 @@ def test_teacher_mllm(project, server, monkeypatch, tmp_path):
     model = {"model": str(tiny_mllm.smolvlm(tmp_path / "smolvlm")), "max_new_tokens": 40, "max_length": 200}
     changes = {f"mllms.tiny.{key}": value for key, value in model.items()}
     project(teacher="mllm", **changes, **{"caption.max_failed": 0.9})  # its words are noise, and some are too few
+    with pytest.raises(InputError, match="teacher.json: not of mllm; run python -m stages.source"):
+        run(dry_run=True)
+    Path("data/my_images").mkdir()
+    source.main(load())
     run(dry_run=True)
     run()
     first = paths.captions("folder").read_bytes()

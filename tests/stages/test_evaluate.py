@@ -28,7 +28,7 @@ def written(folder) -> dict[str, bytes]:
 
 def test_figures_and_tables(workplace):
     evaluate.main(build())
-    figures = json.loads((workplace / "results/metrics.json").read_text())
+    figures = json.loads((workplace / "results/evaluation.json").read_text())
     assert (figures["n"], figures["n_train"], figures["n_val"]) == (24, 48, 24)
     assert figures["srcc_ci"][0] <= figures["srcc"] <= figures["srcc_ci"][1]
     assert figures["srcc"] > 0.9
@@ -37,7 +37,7 @@ def test_figures_and_tables(workplace):
     for name in ("srcc", "plcc", "krcc", "rmse", "srcc_within_generator"):
         low, high = figures[f"{name}_ci"]
         assert low <= figures[name] <= high
-    given = {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "srcc_within_generator"}
+    given = {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "pairs_within_prompt", "srcc_within_generator"}
     assert figures["baselines"].pop("generator_prompt_mean") is None  # the split shares no prompt
     assert all(given == set(found) for found in figures["baselines"].values())
     assert (figures["on"], figures["cross"], figures["prompts_seen"]) == ("synthetic", False, 0)
@@ -47,6 +47,14 @@ def test_figures_and_tables(workplace):
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5
     )
+
+    headline = json.loads((workplace / "results/metrics.json").read_text())
+    assert len(headline) <= 15
+    assert not [value for value in headline.values() if isinstance(value, dict | list)]
+    assert headline["srcc"] == pytest.approx(figures["srcc"], abs=1e-4)
+    assert [headline["srcc_low"], headline["srcc_high"]] == pytest.approx(figures["srcc_ci"], abs=1e-4)
+    assert headline["pairs"] == pytest.approx(figures["pairs_within_prompt"], abs=1e-4)
+    assert headline["gain"] == pytest.approx(headline["srcc"] - headline["baseline"], abs=2e-4)
 
     predictions = pd.read_csv(workplace / "results/predictions.csv")
     header = "image_id generator prompt mos predicted fitted residual word_mos word"
@@ -71,7 +79,7 @@ def test_no_prompt_no_generator_no_truth_is_null(workplace, caplog):
     chosen = build(prompt="", generator="")
     (paths.raw(chosen.dataset) / "truth.parquet").unlink()
     evaluate.main(chosen)
-    figures = json.loads((workplace / "results/metrics.json").read_text())
+    figures = json.loads((workplace / "results/evaluation.json").read_text())
     for name in ("generator_mean", "tfidf_prompt_generator"):
         assert figures["baselines"][name] is None
         assert f"baseline {name}: null" in caplog.text

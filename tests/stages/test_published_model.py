@@ -1,6 +1,7 @@
 """distill, describe and features with MiniCPM-Llama3-V-2.5 (tiny, random) and an adapter in the published layout."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from stages import card, describe, distill, evaluate, features, train
 from tests import tiny_minicpm
 from tests.tiny_mllm import load, picture
 
+PACK = Namespace(out=Path("bundle"), dataset=None, device="cpu")
 SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
 IDS = [f"i{row}" for row in range(len(SIZES))]
 QUICK = {"train": {"epochs": 2}, "evaluate": {"bootstrap": 20}}
@@ -142,7 +144,7 @@ def trained(folders, project):
 
 def test_a_head_trained_here_behind_a_published_adapter_makes_a_bundle(folders, trained):
     adapter = folders[1]
-    bundle.main(trained, Path("bundle"))
+    bundle.run(PACK)
     assert {path.name for path in Path("bundle/quality/adapter").iterdir()} == {path.name for path in adapter.iterdir()}
     assert f"with the adapter `{adapter}`" in Path("bundle/README.md").read_text()
     expected = pd.read_csv("results/predictions.csv").set_index("image_id")
@@ -153,7 +155,7 @@ def test_a_head_trained_here_behind_a_published_adapter_makes_a_bundle(folders, 
 
 
 def test_figures_of_another_data_sets_images_come_into_no_card_and_no_bundle(trained):
-    path = paths.RESULTS / "metrics.json"
+    path = paths.EVALUATION
     write_json(path, json.loads(path.read_text()) | {"on": "folder", "cross": True})  # as evaluate.on leaves it
     before = read_card(paths.card(trained.dataset, trained.aspect))
     card.main(trained)
@@ -162,5 +164,5 @@ def test_figures_of_another_data_sets_images_come_into_no_card_and_no_bundle(tra
     assert after.figures == {}
     assert (after.interval.half_width, after.interval.coverage) == (before.interval.half_width, None)
     with pytest.raises(InputError, match=r"quality was last evaluated on another data set's images; empty evaluate.on"):
-        bundle.main(trained, Path("bundle"))
+        bundle.run(PACK)
     assert not Path("bundle").exists()

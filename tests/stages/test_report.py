@@ -40,7 +40,7 @@ def written(run: settings.Settings) -> str:
 def test_it_says_what_evaluate_found_and_loads_nothing(workplace):
     run = build()
     html = written(run)
-    figures = json.loads((paths.RESULTS / "metrics.json").read_text())
+    figures = json.loads((paths.EVALUATION).read_text())
     for name in ("srcc", "plcc", "krcc", "rmse", "plcc_fitted"):
         assert f"<b>{figures[name]:.3f}</b>" in html
     names = {name: LABELS[name].replace("'", "&#39;") for name, found in figures["baselines"].items() if found}
