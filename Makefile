@@ -1,44 +1,80 @@
-# make repro · make test · make lint · make bench · make demo: each sets up what it needs in .venv
+# `make` lists what can be made. Each target sets up what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO := .venv-demo
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Programs are named by path: make itself looks a simple command up before any PATH that is set here.
+# PATH is for what they start: `dvc repro` starts `python -m stages.…`.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+NEW_ENOUGH := 3.1[1-9] | 3.[2-9][0-9]
 
-.PHONY: repro test lint bench plots demo
+.PHONY: help repro test lint bench plots demo git FORCE
 
-repro: $(BIN)/installed
-	dvc repro
-	dvc metrics show
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: $(BIN)/installed-dev
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile  # most of it is starting programs
+repro: git $(BIN)/installed  ## run every stage whose inputs changed, and sum up what came out
+	$(IN_VENV) $(BIN)/dvc repro
+	$(BIN)/python -m report.summary
 
-lint: $(BIN)/installed-dev
-	ruff check .
-	ruff format --check .
+test: git $(BIN)/installed-dev  ## run the tests
+	OMP_NUM_THREADS=1 $(IN_VENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # most of it is starting programs
 
-bench: $(BIN)/installed
-	for name in feature_store memory slstm head_epoch predict teacher; do python -m benchmarks.$$name || exit; done
+lint: $(BIN)/installed-dev  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
-plots: $(BIN)/installed
-	dvc plots show
+bench: $(BIN)/installed  ## print how fast it is, against floors
+	for name in feature_store memory slstm head_epoch predict teacher; do \
+	  $(IN_VENV) $(BIN)/python -m benchmarks.$$name || exit; \
+	done
 
-demo: $(DEMO)/installed
-	$(DEMO)/bin/python -m m3agiqa demo
+plots: $(BIN)/installed  ## draw the plots of the last run: dvc_plots/index.html
+	$(IN_VENV) $(BIN)/dvc plots show
 
-$(BIN)/installed: requirements.txt constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
-	touch $@
+demo: $(BIN)/installed-demo  ## score images of your own on a page, at 127.0.0.1
+	$(BIN)/python -m m3agiqa demo
 
-$(BIN)/installed-dev: requirements-dev.txt requirements-genai.txt $(BIN)/installed
-	python -m pip install --quiet --requirement requirements-dev.txt --constraint constraints.txt
-	touch $@
+git:
+	@git --version > /dev/null 2>&1 || { echo "make: git is missing, and DVC works with it: install git" >&2; exit 1; }
+	@git rev-parse --git-dir > /dev/null 2>&1 \
+	  || { echo "make: no git repository here, and DVC wants one: git init, or work in a clone" >&2; exit 1; }
 
-# A layer over .venv: it sees all of it, but for the packages that gradio holds back.
-SITE := import sysconfig; print(sysconfig.get_path("purelib"))
-$(DEMO)/installed: requirements-demo.txt $(BIN)/installed
-	python -m venv $(DEMO)
-	echo "import site; site.addsitedir('$$(python -c '$(SITE)')')" > "$$($(DEMO)/bin/python -c '$(SITE)')/layer.pth"
-	$(DEMO)/bin/python -m pip install --quiet --requirement requirements-demo.txt
-	touch $@
+$(BIN)/installed: requirements.txt constraints.txt $(BIN)/made
+	@$(call install,requirements.txt)
+
+$(BIN)/installed-dev: requirements-dev.txt requirements-demo.txt requirements-genai.txt $(BIN)/installed
+	@$(call install,requirements-dev.txt)
+
+$(BIN)/installed-demo: requirements-demo.txt $(BIN)/installed
+	@$(call install,requirements-demo.txt)
+
+# Where pip was cut off, a package may be there in part and count as installed: the mark, with the number of the process
+# that set it, stays, and .venv is made anew. A pip that ends with an error has left what was there as it was.
+define install
+echo "make: installing $(1)"; \
+echo $$$$ > .venv/half-made; \
+$(BIN)/python -m pip install --quiet --requirement $(1) --constraint constraints.txt; code=$$?; \
+rm .venv/half-made; \
+test $$code = 0 && touch $@
+endef
+
+# Looked at each time: .venv may be half-made, too old, of a Python that is gone, of another than `make PYTHON=…` asks
+# for, or come from another folder, where its programs would look for theirs.
+$(BIN)/made: FORCE
+	@if kill -0 "$$(cat .venv/half-made 2> /dev/null)" 2> /dev/null; then \
+	  echo "make: another make is installing into .venv; try again when it is done" >&2; exit 1; \
+	fi; \
+	asked=$$($(PYTHON) -c '$(VERSION)' 2> /dev/null); \
+	found=$$($(BIN)/python -c 'import pip; $(VERSION)' 2> /dev/null); \
+	if test -e .venv/half-made; then found=; fi; \
+	if test "$(origin PYTHON)" = "command line" && test "$$asked" != "$$found"; then found=; fi; \
+	if test -e $@ && test "$$(cat $@)" != "$(CURDIR)"; then found=; fi; \
+	case "$$found" in $(NEW_ENOUGH)) test -e $@ || echo "$(CURDIR)" > $@; exit;; esac; \
+	case "$$asked" in $(NEW_ENOUGH)) ;; *) \
+	  echo "make: needs Python 3.11 or newer, $(PYTHON) is $${asked:-not there}: choose one, make PYTHON=python3.12" >&2; \
+	  exit 1;; \
+	esac; \
+	echo "make: .venv with Python $$asked"; \
+	rm -rf .venv && mkdir .venv && echo $$$$ > .venv/half-made && $(PYTHON) -m venv .venv && echo "$(CURDIR)" > $@ \
+	  && rm .venv/half-made
