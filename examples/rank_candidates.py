@@ -1,0 +1,40 @@
+"""Rank several images that were generated from one prompt, best first: best-of-N with a judge.
+
+    PYTHONPATH=. python examples/rank_candidates.py BUNDLE "a red cat on a sofa" 1.png 2.png 3.png
+
+The rank is by the mean over all aspects that the bundle holds; their scores are on one scale, 0 to 5. Scores whose
+intervals overlap are not surely apart.
+"""
+# ruff: noqa: INP001 - a program and no package
+
+import argparse
+
+from m3agiqa import Scorer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Rank candidates for one prompt.")
+    parser.add_argument("bundle")
+    parser.add_argument("prompt")
+    parser.add_argument("images", nargs="+")
+    given = parser.parse_args()
+
+    scorer = Scorer.load(given.bundle)
+    prompts = [given.prompt] * len(given.images)
+    by_aspect = [scorer(given.images, prompts, aspect=aspect) for aspect in scorer.aspects]
+    means, failures = {}, {}
+    for image, scores in zip(given.images, zip(*by_aspect, strict=True), strict=True):
+        if missing := [score for score in scores if score.score is None]:
+            failures[image] = missing[0].status
+        else:
+            means[image] = sum(score.score for score in scores) / len(scores), scores
+    ranked = sorted(means, key=lambda image: -means[image][0])
+    for rank, image in enumerate(ranked, start=1):
+        mean, scores = means[image]
+        print(f"{rank}. {mean:.2f}  {image}  " + ", ".join(f"{score.aspect} {score.score:.2f}" for score in scores))
+    for image, status in failures.items():
+        print(f"-.  –    {image}  {status}")
+
+
+if __name__ == "__main__":
+    main()
