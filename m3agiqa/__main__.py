@@ -8,6 +8,7 @@ import argparse
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import NamedTuple
 
 from m3agiqa.errors import InputError
@@ -50,7 +51,7 @@ def main() -> None:
         module.run(options.parse_args(sys.argv[2:]))
 
 
-def _module(name: str):
+def _module(name: str) -> ModuleType:
     module = COMMANDS[name].module
     if find_spec(module.partition(".")[0]) is None:
         raise InputError(f"works in a clone of the project: python -m m3agiqa {name}")

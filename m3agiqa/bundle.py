@@ -44,7 +44,7 @@ def open_bundle(place: Path | str) -> dict[str, Part]:
         raise InputError(f"{place}: no bundle here ({CHECKSUMS} missing); m3agiqa bundle packs one")
     _verify(folder, place)
     aspects = [aspect for aspect in ASPECTS if (folder / aspect).is_dir()]
-    parts = {}
+    parts: dict[str, Part] = {}
     for aspect in aspects:
         card = read_card(folder / aspect / "card.json")
         if card.aspect != aspect:

@@ -8,13 +8,21 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from m3agiqa.errors import InputError
 
 IMAGE = ("image", "name")  # what the column with the image's file may be called
 
 
-def records(table: Path) -> Iterator[tuple[int, list[str]]]:
+class Record(NamedTuple):
+    """One row."""
+
+    number: int
+    fields: list[str]
+
+
+def records(table: Path) -> Iterator[Record]:
     """Numbered csv records. Empty lines count as rows, as in a spreadsheet, and hold nothing.
 
     Raises:
@@ -34,7 +42,7 @@ def records(table: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         for number, fields in enumerate(reader, start=1):
             if fields:
-                yield number, fields
+                yield Record(number, fields)
     except csv.Error as error:
         raise InputError(f"{table}, row {number + 1}: not valid csv ({error})") from None
 

@@ -78,12 +78,13 @@ def gallery(rows: Sequence[Scored]) -> Iterator[str]:
 
 def panel(scores: Sequence[Score]) -> str:
     """One image's scores as a piece of HTML."""
-    shown = TEMPLATES.get_template("scores.html").module
-    return shown.style() + shown.scores(scores)
+    shown: Any = TEMPLATES.get_template("scores.html").module  # its attributes are the template's macros
+    html: str = shown.style() + shown.scores(scores)
+    return html
 
 
 def _headline(score: Score) -> str:
-    if score.score is None:
+    if score.score is None or score.interval is None:
         return _printable(score.status)
     low, high = score.interval
     return f"{score.score:5.2f}  ({low:.2f} to {high:.2f})  {score.word}"

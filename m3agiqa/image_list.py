@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from m3agiqa.csv_rows import IMAGE, image_column, records
+from m3agiqa.csv_rows import IMAGE, Record, image_column, records
 from m3agiqa.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -28,8 +28,7 @@ def from_csv(table: Path) -> list[ListedImage]:
         InputError: naming the file, the row and what was expected.
     """
     rows = records(table)
-    _, header = next(rows, (1, []))
-    header = [column.strip() for column in header]
+    header = [column.strip() for column in next(rows, Record(1, [])).fields]
     column = image_column(header)
     if column not in header or len(set(header)) < len(header):
         expected = f"{' or '.join(IMAGE)}, and prompt, each once"

@@ -116,20 +116,19 @@ class Scorer:
     def score_batch(self, images: Sequence[AnyImage], prompts: Sequence[str], *, aspect: str) -> list[Score]:
         """One forward pass's worth of images; `__call__` makes the batches."""
         trained = self.loaded(aspect)
-        scores: list[Score | None] = [None] * len(images)
-        opened: list[tuple[int, Image.Image]] = []
+        scores: dict[int, Score] = {}
+        opened: dict[int, Image.Image] = {}
         for row, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
             if aspect == "correspondence" and not prompt.strip():
                 scores[row] = Score(aspect, "refused: correspondence needs the prompt")
                 continue
             try:
-                opened.append((row, open_image(image)))
+                opened[row] = open_image(image)
             except InputError as error:
                 scores[row] = Score(aspect, f"failed: {error}")
-        found = _scored(trained, [image for _, image in opened], [prompts[row] for row, _ in opened])
-        for (row, _), score in zip(opened, found, strict=True):
-            scores[row] = score
-        return scores
+        found = _scored(trained, list(opened.values()), [prompts[row] for row in opened])
+        scores |= zip(opened, found, strict=True)
+        return [scores[row] for row in range(len(images))]
 
     def loaded(self, aspect: str) -> Trained:
         """The parts of `aspect`, loaded on the first call."""
@@ -178,8 +177,8 @@ def _scored(trained: Trained, images: list[Image.Image], prompts: list[str]) -> 
 def _forward(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Score]:
     card, mllm = trained.card, trained.mllm
     aspect = card.aspect
-    asked = [conversation(aspect, prompt) for prompt in prompts]
-    descriptions = mllm.describe(images, asked, card.mllm.max_new_tokens)
+    questions = [conversation(aspect, prompt) for prompt in prompts]
+    descriptions = mllm.describe(images, questions, card.mllm.max_new_tokens)
     rounds = zip(prompts, descriptions, strict=True)
     readings = mllm.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
     batch = Batch.of(Row(str(row), reading.states, reading.description) for row, reading in enumerate(readings))
@@ -188,7 +187,7 @@ def _forward(trained: Trained, images: list[Image.Image], prompts: list[str]) ->
         predicted = trained.head(*tensors).tolist()  # (B,)
         far = (distance(trained.head, *tensors) > card.familiar.distance).tolist()
     words = [reading.word for reading in readings]
-    descriptions = [reading.fitted.description for reading in readings]
+    descriptions = [reading.fitted.description or "" for reading in readings]
     return [_score(card, *found) for found in zip(images, prompts, descriptions, words, predicted, far, strict=True)]
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from transformers import logging
 
@@ -123,7 +124,7 @@ def _sha256(path: Path) -> str | None:
     return sha256(path) if path.is_file() else None
 
 
-def _score(record: dict) -> Score:
+def _score(record: dict[str, Any]) -> Score:
     """As it was before JSON, which knows no tuples."""
     interval = record["interval"] and Interval(*record["interval"])
     return Score(**{**record, "interval": interval, "warnings": tuple(record["warnings"])})

@@ -17,6 +17,14 @@ class Row(NamedTuple):
     description: Span  # where in T it stands
 
 
+class HeadInputs(NamedTuple):
+    """What a head takes."""
+
+    states: Tensor  # (B, T, D)
+    mask: Tensor  # (B, T)
+    description: Tensor  # (B, T)
+
+
 class Batch(NamedTuple):
     """Right-padded states of some images, zeros behind the last token."""
 
@@ -52,9 +60,9 @@ class Batch(NamedTuple):
         return cls(tuple(ids), states, *(mask.pin_memory() if pin else mask for mask in masks))
 
     @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+    def tensors(self) -> HeadInputs:
         """What a head takes."""
-        return self.states, self.mask, self.description
+        return HeadInputs(self.states, self.mask, self.description)
 
     def to(self, device: str | torch.device) -> "Batch":
         return Batch(self.image_ids, *(tensor.to(device, non_blocking=True) for tensor in self.tensors))

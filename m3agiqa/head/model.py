@@ -15,7 +15,7 @@ changes nothing.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -36,6 +36,12 @@ class Head(nn.Module):
 
     recipe: dict[str, Any]  # what build_head was called with, for the file
     token_dropout: float = 0.0  # in training, the share of the tokens that the stack does not see
+    token_mean: Tensor  # (D,)
+    token_scale: Tensor  # (D,)
+    image_mean: Tensor  # (4 D,)
+    image_scale: Tensor  # (4 D,)
+    mos_mean: Tensor  # ()
+    mos_scale: Tensor  # ()
 
     def __init__(
         self, kind: str, input_dim: int, *, dim: int = 64, dropout: float = 0.1, hidden: int = 128, **settings: Any
@@ -48,9 +54,10 @@ class Head(nn.Module):
         self.register_buffer("mos_mean", torch.zeros(()))
         self.register_buffer("mos_scale", torch.ones(()))
         self.shortcut = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(4 * input_dim, dim))
-        self.regressor = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
-        nn.init.zeros_(self.regressor[-1].weight)
-        nn.init.zeros_(self.regressor[-1].bias)
+        first, last = nn.Linear(dim, hidden), nn.Linear(hidden, 1)
+        self.regressor = nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.project = nn.Linear(input_dim, dim)
         self.stack = STACKS[kind](dim, dropout=dropout, **settings)
 
@@ -58,7 +65,7 @@ class Head(nn.Module):
         """(B, T, D) and two masks (B, T), of all tokens and of the description's -> (B,) on the MOS scale."""
         states = states.float()
         moments = (statistics(states, mask, description) - self.image_mean) * self.image_scale  # (B, 4 D)
-        score = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
+        score: Tensor = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
         return score * self.mos_scale + self.mos_mean
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -105,12 +112,19 @@ def load_head(folder: Path | str) -> Head:
     return head.eval()
 
 
-def thin_out(x: Tensor, mask: Tensor, share: float) -> tuple[Tensor, Tensor]:
+class Tokens(NamedTuple):
+    """Sequences, and which of their tokens are there."""
+
+    x: Tensor  # (B, T, D)
+    mask: Tensor  # (B, T)
+
+
+def thin_out(x: Tensor, mask: Tensor, share: float) -> Tokens:
     """Drop each token with probability `share`, and close the gaps: (B, T, D), (B, T) -> (B, T', D), (B, T')."""
     kept = mask & (torch.rand(mask.shape, device=mask.device) >= share)
     kept |= mask & ~kept.any(dim=1, keepdim=True)  # never all of them
     order = (~kept).byte().argsort(dim=1, stable=True)[:, : int(kept.sum(dim=1).max())]  # (B, T')
-    return x.gather(1, order[..., None].expand(-1, -1, x.shape[2])), kept.gather(1, order)
+    return Tokens(x.gather(1, order[..., None].expand(-1, -1, x.shape[2])), kept.gather(1, order))
 
 
 def statistics(x: Tensor, *masks: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class Recurrence(torch.autograd.Function):
         return grad_raw, torch.bmm(over_time[0].transpose(1, 2), over_time[1])
 
 
-class FastSLSTM(sLSTMCell_vanilla):
+class FastSLSTM(sLSTMCell_vanilla):  # type: ignore[misc]  # xlstm has no types
     """Takes the place of xlstm's vanilla cell; parameters, shapes and results are the vanilla cell's."""
 
     def forward(
@@ -102,7 +102,8 @@ class FastSLSTM(sLSTMCell_vanilla):
     ) -> tuple[Tensor, Tensor]:
         """(B, S, 4 x hidden) -> output (B, N, S, H) and last state (4, B, hidden)."""
         if state is not None or self.config.output_shape != "BNSH":
-            return super().forward(input, state, lengths)  # only step-by-step inference comes with a state
+            stepped: tuple[Tensor, Tensor] = super().forward(input, state, lengths)
+            return stepped  # only step-by-step inference comes with a state
         self._check_input(input)
         heads, width = self.config.num_heads, self.config.head_dim
         batch, steps, _ = input.shape
@@ -117,7 +118,8 @@ class FastSLSTM(sLSTMCell_vanilla):
             return y.to(input.dtype), states[:, -1].to(input.dtype)
         x = (x + bias[:, None]).flatten(3)  # (S, N, B, 4 H)
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # c and n sum over the sequence: no 16 bits hold them
-        y, last = Recurrence.apply(x, self._recurrent_kernel.transpose(1, 2).to(x.dtype).contiguous())
+        recurrent = self._recurrent_kernel.transpose(1, 2).to(x.dtype).contiguous()
+        y, last = Recurrence.apply(x, recurrent)  # type: ignore[no-untyped-call]  # torch's, without types
         return y.permute(2, 1, 0, 3).to(input.dtype), last.transpose(1, 2).flatten(2).to(input.dtype)
 
 
@@ -141,8 +143,9 @@ def _compile(hidden: int, heads: int) -> Callable[..., Tensor] | None:
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it prints its compiler flags
             warnings.simplefilter("ignore")
-            return sLSTMCellFuncGenerator(training=True, config=config).apply
+            kernel: Callable[..., Tensor] = sLSTMCellFuncGenerator(training=True, config=config).apply
     except Exception as error:  # noqa: BLE001 - a compiler, a linker, a missing header: anything can come out
         reason = (str(error) or type(error).__name__).splitlines()[0]
         warnings.warn(f"xlstm's CUDA kernel does not compile here, using ours: {reason}", stacklevel=2)
         return None
+    return kernel

@@ -39,12 +39,13 @@ SCAN_CHUNK = (
 )
 
 
-class XLSTM(xLSTMBlockStack):
+class XLSTM(xLSTMBlockStack):  # type: ignore[misc]  # xlstm has no types
     """xlstm's block stack, for sequences of any length."""
 
     def forward(self, x: Tensor) -> Tensor:
         self._allow_length(x.shape[1])
-        return super().forward(x)
+        read: Tensor = super().forward(x)
+        return read
 
     def _allow_length(self, length: int) -> None:
         """Let the mLSTM cells see `length` tokens; their context_length only sizes a causal mask, no weight."""
@@ -78,7 +79,9 @@ def xlstm_stack(dim: int, *, dropout: float, blocks: int = 2, slstm_at: Sequence
         slstm_at=list(slstm_at),
         dropout=dropout,
     )
-    return accelerate(XLSTM(config))
+    stack = XLSTM(config)
+    accelerate(stack)
+    return stack
 
 
 def no_stack(dim: int, *, dropout: float) -> nn.Module:  # noqa: ARG001 - called like the others
@@ -94,7 +97,8 @@ class Recurrent(nn.Module):
         self.cells = cells
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cells(x)[0]
+        read: Tensor = self.cells(x)[0]
+        return read
 
 
 def lstm_stack(dim: int, *, dropout: float, blocks: int = 2) -> Recurrent:
@@ -124,7 +128,8 @@ class Transformer(nn.Module):
         ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)  # (T, T), True is hidden
         for layer in self.layers:
             x = layer(x, src_mask=ahead, is_causal=True)
-        return self.norm(x)
+        read: Tensor = self.norm(x)
+        return read
 
 
 def transformer_stack(dim: int, *, dropout: float, blocks: int = 2, heads: int = 4) -> Transformer:
@@ -147,7 +152,8 @@ class Mamba(nn.Module):
         self.model.set_input_embeddings(nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(inputs_embeds=x).last_hidden_state
+        read: Tensor = self.model(inputs_embeds=x).last_hidden_state
+        return read
 
 
 def mamba_stack(dim: int, *, dropout: float, blocks: int = 2, heads: int = 4, state: int = 16) -> nn.Module:  # noqa: ARG001 - Mamba has none

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, sha256, write_json
@@ -65,7 +66,7 @@ def hashes(folder: Path) -> list[str]:
     return [sha256(folder / name) for name in FILES]
 
 
-def lay_on(network: Any, folder: Path) -> PeftModel:
+def lay_on(network: PreTrainedModel, folder: Path) -> PeftModel:
     """`network` with the adapter on it, frozen.
 
     Raises:
@@ -90,7 +91,7 @@ def lay_on(network: Any, folder: Path) -> PeftModel:
     return model
 
 
-def make(network: Any, name: str, lora: Lora, *, seed: int) -> PeftModel:
+def make(network: PreTrainedModel, name: str, lora: Lora, *, seed: int) -> PeftModel:
     """The model `name`, frozen, with new LoRA matrices; the `modules_to_save` are trained in full.
 
     Raises:
@@ -102,7 +103,7 @@ def make(network: Any, name: str, lora: Lora, *, seed: int) -> PeftModel:
             raise InputError(f"modules_to_save: {name} has no module {ending}")
     settings = LoraConfig(
         r=lora.r,
-        lora_alpha=lora.alpha,
+        lora_alpha=cast("int", lora.alpha),  # a scale that peft divides by r: a fraction will do
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
         modules_to_save=lora.modules_to_save or None,
@@ -123,8 +124,8 @@ def go_on(model: PeftModel, lora: Lora) -> None:
     Raises:
         InputError: it was made with other settings than these.
     """
-    made = model.peft_config["default"]
-    has = {"r": made.r, "alpha": made.lora_alpha, "dropout": made.lora_dropout}
+    made = cast("LoraConfig", model.peft_config["default"])
+    has: dict[str, Any] = {"r": made.r, "alpha": made.lora_alpha, "dropout": made.lora_dropout}
     has["modules_to_save"] = sorted(made.modules_to_save or [])
     given = {"r": lora.r, "alpha": lora.alpha, "dropout": lora.dropout, "modules_to_save": sorted(lora.modules_to_save)}
     if has != given:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from transformers import BatchFeature
+from transformers import BatchFeature, ProcessorMixin
 
 from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import Conversation
@@ -40,11 +40,11 @@ class Chat:
     tokenizer of its own, which is never asked for anything else.
     """
 
-    def __init__(self, processor: Any, ends: set[int], name: str) -> None:
-        self.processor = processor
+    def __init__(self, processor: ProcessorMixin, ends: set[int], name: str) -> None:
+        self.processor: Any = processor  # its parts are attributes that each class names for itself
         self.ends = ends
         self.name = name
-        processor.tokenizer("")  # from here on as `_ids` asks, whatever its file says about padding and truncation
+        self.processor.tokenizer("")  # from here on as `_ids` asks, whatever its file says of padding and truncation
         self._padding = {side: _that_pads(processor, side) for side in ("left", "right")}
 
     def tensors(
@@ -67,7 +67,7 @@ class Chat:
             raise InputError(f"fewer_views: the image processor of {self.name} has no setting {min(unknown)}")
         texts = [self._render(messages, answer=answer) for messages in conversations]
         begin = self.processor.tokenizer.bos_token
-        return self._padding[padding_side](
+        batch: BatchFeature = self._padding[padding_side](
             text=texts,
             images=[[image] for image in images],
             padding=True,
@@ -77,6 +77,7 @@ class Chat:
             return_tensors="pt",
             images_kwargs=dict(views),
         )
+        return batch
 
     def length(self, messages: Conversation, *, answer: bool) -> int:
         """The number of tokens, the image's placeholder unexpanded."""
@@ -127,11 +128,14 @@ class Chat:
         return Turns(ids, turns)
 
     def _ids(self, messages: Conversation, *, answer: bool = False) -> list[int]:
-        return self.processor.tokenizer(self._render(messages, answer=answer), add_special_tokens=False)["input_ids"]
+        text = self._render(messages, answer=answer)
+        ids: list[int] = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
     def _render(self, messages: Conversation, *, answer: bool) -> str:
         messages = [{**message, "content": [self._plain(part) for part in message["content"]]} for message in messages]
-        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer)
+        text: str = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer)
+        return text
 
     def _plain(self, part: dict[str, str]) -> dict[str, str]:
         """A prompt may hold "<image>" as words: "< image>" reads the same and is no control token."""

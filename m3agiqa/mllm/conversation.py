@@ -44,7 +44,7 @@ def conversation(aspect: str, prompt: str, description: str | None = None, word:
         raise ValueError("a word answers round 2, which needs round 1's description")
     prompt = " ".join(prompt.split())  # a newline in a prompt must not look like a new turn
     question = _ask("analyse" if prompt else "analyse_without_prompt", aspect=aspect, prompt=prompt)
-    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+    messages: Conversation = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
     if description is not None:
         messages += [_text("assistant", description.strip()), _text("user", _ask("rate", aspect=aspect))]
         if word is not None:

@@ -8,7 +8,7 @@ loses sentences from its end. Where nothing is left to give, the input is refuse
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL.Image import Image
 from transformers import BatchFeature
@@ -54,6 +54,26 @@ def fitted(conversation: Conversation, levels: int, fits: Callable[[Conversation
     return None
 
 
+class MiniBatch(NamedTuple):
+    """Some of the conversations that were given, as one forward pass takes them."""
+
+    rows: list[int]  # which of them
+    fits: list[Fitted]
+    tensors: BatchFeature
+
+
+class OneBatch(NamedTuple):
+    """All conversations that were given, as they are in one forward pass."""
+
+    tensors: BatchFeature
+    conversations: list[Conversation]
+
+
+class _Tried(NamedTuple):
+    tensors: BatchFeature | None  # None where not all fit as they are
+    fits: list[Fitted]
+
+
 @dataclass(frozen=True)
 class Fitter:
     """Makes batches of which no row is longer than `max_length` tokens."""
@@ -64,7 +84,7 @@ class Fitter:
 
     def batches(
         self, images: Sequence[Image], conversations: Sequence[Conversation], *, padding_side: str, reserve: int = 0
-    ) -> Iterator[tuple[list[int], list[Fitted], BatchFeature]]:
+    ) -> Iterator[MiniBatch]:
         """Conversations that end with a question: all rows as one batch, or a batch for each level among them.
 
         `reserve` tokens are to come.
@@ -74,18 +94,19 @@ class Fitter:
         """
         batch, fits = self._fit_all(images, conversations, padding_side=padding_side, answer=True, reserve=reserve)
         if batch is not None:
-            yield list(range(len(images))), fits, batch
+            yield MiniBatch(list(range(len(images))), fits, batch)
             return
         for level in sorted({fit.level for fit in fits}):
             rows = [row for row, fit in enumerate(fits) if fit.level == level]
             chosen = [fits[row] for row in rows]
             texts = [fit.conversation for fit in chosen]
-            yield rows, chosen, self._tensors([images[row] for row in rows], texts, level, padding_side, answer=True)
+            some = [images[row] for row in rows]
+            yield MiniBatch(rows, chosen, self._tensors(some, texts, level, padding_side, answer=True))
 
     def one_batch(
         self, images: Sequence[Image], conversations: Sequence[Conversation], *, padding_side: str, answer: bool
-    ) -> tuple[BatchFeature, list[Conversation]]:
-        """One batch, at the level of the row that needs the highest, and its conversations as they are in it.
+    ) -> OneBatch:
+        """One batch, at the level of the row that needs the highest.
 
         Raises:
             InputError: a conversation does not fit, whatever gives way.
@@ -94,7 +115,7 @@ class Fitter:
         texts = [fit.conversation for fit in fits]
         if batch is None:
             batch = self._tensors(images, texts, max(fit.level for fit in fits), padding_side, answer=answer)
-        return batch, texts
+        return OneBatch(batch, texts)
 
     def _fit_all(
         self,
@@ -104,17 +125,18 @@ class Fitter:
         padding_side: str,
         answer: bool,
         reserve: int,
-    ) -> tuple[BatchFeature | None, list[Fitted]]:
+    ) -> _Tried:
         """The batch if it fits as it is, else none; and how each row fits."""
         batch = self._tensors(images, conversations, 0, padding_side, answer=answer)
         lengths = batch["attention_mask"].sum(dim=1).tolist()
         as_they_are = [Fitted(messages, 0, shortened=False) for messages in conversations]
         if max(lengths) + reserve <= self.max_length:
-            return batch, as_they_are
-        return None, [
+            return _Tried(batch, as_they_are)
+        fits = [
             fit if length + reserve <= self.max_length else self._fit(image, fit.conversation, answer, reserve)
             for image, fit, length in zip(images, as_they_are, lengths, strict=True)
         ]
+        return _Tried(None, fits)
 
     def _fit(self, image: Image, messages: Conversation, answer: bool, reserve: int) -> Fitted:
         views: dict[int, int] = {}  # tokens that the image adds at each level

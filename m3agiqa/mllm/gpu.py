@@ -97,4 +97,4 @@ def late_stops(device: torch.device, *args: Any, **kwargs: Any) -> bool:
     return _late_stops_on_mps(torch.device("mps") if device.type == "cuda" else device, *args, **kwargs)
 
 
-DeferredStopCheck.is_supported = staticmethod(late_stops)
+DeferredStopCheck.is_supported = staticmethod(late_stops)  # type: ignore[method-assign]  # no other way to say it

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel, ProcessorMixin
 
 import m3agiqa.mllm.minicpm_llama3_v_2_5
 import m3agiqa.mllm.video_processors  # noqa: F401  both register with the Auto classes what is missing there
@@ -20,8 +20,8 @@ FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # of a model
 class Loaded(NamedTuple):
     """What a profile names."""
 
-    network: Any  # a PreTrainedModel
-    processor: Any  # its ProcessorMixin
+    network: PreTrainedModel
+    processor: ProcessorMixin
     source: list[str]  # what names the weights for good
 
 

@@ -17,6 +17,7 @@ import torch
 from peft import PeftModel
 from PIL.Image import Image
 from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
@@ -53,8 +54,8 @@ class Inputs:
 class LocalMLLM:
     """A vision-language model, its processor, and the longest sequence that it may be given."""
 
-    model: Any  # a PreTrainedModel, or the PeftModel around it
-    processor: Any
+    model: PreTrainedModel | PeftModel
+    processor: ProcessorMixin
     max_length: int
     device: torch.device
     name: str  # hub id or folder, as given
@@ -73,6 +74,7 @@ class LocalMLLM:
         Raises:
             InputError: the model or the adapter is not there or not usable, or a setting does not fit it.
         """
+        network: Any  # what `to` and an adapter make of it has other types
         network, processor, source = load(profile)
         hashes = []
         if adapter is not None:
@@ -99,9 +101,9 @@ class LocalMLLM:
     @property
     def hidden_size(self) -> int:
         """D of the hidden states."""
-        return self._network.config.get_text_config().hidden_size
+        return int(self._network.config.get_text_config().hidden_size)
 
-    def add_lora(self, lora: Lora, *, seed: int) -> None:
+    def add_lora(self, lora: Lora, *, seed: int) -> PeftModel:
         """Freeze the model and add trainable LoRA matrices, or go on with those of the adapter that lies on it.
 
         The `modules_to_save` are trained in full. What is trained is float32 whatever the model's dtype: updates of
@@ -117,6 +119,7 @@ class LocalMLLM:
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        return self.model
 
     def training_batch(self, examples: Sequence[tuple[Image, Conversation]]) -> dict[str, Tensor]:
         """The tensors of whole conversations, right-padded, on the CPU; one that does not fit alone is made to.
@@ -125,8 +128,8 @@ class LocalMLLM:
         All images of a batch are taken in as few views as the one that needs the fewest.
         """
         images, conversations = zip(*examples, strict=True)
-        batch, conversations = self._fitter.one_batch(images, conversations, padding_side="right", answer=False)
-        return {**batch.to(dtype=self._network.dtype), "labels": self._chat.labels(batch, conversations)}
+        batch, fitting = self._fitter.one_batch(images, conversations, padding_side="right", answer=False)
+        return {**batch.to(dtype=self._network.dtype), "labels": self._chat.labels(batch, fitting)}
 
     def describe(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
@@ -145,10 +148,10 @@ class LocalMLLM:
         """`describe` of images whose inputs are made already."""
         said: dict[int, str] = {}
         for inputs in questions:
-            asked = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
-            rows, length = asked["input_ids"].shape
+            given = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
+            rows, length = given["input_ids"].shape
             how = self.graph.options(rows, length + max_new_tokens) if self.graph else {}
-            tokens = self.model.eval().generate(**asked, max_new_tokens=max_new_tokens, use_cache=True, **how)
+            tokens = self.model.eval().generate(**given, max_new_tokens=max_new_tokens, use_cache=True, **how)
             answers = tokens[:, length:]  # (B, new)
             said |= zip(inputs.rows, self.processor.batch_decode(answers, skip_special_tokens=True), strict=True)
         return [said[row].strip() for row in sorted(said)]

@@ -1,6 +1,6 @@
 """The configuration of MiniCPM-Llama3-V-2.5 as its repository publishes it: Llama's fields, and the vision tower's."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlamaConfig, PreTrainedConfig
@@ -18,7 +18,7 @@ class MiniCPMVConfig(LlamaConfig):
     model_type = "minicpmv"
     sub_configs: ClassVar = {"vision_config": Idefics2VisionConfig}
 
-    vision_config: dict | PreTrainedConfig | None = None
+    vision_config: dict[str, Any] | PreTrainedConfig | None = None  # the second, once it is loaded: `vision`
     version: str | float = "2.5"
     query_num: int = 96  # vectors that the resampler makes of a view
     image_start_id: int = 128010  # <image>
@@ -32,6 +32,11 @@ class MiniCPMVConfig(LlamaConfig):
             # The published one names the type of the whole Idefics2, whose vision tower it describes.
             fields = {key: value for key, value in (self.vision_config or {}).items() if key != "model_type"}
             self.vision_config = Idefics2VisionConfig(**fields)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]  # transformers', without types
         ends = self.eos_token_id if isinstance(self.eos_token_id, list) else [self.eos_token_id]
-        self.eos_token_id = sorted({*ends, self.end_of_turn_id} - {None})
+        self.eos_token_id = sorted({end for end in (*ends, self.end_of_turn_id) if end is not None})
+
+    @property
+    def vision(self) -> Idefics2VisionConfig:
+        """`vision_config`, which is one of these by now."""
+        return cast("Idefics2VisionConfig", self.vision_config)

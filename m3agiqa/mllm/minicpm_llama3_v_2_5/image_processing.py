@@ -1,7 +1,7 @@
 """Images as MiniCPM-Llama3-V-2.5 takes them: views cut into patches, the patches of a view in one long strip."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,7 +36,7 @@ class MiniCPMVImageProcessor(PilBackend):
     """
 
     valid_kwargs = MiniCPMVImagesKwargs
-    model_input_names: ClassVar = ["pixel_values", "tgt_sizes", "patch_attention_mask"]
+    model_input_names = ["pixel_values", "tgt_sizes", "patch_attention_mask"]  # noqa: RUF012 (as the base class has it)
 
     resample = Image.Resampling.BICUBIC
     max_slice_nums = 9
@@ -44,13 +44,15 @@ class MiniCPMVImageProcessor(PilBackend):
     patch_size = 14
     image_feature_size = 96  # vectors that the model makes of a view
 
-    def process_image(self, image: Any, **kwargs: Any) -> Image.Image:
+    # The base class names its own settings in these two, and gives what it makes as numpy's arrays.
+    def process_image(self, image: Any, **kwargs: Any) -> Image.Image:  # type: ignore[override]
         """Any input as an RGB image of PIL's, whose resize is the one that the model was trained with."""
         if get_image_type(image) != ImageType.PIL:
             image = Image.fromarray(np.moveaxis(super().process_image(image, **kwargs), 0, -1).astype(np.uint8))
-        return image.convert("RGB")
+        converted: Image.Image = image.convert("RGB")
+        return converted
 
-    def _preprocess(
+    def _preprocess(  # type: ignore[override]
         self,
         images: Sequence[Image.Image],
         *,
@@ -65,7 +67,7 @@ class MiniCPMVImageProcessor(PilBackend):
         for image in images:
             plan = slicing(image.size, max_slices=max_slice_nums, side=scale_resolution, patch=patch_size)
             seen = [np.asarray(image.resize(plan.whole, resample))]
-            if plan.grid is not None:
+            if plan.grid is not None and plan.refined is not None:
                 seen += _cut(np.asarray(image.resize(plan.refined, resample)), *plan.grid)
             views.append(seen)
             grids.append(plan.grid or (0, 0))

@@ -6,7 +6,7 @@ depend on the data come with the inputs (image_processing.py).
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,16 +35,17 @@ class VisionTower(Idefics2VisionTransformer):
         """`patch_attention_mask` (S, L): n True first; None where all is True."""
         attended = patch_attention_mask
         if attended is None:
-            shape = len(pixel_values), pixel_values.shape[3] // self.config.patch_size
+            shape = len(pixel_values), pixel_values.shape[3] // cast("int", self.config.patch_size)
             attended = torch.ones(shape, dtype=torch.bool, device=pixel_values.device)
         states = self.embeddings(pixel_values.to(self.dtype), attended[:, None])  # (S, L, vision width)
-        mask = patch_attention_mask
+        mask: Any = patch_attention_mask
         masks = ALL_MASK_ATTENTION_FUNCTIONS.get(self.config._attn_implementation)  # noqa: SLF001  known by no other name
         if mask is not None and masks is sdpa_mask:
             mask = mask[:, None, None]  # (S, 1, 1, L): transformers would write out (S, 1, L, L), and ask what is in it
         elif mask is not None:
             mask = create_bidirectional_mask(self.config, inputs_embeds=states, attention_mask=mask)
-        return self.post_layernorm(self.encoder(states, mask).last_hidden_state)
+        seen: Tensor = self.post_layernorm(self.encoder(states, mask).last_hidden_state)
+        return seen
 
 
 def normalised(pixel_values: Tensor, tgt_sizes: Tensor) -> Tensor:
@@ -58,10 +59,11 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """The whole model. `base_model` is the same without the vocabulary head."""
 
     config_class = MiniCPMVConfig
-    input_modalities = ("image", "text")
+    config: MiniCPMVConfig
+    input_modalities = ("image", "text")  # type: ignore[assignment]  # as transformers' own models have it
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["LlamaDecoderLayer", "Idefics2EncoderLayer", "Resampler"]
-    _skip_keys_device_placement: ClassVar = ["past_key_values"]
+    _no_split_modules = ["LlamaDecoderLayer", "Idefics2EncoderLayer", "Resampler"]  # noqa: RUF012 (likewise)
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_attention_backend = True
@@ -69,25 +71,26 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: MiniCPMVConfig) -> None:
         super().__init__(config)
-        self.vpm = VisionTower(config.vision_config)
+        self.vpm = VisionTower(config.vision)
         self.resampler = Resampler(config)
         self.llm = LlamaForCausalLM(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]  # transformers', without types, as is the next
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, Resampler):
             init.trunc_normal_(module.query, std=0.02)
             init.normal_(module.proj, std=self.config.hidden_size**-0.5)
 
     @property
-    def base_model(self) -> Callable[..., BaseModelOutputWithPast]:
+    def base_model(self) -> Callable[..., BaseModelOutputWithPast]:  # type: ignore[override]
         """The network up to its last hidden states: no module of its own, as the checkpoint has none."""
         return self.last_hidden_states
 
     def get_decoder(self) -> nn.Module:
-        return self.llm.model
+        decoder: nn.Module = self.llm.model
+        return decoder
 
     def get_input_embeddings(self) -> nn.Module:
         return self.llm.get_input_embeddings()
@@ -96,7 +99,8 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.llm.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module:
-        return self.llm.lm_head
+        head: nn.Module = self.llm.lm_head
+        return head
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.llm.lm_head = value
@@ -105,12 +109,14 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self, pixel_values: Tensor, tgt_sizes: Tensor, patch_attention_mask: Tensor | None = None
     ) -> Tensor:
         """(S, Q, D): what the language model sees of S views."""
-        return self.resampler(self.vpm(normalised(pixel_values, tgt_sizes), patch_attention_mask), tgt_sizes)
+        seen = self.vpm(normalised(pixel_values, tgt_sizes), patch_attention_mask)
+        vectors: Tensor = self.resampler(seen, tgt_sizes)
+        return vectors
 
-    def embed(self, input_ids: Tensor, **images: Tensor) -> Tensor:
+    def embed(self, input_ids: Tensor, **images: Any) -> Tensor:
         """(B, T, D): the tokens' embeddings; between `<image>` and `</image>` the vectors of the views, in order."""
         # One dtype for the layers: embeddings and resampler may be trained in float32 beside them.
-        embeddings = self.get_input_embeddings()(input_ids).to(self.llm.lm_head.weight.dtype)
+        embeddings: Tensor = self.get_input_embeddings()(input_ids).to(self.llm.lm_head.weight.dtype)
         if images.get("pixel_values") is None:
             return embeddings
         starts, ends = input_ids == self.config.image_start_id, input_ids == self.config.image_end_id
@@ -131,8 +137,10 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Llama's output on the tokens and the images between them: (B, T, D), after its last norm."""
         if inputs_embeds is None:
             images = {"pixel_values": pixel_values, "tgt_sizes": tgt_sizes}
-            inputs_embeds = self.embed(input_ids, **images, patch_attention_mask=patch_attention_mask)
-        return self.llm.model(inputs_embeds=inputs_embeds, **kwargs)
+            tokens = cast("Tensor", input_ids)  # one of the two is given
+            inputs_embeds = self.embed(tokens, **images, patch_attention_mask=patch_attention_mask)
+        outputs: BaseModelOutputWithPast = self.llm.model(inputs_embeds=inputs_embeds, **kwargs)
+        return outputs
 
     def forward(
         self,
@@ -167,7 +175,8 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
             use_cache=use_cache,
             **kwargs,
         )
-        logits = self.llm.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        states = cast("Tensor", outputs.last_hidden_state)
+        logits = self.llm.lm_head(slice_logits_to_keep(states, logits_to_keep))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
@@ -181,15 +190,17 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def adjust_generation_fn(self, generation_config: Any, *args: Any, **kwargs: Any) -> None:
         """Called as a repository is loaded: its settings end generation at the end of text, ours at a turn's too."""
-        super().adjust_generation_fn(generation_config, *args, **kwargs)
+        mixin: Any = super()  # which asks of its `self`, here and below, a protocol that no model's types meet
+        mixin.adjust_generation_fn(generation_config, *args, **kwargs)
         if generation_config is None:
             self.generation_config.eos_token_id = self.config.eos_token_id
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # type: ignore[override]  # the others go through as they are
         self, input_ids: Tensor, *, is_first_iteration: bool = False, use_cache: bool = True, **kwargs: Any
     ) -> dict[str, Any]:
         """Images are looked at once: later steps have them in the cache."""
-        inputs = super().prepare_inputs_for_generation(
+        mixin: Any = super()
+        inputs: dict[str, Any] = mixin.prepare_inputs_for_generation(
             input_ids, is_first_iteration=is_first_iteration, use_cache=use_cache, **kwargs
         )
         if use_cache and not is_first_iteration:
@@ -197,18 +208,19 @@ class MiniCPMVForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 inputs.pop(name, None)
         return inputs
 
-    def _expand_inputs_for_generation(
+    def _expand_inputs_for_generation(  # type: ignore[override]  # it calls all tensors of numbers LongTensor
         self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Tensor | None = None, **kwargs: Any
     ) -> tuple[Tensor, dict[str, Any]]:
         """For beams: each sequence's views together as often as the sequence itself."""
         images = {name: kwargs.pop(name) for name in IMAGE_INPUTS if kwargs.get(name) is not None}
         if expand_size > 1 and images:
-            counts = (input_ids == self.config.image_start_id).sum(dim=1).tolist()
+            counts = (cast("Tensor", input_ids) == self.config.image_start_id).sum(dim=1).tolist()
             images = {
                 name: torch.cat([part for views in tensor.split(counts) for part in [views] * expand_size])
                 for name, tensor in images.items()
             }
-        input_ids, kwargs = super()._expand_inputs_for_generation(
+        mixin: Any = super()
+        expanded, others = mixin._expand_inputs_for_generation(  # noqa: SLF001
             expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
         )
-        return input_ids, {**kwargs, **images}
+        return expanded, {**others, **images}

@@ -27,12 +27,13 @@ class MiniCPMVProcessor(ProcessorMixin):
     """The tokenizer and the image processor of one repository."""
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
-        super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+        template = chat_template or CHAT_TEMPLATE
+        super().__init__(image_processor, tokenizer, chat_template=template)  # type: ignore[no-untyped-call]
         self.image_token = PLACEHOLDER
 
-    def replace_image_token(self, image_inputs: dict, image_idx: int, **_: Any) -> str:
+    def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **_: Any) -> str:
         """What stands in the text for an image: its views."""
-        view = "<image>" + "<unk>" * self.image_processor.image_feature_size + "</image>"
+        view: str = "<image>" + "<unk>" * self.image_processor.image_feature_size + "</image>"
         columns, rows = image_inputs["grids"][image_idx].tolist()
         if not columns:
             return view

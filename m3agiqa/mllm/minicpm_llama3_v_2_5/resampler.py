@@ -21,7 +21,7 @@ class Resampler(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.query = nn.Parameter(torch.empty(config.query_num, width))
-        self.kv_proj = nn.Linear(config.vision_config.hidden_size, width, bias=False)
+        self.kv_proj = nn.Linear(config.vision.hidden_size, width, bias=False)
         self.attn = nn.MultiheadAttention(width, max(1, width // HEAD_DIM))
         self.ln_q = nn.LayerNorm(width, eps=EPS)
         self.ln_kv = nn.LayerNorm(width, eps=EPS)
@@ -43,11 +43,13 @@ class Resampler(nn.Module):
             self._heads(linear(values, w_v, b_v)),
             attn_mask=real[:, None, None],  # (S, 1, 1, L)
         )  # (S, heads, Q, 128)
-        return self.ln_post(self.attn.out_proj(attended.transpose(1, 2).flatten(2))) @ self.proj  # (S, Q, D)
+        vectors: Tensor = self.ln_post(self.attn.out_proj(attended.transpose(1, 2).flatten(2))) @ self.proj
+        return vectors  # (S, Q, D)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(S, T, D) → (S, heads, T, D / heads)."""
-        return x.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2)
+        return heads
 
 
 def grid_positions(tgt_sizes: Tensor, length: int, width: int) -> Tensor:

@@ -24,7 +24,8 @@ def slicing(size: Size, *, max_slices: int, side: int, patch: int) -> Slicing:
     grid = _grid(size, max_slices, side)
     if grid is None:
         return Slicing(_best_size(size, side, patch, upscale=True), None, None)
-    cell = tuple(_multiple(length, count) / count for length, count in zip(size, grid, strict=True))
+    columns, rows = grid
+    cell = _multiple(size[0], columns) / columns, _multiple(size[1], rows) / rows
     width, height = _best_size(cell, side, patch, upscale=True)
     return Slicing(_best_size(size, side, patch, upscale=False), grid, (width * grid[0], height * grid[1]))
 
