@@ -26,7 +26,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Self
+from typing import IO, Self, cast
 
 import py7zr
 from py7zr.exceptions import ArchiveError, PasswordRequired
@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import sync_folder
+from m3agiqa.progress import ByteBar
 
 SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_FILES = 200_000
@@ -46,10 +47,10 @@ CHUNK = 1 << 20
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, ArchiveError, lzma.LZMAError, zlib.error, struct.error, EOFError,
           OSError, ValueError)  # fmt: skip
 
-Bar = Callable[[str, int | None], AbstractContextManager[tqdm]]  # (what is done, bytes in all) -> a progress bar
+Bar = Callable[[str, int | None], AbstractContextManager[ByteBar]]  # (what is done, bytes in all) -> a progress bar
 
 
-def no_bar(desc: str, total: int | None) -> AbstractContextManager[tqdm]:
+def no_bar(desc: str, total: int | None) -> AbstractContextManager[ByteBar]:
     """A progress bar that shows nothing."""
     return tqdm(desc=desc, total=total, disable=True)
 
@@ -170,7 +171,7 @@ def _untar(archive: Path, budget: _Budget) -> None:
             if member.isdir():
                 continue
             path = budget.place(member.name, plain=member.isreg())
-            budget.copy(file.extractfile(member), path)
+            budget.copy(cast("IO[bytes]", file.extractfile(member)), path)  # None only of what is no file
 
 
 def _un7zip(archive: Path, budget: _Budget) -> None:

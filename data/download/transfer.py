@@ -19,11 +19,11 @@ from pathlib import Path
 import httpx2
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import http_stream_backoff
-from tqdm import tqdm
 
 from data.download.archives import Bar
 from m3agiqa.errors import InputError
 from m3agiqa.files import settle, sha256
+from m3agiqa.progress import ByteBar
 
 CONNECTIONS = 8  # at once: a data set on the hub may be thousands of small files
 ATTEMPTS = 6  # that bring nothing, before the server is taken to be down
@@ -63,10 +63,10 @@ def download(remotes: Sequence[Remote], name: str, bar: Bar) -> None:
     Raises:
         InputError: the server is down or has no such file, or what it has is not what was expected.
     """
-    sizes = [remote.size for remote in remotes]
+    sizes = [remote.size for remote in remotes if remote.size is not None]
     stop = threading.Event()
     with (
-        bar(f"download {name}", None if None in sizes else sum(sizes)) as shown,
+        bar(f"download {name}", sum(sizes) if len(sizes) == len(remotes) else None) as shown,
         ThreadPoolExecutor(CONNECTIONS) as pool,
     ):
         running = [pool.submit(_Transfer(remote, shown, stop).run) for remote in remotes]
@@ -86,7 +86,7 @@ class _Stopped(Exception):  # noqa: N818
 class _Transfer:
     """One file on its way."""
 
-    def __init__(self, remote: Remote, shown: tqdm, stop: threading.Event) -> None:
+    def __init__(self, remote: Remote, shown: ByteBar, stop: threading.Event) -> None:
         self._remote, self._shown, self._stop = remote, shown, stop
         self._counted = 0  # bytes of this file that the bar has been told of
 

@@ -28,7 +28,8 @@ from torch import Tensor
 from data.feature_store.writer import DTYPES, SCHEMA, canonical, planned
 from m3agiqa.ahead import ahead
 from m3agiqa.errors import InputError
-from m3agiqa.head.batch import Batch, Span, fill
+from m3agiqa.head.batch import Batch, fill
+from m3agiqa.spans import Span
 
 CACHE_BYTES = 256 << 20  # 3,000 images of 150 tokens x 256 dims in bfloat16: such a store stays in memory
 READERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each reads one row group at a time
@@ -36,7 +37,7 @@ POOL_BATCHES = 16  # images sorted by length together: little padding, batches s
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """Where an image's row lies, and its shape."""
 
     path: Path
@@ -66,13 +67,13 @@ class FeatureStore:
 
     def __init__(
         self,
-        places: dict[str, _Place],
+        locations: dict[str, _Location],
         footers: dict[Path, pq.FileMetaData],
         fingerprint: dict[str, Any],
         cache_bytes: int,
     ) -> None:
         self.fingerprint = fingerprint
-        self._places = places
+        self._locations = locations
         self._footers = footers  # read once, not for every group
         self._cache: OrderedDict[tuple[Path, int], pa.LargeBinaryArray] = OrderedDict()
         self._cache_bytes = cache_bytes
@@ -92,13 +93,13 @@ class FeatureStore:
         paths = sorted(folder.glob("part-*.parquet"))
         if not paths:
             raise InputError(f"{folder}: no feature store here; run the features stage")
-        places: dict[str, _Place] = {}
+        locations: dict[str, _Location] = {}
         footers: dict[Path, pq.FileMetaData] = {}
         first: dict[bytes, bytes] = {}
         for path in paths:
             try:
                 with pq.ParquetFile(path) as file:
-                    metadata, rows = file.schema_arrow.metadata or {}, _places(path, file)
+                    metadata, rows = file.schema_arrow.metadata or {}, _locations(path, file)
                     footers[path] = file.metadata
             except (pa.ArrowException, KeyError) as error:
                 reason = str(error).splitlines()[0]
@@ -108,56 +109,56 @@ class FeatureStore:
             first = first or metadata
             for key in (b"fingerprint", b"plan"):
                 _refuse(path, json.loads(metadata[key]), json.loads(first[key]), f"{paths[0].name} has")
-            places |= rows
+            locations |= rows
         plan, found = json.loads(first[b"plan"]), json.loads(first[b"fingerprint"])
-        if planned(list(places), len(paths)) != first[b"plan"]:
+        if planned(list(locations), len(paths)) != first[b"plan"]:
             raise InputError(
-                f"{folder}: {len(paths)} parts with {len(places)} images, "
+                f"{folder}: {len(paths)} parts with {len(locations)} images, "
                 f"where {plan['parts']} parts with {plan['images']} images belong; run the features stage"
             )
         if expect is not None:
             _refuse(paths[0], found, json.loads(canonical(expect)), "this run needs")
-        if len(shapes := {(place.dim, place.dtype) for place in places.values()}) > 1:
+        if len(shapes := {(location.dim, location.dtype) for location in locations.values()}) > 1:
             raise InputError(f"{folder}: states of different width or type in one store: {sorted(shapes)}")
-        return cls(places, footers, found, cache_bytes)
+        return cls(locations, footers, found, cache_bytes)
 
     @property
     def ids(self) -> list[str]:
         """Every image, in the order in which the store was planned."""
-        return list(self._places)
+        return list(self._locations)
 
     @property
     def dim(self) -> int:
         """Width of the states."""
-        return next(iter(self._places.values())).dim
+        return next(iter(self._locations.values())).dim
 
     @property
     def max_tokens(self) -> int:
         """The longest sequence."""
-        return max(place.tokens for place in self._places.values())
+        return max(location.tokens for location in self._locations.values())
 
     def tokens(self, image_id: str) -> int:
         """Length of one image's sequence, without reading it."""
-        return self._place(image_id).tokens
+        return self._location(image_id).tokens
 
     def description(self, image_id: str) -> Span:
         """Where in one image's sequence the description stands, without reading it."""
-        return self._place(image_id).description
+        return self._location(image_id).description
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._locations)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._places
+        return image_id in self._locations
 
     def __getitem__(self, image_id: str) -> Tensor:
         """The states of one image, (T, D), a copy of its own."""
-        place = self._place(image_id)
-        return place.states(self._group(place.key)).clone()
+        location = self._location(image_id)
+        return location.states(self._group(location.key)).clone()
 
     def rows(self) -> Iterator[tuple[str, Tensor]]:
         """Every image with its states, in order: each row group is read once."""
-        for image_id in self._places:
+        for image_id in self._locations:
             yield image_id, self[image_id]
 
     def batches(
@@ -175,17 +176,17 @@ class FeatureStore:
 
     def _batch(self, ids: list[str], *, readers: ThreadPoolExecutor, pin: bool) -> Batch:
         """Padded; each row group is read once and by one of `readers`, who also fills the rows of its images."""
-        places = [self._place(image_id) for image_id in ids]
-        tokens, spans = [place.tokens for place in places], [place.description for place in places]
-        batch = Batch.to_fill(ids, tokens, spans, self.dim, DTYPES[places[0].dtype], pin=pin)
-        wanted: dict[tuple[Path, int], list[tuple[Tensor, _Place]]] = {}
-        for row, place in zip(batch.states, places, strict=True):
-            wanted.setdefault(place.key, []).append((row, place))
+        locations = [self._location(image_id) for image_id in ids]
+        tokens, spans = [location.tokens for location in locations], [location.description for location in locations]
+        batch = Batch.to_fill(ids, tokens, spans, self.dim, DTYPES[locations[0].dtype], pin=pin)
+        wanted: dict[tuple[Path, int], list[tuple[Tensor, _Location]]] = {}
+        for row, location in zip(batch.states, locations, strict=True):
+            wanted.setdefault(location.key, []).append((row, location))
 
         def fill_rows(key: tuple[Path, int]) -> None:
             group = self._group(key)
-            for row, place in wanted[key]:
-                fill(row, place.states(group))
+            for row, location in wanted[key]:
+                fill(row, location.states(group))
 
         deque(readers.map(fill_rows, wanted), maxlen=0)
         return batch
@@ -202,9 +203,9 @@ class FeatureStore:
             buckets += [by_length[first : first + size] for first in range(0, len(by_length), size)]
         return [buckets[index] for index in random.permutation(len(buckets))]
 
-    def _place(self, image_id: str) -> _Place:
+    def _location(self, image_id: str) -> _Location:
         try:
-            return self._places[image_id]
+            return self._locations[image_id]
         except KeyError:
             raise InputError(f"the feature store has no states of image {image_id!r}") from None
 
@@ -226,15 +227,15 @@ class FeatureStore:
         return column.chunk(0)
 
 
-def _places(path: Path, file: pq.ParquetFile) -> dict[str, _Place]:
+def _locations(path: Path, file: pq.ParquetFile) -> dict[str, _Location]:
     names = [name for name in SCHEMA.names if name != "states"]
-    places = {}
+    locations = {}
     for group in range(file.num_row_groups):
         columns = file.read_row_group(group, columns=names).to_pydict()
         for row, values in enumerate(zip(*(columns[name] for name in names), strict=True)):
             image_id, tokens, dim, dtype, *description = values
-            places[image_id] = _Place(path, group, row, tokens, dim, dtype, tuple(description))
-    return places
+            locations[image_id] = _Location(path, group, row, tokens, dim, dtype, Span(*description))
+    return locations
 
 
 def _refuse(path: Path, found: dict[str, Any], expected: dict[str, Any], who: str, field: str = "") -> None:

@@ -16,8 +16,9 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,8 @@ from torch import Tensor
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, fingerprint
-from m3agiqa.head.batch import Row, Span
+from m3agiqa.head.batch import Row
+from m3agiqa.spans import Span
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 GROUP_BYTES = 2 << 20  # 4096-dim states are 2 to 4 MB an image: one read, one image; small states share a group
@@ -46,7 +48,8 @@ SCHEMA = pa.schema(
 )
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """One file of the plan and the images that belong in it, in order."""
 
     index: int
@@ -112,7 +115,7 @@ class FeatureWriter:
                 if group and sum(other.nbytes for _, other, _ in group) + states.nbytes > GROUP_BYTES:
                     writer.write_table(_table(group, schema))
                     group = []
-                group.append((image_id, states, description))
+                group.append(Row(image_id, states, description))
             if (due := next(expected, None)) is not None:
                 raise ValueError(f"{part.name}: the states of {due!r} are missing")
             writer.write_table(_table(group, schema))

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
-from m3agiqa.csv_rows import records
+from m3agiqa.csv_rows import Record, records
 from m3agiqa.errors import InputError
 
 Row = dict[str, str]
@@ -28,6 +29,13 @@ class Rated:
     left_out: str = ""  # why no one can learn from it, such as "no MOS (val)": it is counted, and not taken
 
 
+class LabelRow(NamedTuple):
+    """One row of a label file."""
+
+    where: str  # "data.csv, row 7"
+    row: Row
+
+
 def read_rows(
     table: Path,
     required: Sequence[str],
@@ -35,8 +43,8 @@ def read_rows(
     one_of: Sequence[str] = (),
     unique: str = "name",
     also: Mapping[str, str] = MappingProxyType({}),
-) -> list[tuple[str, Row]]:
-    """The rows of a csv by column, each with its place: "data.csv, row 7".
+) -> list[LabelRow]:
+    """The rows of a csv by column, each with its place.
 
     `also` gives other names that a column may have: {"image": "name"} takes `image` where there is no `name`.
 
@@ -45,10 +53,10 @@ def read_rows(
             or repeated value in the column `unique`, no rows at all.
     """
     numbered = records(table)
-    header = [column.strip() for column in next(numbered, (1, []))[1]]
+    header = [column.strip() for column in next(numbered, Record(1, [])).fields]
     header = [also[column] if column in also and also[column] not in header else column for column in header]
     _check_header(table, header, required, one_of)
-    rows: list[tuple[str, Row]] = []
+    rows: list[LabelRow] = []
     first_row: dict[str, int] = {}
     for number, fields in numbered:
         where = f"{table}, row {number}"
@@ -59,7 +67,7 @@ def read_rows(
             raise InputError(f"{where}: {unique} is empty")
         if (earlier := first_row.setdefault(row[unique], number)) != number:
             raise InputError(f"{where}: {unique} {row[unique]!r} occurs in row {earlier} already")
-        rows.append((where, row))
+        rows.append(LabelRow(where, row))
     if not rows:
         raise InputError(f"{table}: a header and no rows, expected a row for each image")
     return rows

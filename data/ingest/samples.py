@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -26,6 +27,13 @@ MAX_NAME_BYTES = 200  # file systems stop at 255, and a temporary name is longer
 Scale = tuple[float, float]
 
 
+class Ingested(NamedTuple):
+    """A data set as the pipeline knows it."""
+
+    samples: pd.DataFrame
+    left_out: dict[str, int]  # rated images that are not among them, counted by reason
+
+
 def ingest(
     reader: str,
     roots: Sequence[Path],
@@ -33,7 +41,7 @@ def ingest(
     *,
     scale: Scale,
     progress: Progress = silent,
-) -> tuple[pd.DataFrame, dict[str, int]]:
+) -> Ingested:
     """Read the data set below `roots`, copy its images to `out`/images/; the samples, and counts of what is left out.
 
     `scale` is the lowest and the highest MOS that the data set's own scale has; its MOS and std are mapped to 0 to 5.
@@ -72,7 +80,7 @@ def ingest(
     left_out = dict(Counter(row.left_out for row in rated if row.left_out))
     about = {"reader": reader, "scale": list(scale), "rows": len(rated), "images": len(used), "left_out": left_out}
     write_json(out / "about.json", about)
-    return table, left_out
+    return Ingested(table, left_out)
 
 
 def _check_scale(scale: Scale) -> None:

@@ -18,4 +18,5 @@ READERS = tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_
 
 def read_labels(reader: str, files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
     """What the reader of this name, one of READERS, finds in `files`."""
-    return import_module(f"{__name__}.{reader.replace('-', '_')}").read(files, scale)
+    rated: Iterator[Rated] = import_module(f"{__name__}.{reader.replace('-', '_')}").read(files, scale)
+    return rated

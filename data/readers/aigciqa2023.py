@@ -17,17 +17,18 @@ numbered.
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
-from data.ingest.labels import Rated, Row, read_rows
+from data.ingest.labels import LabelRow, Rated, Row, read_rows
 from data.ingest.lookup import Files
 from m3agiqa.errors import InputError
 
@@ -39,7 +40,11 @@ DAMAGE = (MatReadError, ValueError, TypeError, NameError, LookupError, Arithmeti
           zlib.error, NotImplementedError, BrokenProcessPool)  # fmt: skip
 
 
-Labels = tuple[dict[str, str | float], dict[str, str | float]]  # MOS and spread by aspect
+class Labels(NamedTuple):
+    """What is said of one image, by aspect."""
+
+    mos: Mapping[str, str | float]
+    std: Mapping[str, str | float]
 
 
 def read(files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
@@ -62,7 +67,7 @@ def read(files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
         )
 
 
-def _table(files: Files, *, with_mos: bool) -> list[tuple[str, Row]]:
+def _table(files: Files, *, with_mos: bool) -> list[LabelRow]:
     """The rows that have the prompts, and, unless the MATLAB files are there, the MOS."""
     name = "AIGCIQA2023.csv" if files.matching("AIGCIQA2023.csv") else "data.csv"
     columns = [column for aspect in ASPECTS for column in (f"mos_{aspect}", f"{aspect}_mos")]
@@ -82,7 +87,7 @@ def _of_row(row: Row, per_point: float) -> Labels:
     cells = {aspect: row.get(f"mos_{aspect}", row.get(f"{aspect}_mos")) for aspect in ASPECTS}
     spreads = {aspect: _float(row.get(f"{aspect}_std", "")) for aspect in ASPECTS}
     mos = {aspect: cell for aspect, cell in cells.items() if cell is not None}
-    return mos, {aspect: spread * per_point for aspect, spread in spreads.items() if spread is not None}
+    return Labels(mos, {aspect: spread * per_point for aspect, spread in spreads.items() if spread is not None})
 
 
 def _of_matlab(files: Files, numbers: list[int], per_point: float) -> list[Labels]:
@@ -94,7 +99,7 @@ def _of_matlab(files: Files, numbers: list[int], per_point: float) -> list[Label
         mos = {aspect: _vector(pool, files.find(name), "MOSz") for aspect, name in names.items()}
         names = {aspect: f"SD{k}.mat" for k, aspect in enumerate(ASPECTS, start=1) if files.matching(f"SD{k}.mat")}
         std = {aspect: _vector(pool, files.find(name), "SD") * per_point for aspect, name in names.items()}
-    return [tuple({aspect: float(of[n]) for aspect, of in kind.items()} for kind in (mos, std)) for n in numbers]
+    return [Labels(*({aspect: float(of[n]) for aspect, of in kind.items()} for kind in (mos, std))) for n in numbers]
 
 
 def _vector(pool: ProcessPoolExecutor, path: Path, variable: str) -> np.ndarray:
@@ -116,7 +121,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in found.items() if not name.startswith("__")}
 
 
-def _check_filled(where: str, labels: list[dict[str, str | float]], scale: tuple[float, float]) -> None:
+def _check_filled(where: str, labels: list[Mapping[str, str | float]], scale: tuple[float, float]) -> None:
     """Refuse labels from 0 to 5 that are declared to be from 0 to 100: all of them would be `bad`."""
     low, high = scale
     for aspect in ASPECTS:

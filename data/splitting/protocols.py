@@ -84,7 +84,7 @@ def _published(samples: pd.DataFrame, dataset: str, val: float, seed: int) -> pd
         for aspect in aspects_of(samples)
     }
     columns = pd.DataFrame(by_aspect)
-    always = columns.eq("test").all(axis=1)
+    always = (columns == "test").all(axis=1)
     return pd.DataFrame({"image_id": samples["image_id"], "split": np.where(always, "test", "train")}).join(columns)
 
 

@@ -40,7 +40,8 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
         InputError: no such file, not a table, or a column is missing.
     """
     with open_table(path, ("image_id", *columns)) as table:
-        return table.read().to_pandas()
+        frame: pd.DataFrame = table.read().to_pandas()
+    return frame
 
 
 @contextmanager

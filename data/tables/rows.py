@@ -23,7 +23,9 @@ def joined_rows(samples: Path | str, splits: Path | str) -> Iterator[Row]:
     Raises:
         InputError: a table cannot be read, the two tell of different images, or a split is unknown.
     """
-    for sample, part in zip_longest(_rows(samples, "image_id"), _rows(splits, "image_id", "split"), fillvalue={}):
+    nothing: Row = {}
+    pairs = zip_longest(_rows(samples, "image_id"), _rows(splits, "image_id", "split"), fillvalue=nothing)
+    for sample, part in pairs:
         ids = {sample.get("image_id"), part.get("image_id")}
         if len(ids) > 1:
             odd = min(image_id for image_id in ids if image_id is not None)
