@@ -9,7 +9,7 @@ Whatever ends the run early, also a signal, lets the requests that are under way
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
@@ -59,7 +59,7 @@ class Asker:
         self._stopping = threading.Event()
         self._end: Exception | None = None  # what ends the run
 
-    def settle(self, questions: Iterable[Question]) -> Iterator[Question]:
+    def settle(self, questions: Iterable[Question]) -> Generator[Question]:
         """Each question once nothing of it is missing in the ledger, in the order in which that happens.
 
         Raises:
@@ -74,8 +74,8 @@ class Asker:
                     settled = [future.result() for future in done]
                     running |= {pool.submit(self._settle, question) for question in islice(waiting, len(done))}
                     yield from settled
-            except _Stopped:
-                raise self._end from None
+            except _Stopped as stopped:
+                raise self._end or stopped from None
             finally:
                 self._stopping.set()
 
@@ -142,14 +142,18 @@ class Asker:
 
 
 def _pause(state: RetryCallState) -> float:
-    error = state.outcome.exception()
-    if isinstance(error, _Unusable):
+    error = _last_error(state)
+    if not isinstance(error, TryAgain):  # an unusable answer
         return 0.0
     return BACKOFF(state) if error.wait is None else error.wait + random.uniform(0, JITTER)  # noqa: S311
 
 
 def _give_up(state: RetryCallState) -> NoReturn:
     raise Unavailable(
-        f"no answer after {state.attempt_number} attempts, the last one: {state.outcome.exception()}; everything "
+        f"no answer after {state.attempt_number} attempts, the last one: {_last_error(state)}; everything "
         "answered is kept, and a later run goes on from there"
     )
+
+
+def _last_error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -6,34 +6,34 @@ they are the mean of the answers so far, or, before the first one, at most what 
 
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import NamedTuple
 
+from analyzers.limits import Limits
 from analyzers.teacher import Question
 
 SAMPLE = 8
 
 
-def sampled_input(
-    questions: Iterable[Question], number: int, count_tokens: Callable[[Question], int]
-) -> tuple[int, int]:
-    """Input tokens of this `number` of requests, counted on a few that are evenly spread, and on how many."""
+class Sampled(NamedTuple):
+    """Input tokens of some requests, as a few of them tell."""
+
+    tokens: int  # of all
+    counted: int  # on how many
+
+
+def sampled_input(questions: Iterable[Question], number: int, count_tokens: Callable[[Question], int]) -> Sampled:
+    """Input tokens of this `number` of requests, counted on a few that are evenly spread."""
     step = max(1, number // SAMPLE)
     counts = [count_tokens(question) for question in islice(islice(questions, step // 2, None, step), SAMPLE)]
-    return round(sum(counts) / len(counts) * number), len(counts)
+    return Sampled(round(sum(counts) / len(counts) * number), len(counts))
 
 
-def duration(
-    requests: int,
-    input_tokens: int,
-    *,
-    requests_per_minute: int | None,
-    input_tokens_per_minute: int | None,
-    requests_per_day: int | None,
-) -> str:
-    """How long the limits make it last; None is no limit."""
-    if requests_per_day and requests > requests_per_day:
-        return f"{-(-requests // requests_per_day)} days"
+def duration(requests: int, input_tokens: int, limits: Limits) -> str:
+    """How long the limits make it last."""
+    if limits.requests_per_day and requests > limits.requests_per_day:
+        return f"{-(-requests // limits.requests_per_day)} days"
     minutes = max(
-        requests / requests_per_minute if requests_per_minute else 0.0,
-        input_tokens / input_tokens_per_minute if input_tokens_per_minute else 0.0,
+        requests / limits.requests_per_minute if limits.requests_per_minute else 0.0,
+        input_tokens / limits.input_tokens_per_minute if limits.input_tokens_per_minute else 0.0,
     )
     return f"{int(minutes // 60)} h {minutes % 60:.1f} min"

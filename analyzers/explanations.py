@@ -7,7 +7,7 @@ learn, and without the score, because rating is the second round's question.
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 FEWEST_LETTERS, MOST_WORDS = 15, 150
 
@@ -30,8 +30,15 @@ def parse(text: str) -> Any:
         return text
 
 
-def check(said: Any, mos: Mapping[str, float]) -> tuple[dict[str, str], dict[str, str]]:
-    """The usable explanations of the aspects in `mos`, on one line each, and for each other aspect what is wrong."""
+class Checked(NamedTuple):
+    """What a teacher said, by aspect."""
+
+    usable: dict[str, str]  # explanations, on one line each
+    wrong: dict[str, str]  # what is wrong with the others
+
+
+def check(said: Any, mos: Mapping[str, float]) -> Checked:
+    """The usable explanations of the aspects in `mos`, and for each other aspect what is wrong."""
     usable, wrong = {}, {}
     for aspect, score in mos.items():
         if not isinstance(said, Mapping):
@@ -42,7 +49,7 @@ def check(said: Any, mos: Mapping[str, float]) -> tuple[dict[str, str], dict[str
             wrong[aspect] = complaint
         else:
             usable[aspect] = " ".join(said[aspect].split())
-    return usable, wrong
+    return Checked(usable, wrong)
 
 
 def _complaint(text: Any, score: float) -> str | None:
@@ -62,4 +69,4 @@ def _complaint(text: Any, score: float) -> str | None:
 def _is(score: float, number: str) -> bool:
     """Whether `number`, as written, is the score rounded to as many decimals."""
     decimals = len(re.split("[.,]", number)[1])
-    return abs(float(number.replace(",", ".")) - score) <= 0.5 * 10**-decimals + 1e-9
+    return abs(float(number.replace(",", ".")) - score) <= 0.5 * 10.0**-decimals + 1e-9

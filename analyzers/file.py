@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analyzers.explanations import check
 from analyzers.teacher import Question
@@ -22,26 +22,31 @@ def read_explanations(path: Path, questions: Iterable[Question], others: Iterabl
     Raises:
         InputError: naming the row: an unknown or repeated name, an explanation that check() refuses.
     """
-    asked = {question.path.name: question for question in questions}
-    known = {*asked, *others}
+    by_name = {question.path.name: question for question in questions}
+    known = {*by_name, *others}
     found: dict[str, dict[str, str]] = {}
     first: dict[str, str] = {}
-    for place, row in _rows(path):
+    for where, row in _rows(path):
         name = row.get("name")
         if name not in known:
-            raise InputError(f"{place}: name is {name!r}, which is no image of this data set")
+            raise InputError(f"{where}: name is {name!r}, which is no image of this data set")
         if name in first:
-            raise InputError(f"{place}: name {name!r} stands in {first[name]} already")
-        first[name] = place.removeprefix(f"{path}, ")
-        if question := asked.get(name):
+            raise InputError(f"{where}: name {name!r} stands in {first[name]} already")
+        first[name] = where.removeprefix(f"{path}, ")
+        if question := by_name.get(name):
             usable, wrong = check(row, question.mos)
             for aspect, complaint in wrong.items():
-                raise InputError(f"{place}: {aspect} of {name!r}: {complaint}")
+                raise InputError(f"{where}: {aspect} of {name!r}: {complaint}")
             found[question.image_id] = usable
     return found
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+class _Row(NamedTuple):
+    where: str  # file and row, for messages
+    row: Mapping[str, Any]
+
+
+def _rows(path: Path) -> Iterator[_Row]:
     """The rows, each with its place."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -56,29 +61,29 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     raise InputError(f"{path}: expected a name that ends with .csv or .jsonl")
 
 
-def _jsonl(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _jsonl(path: Path, text: str) -> Iterator[_Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            place = f"{path}, line {number}"
+            where = f"{path}, line {number}"
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise InputError(f"{place}: not JSON ({error})") from None
+                raise InputError(f"{where}: not JSON ({error})") from None
             if not isinstance(row, dict):
-                raise InputError(f"{place}: expected an object with a name and the aspects")
-            yield place, row
+                raise InputError(f"{where}: expected an object with a name and the aspects")
+            yield _Row(where, row)
 
 
-def _csv(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv(path: Path, text: str) -> Iterator[_Row]:
     number = 1
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [column.strip() for column in next(reader, [])]
         for number, fields in enumerate(reader, start=2):
-            place = f"{path}, row {number}"
+            where = f"{path}, row {number}"
             if len(fields) not in (0, len(header)):
-                raise InputError(f"{place}: {len(fields)} fields, expected {len(header)} as in the header")
+                raise InputError(f"{where}: {len(fields)} fields, expected {len(header)} as in the header")
             if fields:
-                yield place, dict(zip(header, fields, strict=True))
+                yield _Row(where, dict(zip(header, fields, strict=True)))
     except csv.Error as error:
         raise InputError(f"{path}, row {number + 1}: not valid csv ({error})") from None

@@ -4,13 +4,13 @@ What it answers is kept under DVC_ROOT, outside the outs and outside a `--temp` 
 are built from there, so the same journal gives the same bytes, and nothing that it holds is asked again.
 """
 
+import math
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from analyzers.asking import Asker
@@ -18,20 +18,20 @@ from analyzers.captions import Captions, Described
 from analyzers.estimate import duration, sampled_input
 from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
-from analyzers.limits import Limiter
+from analyzers.limits import NO_LIMITS, Limiter, Limits
 from analyzers.prices import cost
 from analyzers.questions import questions
 from analyzers.teacher import Question, Teacher, Usage
+from m3agiqa.errors import InputError
 from m3agiqa.journal import Journal
 from m3agiqa.progress import progress
 from pipeline import sources
-from pipeline.profiles import MLLMTeacher, Prices
+from pipeline.profiles import GeminiTeacher, MLLMTeacher, Prices
 from pipeline.settings import Settings
 from pipeline.sources import TeacherSource
 from pipeline.unfinished import cache
 
 TERMINATED = 143  # exit status: 128 + SIGTERM
-LIMITS = ("requests_per_minute", "input_tokens_per_minute", "requests_per_day")
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,26 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Service:
+    """A teacher that takes money for its tokens, and counts them beforehand for nothing."""
+
+    teacher: Gemini
+    prices: Prices
+
+
+@dataclass(frozen=True)
 class Terms:
     """A teacher, what it costs, and what its service allows."""
 
     teacher: Teacher
     saw_mos: bool
-    prices: Prices | None = None
+    service: Service | None = None
     concurrency: int = 1
-    limits: Mapping[str, int | None] = field(default_factory=partial(dict.fromkeys, LIMITS))
+    limits: Limits = NO_LIMITS
+
+    @property
+    def prices(self) -> Prices | None:
+        return self.service.prices if self.service else None
 
 
 @contextmanager
@@ -77,20 +89,21 @@ def estimate(settings: Settings, options: Options) -> str:
         _forget(ledger, settings, options)
         number = _count(_missing(ledger, settings))
         new = f"{images} images, {failed} of them failed before; {number} new requests"
-        if terms.prices is None or not number:
+        if terms.service is None or not number:
             return new
-        tokens, counted = sampled_input(_missing(ledger, settings), number, terms.teacher.count_tokens)
+        teacher, prices = terms.service.teacher, terms.service.prices
+        tokens, counted = sampled_input(_missing(ledger, settings), number, teacher.count_tokens)
         mean = ledger.mean_output()
-    most = terms.teacher.max_output_tokens
+    most = teacher.max_output_tokens
     usage = Usage(tokens, round((most if mean is None else mean) * number))
     source = f"at most, {most:,} each" if mean is None else "by the mean of the answers so far"
-    prices = f"${terms.prices.input:g} in and ${terms.prices.output:g} out a million tokens"
+    each = f"${prices.input:g} in and ${prices.output:g} out a million tokens"
     return (
         f"{new}\n"
         f"input:  {usage.input:,} tokens (counted by the service on {counted} of them)\n"
         f"output: {usage.output:,} tokens ({source})\n"
-        f"cost:   ${cost(terms.prices, usage):.2f} (prices of {terms.prices.date}: {prices})\n"
-        f"time:   {duration(number, usage.input, **terms.limits)} or more, at the limits in runtime.teacher"
+        f"cost:   ${cost(prices, usage):.2f} (prices of {prices.date}: {each})\n"
+        f"time:   {duration(number, usage.input, terms.limits)} or more, at the limits in runtime.teacher"
     )
 
 
@@ -103,27 +116,44 @@ def _terms(settings: Settings) -> Terms:
         from m3agiqa.mllm.model import LocalMLLM  # noqa: PLC0415
 
         chosen = sources.read(TeacherSource, sources.TEACHER, settings.teacher).mllm
+        if chosen is None:
+            raise InputError(f"{sources.TEACHER}: names no MLLM; run python -m stages.source")
         model = LocalMLLM.load(chosen, device=device(runtime.device), adapter=adapters.own(chosen))
         return Terms(LocalTeacher(model, chosen.max_new_tokens), saw_mos=False)
-    shape = profile.model_dump(include={"model", "temperature", "max_output_tokens", "show_mos", "sdk"})
+    if not isinstance(profile, GeminiTeacher):
+        raise TypeError(f"the answers of the teacher {settings.teacher} are not kept in a journal")
+    teacher = Gemini(
+        model=profile.model,
+        temperature=profile.temperature,
+        max_output_tokens=profile.max_output_tokens,
+        show_mos=profile.show_mos,
+        sdk=profile.sdk,
+        timeout=runtime.teacher.timeout,
+    )
+    limits = Limits(
+        runtime.teacher.requests_per_minute,
+        runtime.teacher.input_tokens_per_minute,
+        runtime.teacher.requests_per_day,
+    )
     return Terms(
-        Gemini(**shape, timeout=runtime.teacher.timeout),
+        teacher,
         saw_mos=profile.show_mos,
-        prices=profile.prices,
+        service=Service(teacher, profile.prices),
         concurrency=runtime.teacher.concurrency,
-        limits=runtime.teacher.model_dump(include=set(LIMITS)),
+        limits=limits,
     )
 
 
 def _forget(ledger: Ledger, settings: Settings, options: Options) -> None:
     """Have asked again what the command line says."""
+    before = options.refresh.timestamp() if options.refresh else -math.inf
     if options.refresh:
         print(f"caption: if this is stopped, go on with --refresh {options.refresh.isoformat()}", file=sys.stderr)
     for question in questions(settings):
         if options.retry_blocked:
             ledger.forget(question, lambda part: part.failure is not None and part.explanation is None)
         if options.refresh:
-            ledger.forget(question, lambda part: part.at < options.refresh.timestamp())
+            ledger.forget(question, lambda part: part.at < before)
 
 
 def _missing(ledger: Ledger, settings: Settings) -> Iterator[Question]:
@@ -142,7 +172,7 @@ def _count(questions: Iterable[Question]) -> int:
 
 def _ask(terms: Terms, ledger: Ledger, settings: Settings, total: int) -> None:
     largest = _largest(terms, ledger, settings)
-    limiter = Limiter(**terms.limits, tokens_a_request=largest, notes=_kept(settings, "requests.txt"))
+    limiter = Limiter(**terms.limits._asdict(), tokens_a_request=largest, notes=_kept(settings, "requests.txt"))
     settled = Asker(terms.teacher, ledger, limiter, terms.concurrency).settle(_missing(ledger, settings))
 
     def spent() -> str:
@@ -158,13 +188,13 @@ def _ask(terms: Terms, ledger: Ledger, settings: Settings, total: int) -> None:
 
 def _largest(terms: Terms, ledger: Ledger, settings: Settings) -> int:
     """Input tokens of the largest request so far, or of the likely largest one, counted by the service."""
-    if terms.limits["input_tokens_per_minute"] is None:
+    if terms.service is None or terms.limits.input_tokens_per_minute is None:
         return 0
     if ledger.largest_input:
         return ledger.largest_input
     wordiest = max(_missing(ledger, settings), key=lambda question: len(question.prompt))
     heaviest = max(_missing(ledger, settings), key=lambda question: question.path.stat().st_size)
-    return max(map(terms.teacher.count_tokens, (wordiest, heaviest)))
+    return max(map(terms.service.teacher.count_tokens, (wordiest, heaviest)))
 
 
 def _kept(settings: Settings, name: str) -> Path:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from analyzers.explanations import check
+from analyzers.explanations import Checked, check
 from analyzers.teacher import Answer, Question, Teacher, Usage
 from m3agiqa.journal import Journal
 
@@ -45,7 +45,7 @@ class AspectState:
 
 
 class ImageState(dict[str, AspectState]):
-    """How things stand with one image: a AspectState for each of its aspects."""
+    """How things stand with one image: an AspectState for each of its aspects."""
 
     @property
     def missing(self) -> list[str]:
@@ -55,8 +55,8 @@ class ImageState(dict[str, AspectState]):
     @property
     def explanations(self) -> dict[str, str] | None:
         """All of them, or None."""
-        found = {aspect: part.explanation for aspect, part in self.items()}
-        return None if None in found.values() else found
+        found = {aspect: part.explanation for aspect, part in self.items() if part.explanation is not None}
+        return found if len(found) == len(self) else None
 
     @property
     def failure(self) -> str | None:
@@ -99,7 +99,7 @@ class Ledger:
 
     def record(self, question: Question, answer: Answer, *, attempts: int, seconds: float, at: float) -> None:
         """Put an answer on the disk, then into the state."""
-        usable, wrong = ({}, {}) if answer.blocked else check(answer.said, question.mos)
+        usable, wrong = Checked({}, {}) if answer.blocked else check(answer.said, question.mos)
         record = {
             "image": question.image_id,
             "key": self._teacher.key(question),

@@ -14,12 +14,24 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from analyzers.teacher import DailyQuota, this_day
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic
 
 MINUTE = 61.0
+
+
+class Limits(NamedTuple):
+    """What a service allows; None is no limit."""
+
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    requests_per_day: int | None = None
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass

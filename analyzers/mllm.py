@@ -24,16 +24,16 @@ class LocalTeacher:
     tries: ClassVar[int] = 1
 
     def key(self, question: Question) -> str:
-        asked = [self._questions[aspect] for aspect in question.mos]
-        return fingerprint([self.model.identity, self.max_new_tokens, question.sha256, question.prompt, asked])
+        words = [self._questions[aspect] for aspect in question.mos]
+        return fingerprint([self.model.identity, self.max_new_tokens, question.sha256, question.prompt, words])
 
     def prepare(self, question: Question) -> Question:
         return question
 
     def ask(self, question: Question) -> Answer:
         image = load_image(question.path)
-        asked = [conversation(aspect, question.prompt) for aspect in question.mos]
-        said = self.model.describe([image] * len(asked), asked, self.max_new_tokens)
+        conversations = [conversation(aspect, question.prompt) for aspect in question.mos]
+        said = self.model.describe([image] * len(conversations), conversations, self.max_new_tokens)
         return Answer(dict(zip(question.mos, said, strict=True)), "STOP", self.model.name, Usage())
 
     @cached_property

@@ -63,7 +63,9 @@ class Answer:
 class Teacher(Protocol):
     """Who is asked."""
 
-    tries: int  # how often it may answer in a way that cannot be used
+    @property
+    def tries(self) -> int:
+        """How often it may answer in a way that cannot be used."""
 
     def key(self, question: Question) -> str:
         """A hash of everything that shapes the answer."""

@@ -11,6 +11,7 @@ from data.download.local_files import local_path
 from m3agiqa.images import load_image
 from m3agiqa.progress import progress
 from pipeline import paths
+from pipeline.profiles import FileTeacher
 from pipeline.settings import Settings
 
 NOT_THERE = "not in the file"
@@ -41,11 +42,13 @@ def offline(settings: Settings) -> Captions:
 
 def file(settings: Settings) -> Captions:
     """Explanations written by others; test images may have rows in the file too."""
-    asked = list(questions(settings))
+    profile = settings.teachers[settings.teacher]
+    if not isinstance(profile, FileTeacher):
+        raise TypeError(f"the teacher {settings.teacher} has no file")
+    open_questions = list(questions(settings))
     names = [question_about(settings, row).path.name for row in samples(settings) if row["split"] == "test"]
-    path = local_path(str(settings.teachers[settings.teacher].path))
-    found = read_explanations(path, asked, names)
-    explanations = ((question.image_id, found.get(question.image_id)) for question in asked)
+    found = read_explanations(local_path(str(profile.path)), open_questions, names)
+    explanations = ((question.image_id, found.get(question.image_id)) for question in open_questions)
     return Captions([Described(image_id, said, None if said else NOT_THERE) for image_id, said in explanations])
 
 

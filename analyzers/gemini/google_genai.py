@@ -53,7 +53,8 @@ class Connection:
         )
 
     def count_tokens(self, text: str, image: Picture) -> int:
-        return self._call(self._client.models.count_tokens, text, image).total_tokens
+        tokens: int = self._call(self._client.models.count_tokens, text, image).total_tokens
+        return tokens
 
     def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
         contents = [types.Part.from_bytes(data=image.data, mime_type=image.mime), types.Part.from_text(text=text)]

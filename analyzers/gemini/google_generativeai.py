@@ -23,10 +23,11 @@ with warnings.catch_warnings():
     from google.protobuf.json_format import ParseError
 
 LOST = (requests.exceptions.RequestException, TransportError, api.RetryError, ParseError)
-FINISH_REASONS = {reason.value: reason.name for reason in genai.protos.Candidate.FinishReason if reason}
-BLOCK_REASONS = {
-    reason.value: reason.name for reason in genai.protos.GenerateContentResponse.PromptFeedback.BlockReason if reason
-}
+# Enums by a metaclass that says nothing of its types.
+_FINISH: Any = genai.protos.Candidate.FinishReason
+_BLOCK: Any = genai.protos.GenerateContentResponse.PromptFeedback.BlockReason
+FINISH_REASONS: dict[int, str] = {reason.value: reason.name for reason in _FINISH if reason}
+BLOCK_REASONS: dict[int, str] = {reason.value: reason.name for reason in _BLOCK if reason}
 
 
 class Connection:
@@ -36,7 +37,8 @@ class Connection:
         options = {"api_endpoint": endpoint} if endpoint else None
         genai.configure(api_key=key, transport="rest", client_options=options)
         # google-auth would send a request that is answered 401 twice more.
-        get_default_generative_client().transport._session._refresh_status_codes = ()  # noqa: SLF001
+        transport: Any = get_default_generative_client().transport  # the one over REST has a session
+        transport._session._refresh_status_codes = ()  # noqa: SLF001
         self._model = genai.GenerativeModel(model)
         self._settings = settings
         self._request_options = {"timeout": timeout, "retry": None}
@@ -60,7 +62,8 @@ class Connection:
         )
 
     def count_tokens(self, text: str, image: Picture) -> int:
-        return self._call(self._model.count_tokens, text, image).total_tokens
+        tokens: int = self._call(self._model.count_tokens, text, image).total_tokens
+        return tokens
 
     def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
         # Bare parts would do as well, but the SDK writes them out as text, the picture too, before it takes them.

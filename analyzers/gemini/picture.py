@@ -36,7 +36,7 @@ def picture(path: Path) -> Picture:
     """
     image = load_image(path)
     with Image.open(path) as file:
-        if _plain(file) and path.stat().st_size <= MOST_BYTES:
+        if file.format and _plain(file) and path.stat().st_size <= MOST_BYTES:
             return Picture(path.read_bytes(), Image.MIME[file.format])
     encoded = io.BytesIO()
     image.thumbnail((MOST_PIXELS_A_SIDE, MOST_PIXELS_A_SIDE))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 from analyzers.explanations import parse
 from analyzers.gemini.brief import brief
@@ -22,6 +22,8 @@ from analyzers.teacher import Answer, DailyQuota, Question, TryAgain, Usage
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 KEY, ENDPOINT = "GEMINI_API_KEY", "GEMINI_API_ENDPOINT"
 SDKS = {"google-generativeai": "google_generativeai", "google-genai": "google_genai"}
 # The model will not describe this image however often it is asked; any other end without text may be an accident.
@@ -136,12 +138,13 @@ class Gemini:
         except ImportError as error:
             raise InputError(f"teachers.gemini.sdk is {self.sdk}, which is not installed ({error.name})") from None
         settings = {"temperature": self.temperature, "max_output_tokens": self.max_output_tokens}
-        return module.Connection(key, os.environ.get(ENDPOINT), self.model, settings, self.timeout)
+        connection: Sdk = module.Connection(key, os.environ.get(ENDPOINT), self.model, settings, self.timeout)
+        return connection
 
 
-def _call(method: Callable[..., Any], *arguments: Any) -> Any:
+def _call(method: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
     try:
-        return method(*arguments)
+        return method(*arguments, **named)
     except Lost as error:
         raise TryAgain(str(error)) from None
     except ApiError as error:
