@@ -11,7 +11,7 @@ import runpy
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
@@ -34,9 +34,11 @@ def share(work: Sequence[T]) -> Sequence[T]:
     return work[here.process_index :: here.num_processes]
 
 
-def first_shows_progress(iterable: Iterable[T], **options: Any) -> Iterator[T]:
+def first_shows_progress(iterable: Iterable[T], *, total: int, desc: str, unit: str) -> Iterator[T]:
     """`progress`, shown by one process for all."""
-    return progress(iterable, **options) if PartialState().is_main_process else iter(iterable)
+    if not PartialState().is_main_process:
+        return iter(iterable)
+    return progress(iterable, total=total, desc=desc, unit=unit)
 
 
 def launch(module: str, processes: int) -> None:

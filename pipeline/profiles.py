@@ -42,7 +42,7 @@ class Synthetic(Strict):
 
 
 class Labelled(Strict):
-    reader: Literal[READERS]  # each a module of data/readers/
+    reader: Literal[READERS]  # type: ignore[valid-type]  # each a module of data/readers/, known when it runs
     source: Sources
     scale: tuple[float, float]
     raters: PositiveInt | None = None
