@@ -19,11 +19,13 @@ the test rows is taken away before anything else is done.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from sklearn.base import TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
@@ -89,7 +91,7 @@ def generator_mean(rows: Rows) -> Floats:
         raise NotComputableError("fewer than two generators are known")
     scores = pd.Series(rows.mos("train"))
     means = scores.groupby(generators.iloc[train].to_numpy()).mean()
-    return generators.map(means).fillna(scores.mean()).to_numpy(float)
+    return np.asarray(generators.map(means).fillna(scores.mean()), np.float64)
 
 
 def generator_prompt_mean(rows: Rows) -> Floats:
@@ -118,7 +120,8 @@ def piqe(rows: Rows) -> Floats:
     seen = scores[rows.where("train")]
     if not np.ptp(seen):
         raise NotComputableError("every training image has the same PIQE")
-    return mos.mean() + mos.std() * (scores - seen.mean()) / seen.std()
+    predicted: Floats = mos.mean() + mos.std() * (scores - seen.mean()) / seen.std()
+    return predicted
 
 
 def pixel_measurements(rows: Rows) -> Floats:
@@ -180,7 +183,7 @@ def _tfidf() -> TfidfVectorizer:
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=word)
 
 
-def _ridge(encoder: object, inputs: pd.DataFrame | pd.Series | Floats, rows: Rows) -> Floats:
+def _ridge(encoder: TransformerMixin, inputs: pd.DataFrame | pd.Series | Floats, rows: Rows) -> Floats:
     """Encode (fitted on train), regress with each penalty, keep the one with the best SRCC on val, predict all.
 
     Raises: NotComputableError if the training texts hold no word at all.
@@ -188,7 +191,7 @@ def _ridge(encoder: object, inputs: pd.DataFrame | pd.Series | Floats, rows: Row
 
     def pick(split: str) -> pd.DataFrame | pd.Series | Floats:
         chosen = rows.where(split)
-        return inputs.iloc[chosen] if hasattr(inputs, "iloc") else inputs[chosen]
+        return inputs[chosen] if isinstance(inputs, np.ndarray) else inputs.iloc[chosen]
 
     encoder = make_pipeline(encoder)
     try:
@@ -200,13 +203,20 @@ def _ridge(encoder: object, inputs: pd.DataFrame | pd.Series | Floats, rows: Row
     val, val_mos = encoder.transform(pick("val")), rows.mos("val")
     fits = [Ridge(alpha).fit(train, rows.mos("train")) for alpha in PENALTIES]
     best = max(fits, key=lambda fit: _score(fit.predict(val), val_mos))
-    return best.predict(encoder.transform(inputs))
+    predicted: Floats = best.predict(encoder.transform(inputs))
+    return predicted
 
 
-def _score(predicted: Floats, mos: Floats) -> tuple[float, float]:
-    """SRCC, then smaller error: val may be too small, or a heavy penalty too flat, for the first to tell."""
+class _Score(NamedTuple):
+    """By which predictors are ordered: val may be too small, or a heavy penalty too flat, for the SRCC to tell."""
+
+    srcc: float
+    less_error: float
+
+
+def _score(predicted: Floats, mos: Floats) -> _Score:
     ranked = len(mos) > 2 and np.ptp(predicted) > 0 and np.ptp(mos) > 0
-    return (
+    return _Score(
         round(float(stats.spearmanr(predicted, mos).statistic), 6) if ranked else -1.0,
         -float(np.mean((predicted - mos) ** 2)),
     )

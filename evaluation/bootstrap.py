@@ -11,6 +11,7 @@ each exactly that of the rows repeated as the counts say. NaN stands for a resam
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,9 +36,16 @@ def interval(
     return _percentiles(figure.__name__.upper(), draws)
 
 
+class Gain(NamedTuple):
+    """What one predictor has over another."""
+
+    srcc: float
+    interval: list[float] | None
+
+
 def srcc_gain(
     predicted: ArrayLike, rival: ArrayLike, mos: ArrayLike, clusters: ArrayLike, *, resamples: int, seed: int
-) -> tuple[float, list[float] | None] | None:
+) -> Gain | None:
     """SRCC of `predicted` less that of `rival`, with its 95 % interval.
 
     Paired: both are scored on the same resampled images, so what makes a resample easy for both
@@ -48,7 +56,7 @@ def srcc_gain(
         return None
     (predicted, mos), (rival, _) = finite(predicted, mos), finite(rival, mos)
     draws = [srcc(counts, predicted, mos) - srcc(counts, rival, mos) for counts in resampled(clusters, resamples, seed)]
-    return ours - theirs, _percentiles("SRCC gain", draws)
+    return Gain(ours - theirs, _percentiles("SRCC gain", draws))
 
 
 def resampled(clusters: ArrayLike, resamples: int, seed: int) -> Iterator[Floats]:
@@ -90,12 +98,14 @@ def krcc(counts: Floats, x: Floats, y: Floats) -> Floats:
         for row, (one, other) in enumerate(((0, 1), (0, 0), (1, 1))):
             total[row] += ((counts @ (signs[one] * signs[other])) * counts[:, block]).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return total[0] / np.sqrt(total[1] * total[2])
+        tau: Floats = total[0] / np.sqrt(total[1] * total[2])
+    return tau
 
 
 def rmse(counts: Floats, x: Floats, y: Floats) -> Floats:
     """Root mean squared error, in points of the scale."""
-    return np.sqrt(counts @ (x - y) ** 2 / counts.sum(axis=1))
+    errors: Floats = np.sqrt(counts @ (x - y) ** 2 / counts.sum(axis=1))
+    return errors
 
 
 def within(groups: Sequence[str]) -> Figure:
@@ -110,7 +120,8 @@ def within(groups: Sequence[str]) -> Figure:
         values = np.stack([srcc(counts[:, group], x[group], y[group]) for group in rows])  # (groups, R)
         weights = np.where(np.isfinite(values), np.stack([counts[:, group].sum(axis=1) for group in rows]), 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (np.nan_to_num(values) * weights).sum(axis=0) / weights.sum(axis=0)
+            mean: Floats = (np.nan_to_num(values) * weights).sum(axis=0) / weights.sum(axis=0)
+        return mean
 
     return srcc_within
 

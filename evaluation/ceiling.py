@@ -25,17 +25,17 @@ def ceiling_from_spread(mos: ArrayLike, std: ArrayLike, raters: int, *, seed: in
 
     None, with a warning, where too few images tell their spread, or it explains all of the MOS.
     """
-    mos, std = np.asarray(mos, float), np.asarray(std, float)
-    known = np.isfinite(mos) & np.isfinite(std)
-    if known.sum() < max(MIN_IMAGES, len(mos) / 2):
-        log.warning("ceiling: null, %d of %d images tell their raters' standard deviation", known.sum(), len(mos))
+    scores, spread = np.asarray(mos, float), np.asarray(std, float)
+    known = np.isfinite(scores) & np.isfinite(spread)
+    if known.sum() < max(MIN_IMAGES, len(scores) / 2):
+        log.warning("ceiling: null, %d of %d images tell their raters' standard deviation", known.sum(), len(scores))
         return None
-    mos, error = mos[known], std[known] / np.sqrt(raters)
-    reliability = 1 - np.mean(error**2) / mos.var(ddof=1) if np.ptp(mos) > 0 else 0.0
+    scores, error = scores[known], spread[known] / np.sqrt(raters)
+    reliability = 1 - np.mean(error**2) / scores.var(ddof=1) if np.ptp(scores) > 0 else 0.0
     if reliability <= 0:
         log.warning("ceiling: null, the raters' standard deviation explains all differences between the images")
         return None
-    true = mos.mean() + np.sqrt(reliability) * (mos - mos.mean())
-    noise = np.random.default_rng(seed).normal(0, error, (DRAWS, len(mos)))
+    true = scores.mean() + np.sqrt(reliability) * (scores - scores.mean())
+    noise = np.random.default_rng(seed).normal(0, error, (DRAWS, len(scores)))
     srcc = np.mean([stats.spearmanr(true, true + draw).statistic for draw in noise])
     return {"srcc": float(srcc), "plcc": float(np.sqrt(reliability))}

@@ -13,7 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,7 +122,8 @@ def _experiments(commits: int) -> list[dict[str, Any]]:
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     if shown.returncode:
         raise InputError(f"dvc exp show failed: {' '.join(shown.stderr.split())}")
-    return json.loads(shown.stdout)
+    experiments: list[dict[str, Any]] = json.loads(shown.stdout)
+    return experiments
 
 
 class _Revision(NamedTuple):
@@ -185,20 +186,20 @@ def _flat(params: Params, prefix: str = "") -> Params:
 
 def _variants(runs: pd.DataFrame) -> pd.Series:
     """What else sets a run apart from others of its task, MLLM and head: the params that differ, or nothing."""
-    variants = pd.Series("", index=runs.index, dtype=object)
+    variants: dict[Hashable, str] = {}
     for _, group in runs.groupby([*TASK, "mllm", "head"], dropna=False):
         keys = sorted(set().union(*group["params"]))
         differing = [key for key in keys if len({json.dumps(params.get(key)) for params in group["params"]}) > 1]
         for row, params in group["params"].items():
             variants[row] = ", ".join(f"{key}={json.dumps(params.get(key))}" for key in differing)
-    return variants
+    return pd.Series([variants[row] for row in runs.index], runs.index, dtype=object)
 
 
-def _sets(dataset: str, on: str) -> str:
-    return dataset if dataset == on else f"{dataset} → {on} (cross)"
+def _sets(dataset: Hashable, on: Hashable) -> str:
+    return str(dataset) if dataset == on else f"{dataset} → {on} (cross)"
 
 
-def _spread(row: dict[str, Any], name: str) -> str:
+def _spread(row: Mapping[Hashable, Any], name: str) -> str:
     if pd.isna(row[name]):
         return "–"
     return f"{row[name]:.3f}" + ("" if pd.isna(row[f"{name}_sd"]) else f" ± {row[f'{name}_sd']:.3f}")

@@ -7,8 +7,9 @@ Bengio (Machine Learning 52, 2003): 1/k becomes 1/k + n_test / n_train. Where al
 training seeds differ, the test speaks of those test images alone, and says so.
 """
 
+from collections.abc import Hashable
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,8 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """
     groups = runs.groupby([*TASK, *SETTING], sort=True, dropna=False)
     table = groups[FIGURES].agg(["mean", "std"])
-    table.columns = [figure if kind == "mean" else f"{figure}_sd" for figure, kind in table.columns]
+    columns = cast("list[tuple[str, str]]", list(table.columns))  # of two levels, which the stubs do not know
+    table.columns = pd.Index([figure if kind == "mean" else f"{figure}_sd" for figure, kind in columns])
     table.insert(0, "runs", groups.size())
     return table.reset_index()
 
@@ -61,5 +63,5 @@ def _test(pairs: pd.DataFrame, figure: str) -> dict[str, Any]:
     return {"runs": len(differences), "difference": mean, "sd": sd, "t": float(t), "p": p, "over": over}
 
 
-def _name(setting: tuple[str, ...]) -> str:
-    return " · ".join(part for part in setting if part)
+def _name(setting: tuple[Hashable, ...]) -> str:
+    return " · ".join(str(part) for part in setting if part)

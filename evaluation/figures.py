@@ -51,7 +51,7 @@ class Agreement:
             "srcc_ci": self.interval(bootstrap.srcc, scores),
             "plcc": metrics.plcc(scores, self.mos),
             "plcc_ci": self.interval(bootstrap.plcc, scores),
-            "plcc_fitted": metrics.plcc_fitted(scores, self.mos)[0],
+            "plcc_fitted": metrics.plcc_fitted(scores, self.mos).plcc,
             "krcc": metrics.krcc(scores, self.mos),
             "krcc_ci": self.interval(bootstrap.krcc, scores),
             "rmse": metrics.rmse(scores, self.mos),
@@ -76,7 +76,7 @@ class Agreement:
     def gain(self, scores: Scores, rival: str, rival_scores: Scores) -> dict[str, Any] | None:
         """SRCC of the model less that of the baseline `rival`; None where one has none."""
         gain = bootstrap.srcc_gain(scores, rival_scores, self.mos, **self.sampling)
-        return {"over": rival, "srcc": gain[0], "srcc_ci": gain[1]} if gain else None
+        return {"over": rival, "srcc": gain.srcc, "srcc_ci": gain.interval} if gain else None
 
 
 HEADLINE = ("aspect", "dataset", "mllm", "head", "n", "srcc", "plcc", "krcc", "rmse")
@@ -90,14 +90,14 @@ def headline(figures: Mapping[str, Any]) -> dict[str, Any]:
     is the share of pairs within a prompt in the right order. None where a figure cannot be computed.
     """
     gain, interval = figures["gain"], figures["srcc_ci"] or (None, None)
-    flat = {name: figures[name] for name in HEADLINE} | {
+    flat: dict[str, Any] = {name: figures[name] for name in HEADLINE} | {
         "srcc_low": interval[0],
         "srcc_high": interval[1],
         "pairs": figures["pairs_within_prompt"],
         "baseline": gain and figures["baselines"][gain["over"]]["srcc"],
         "gain": gain and gain["srcc"],
     }
-    return rounded(flat, DECIMALS)
+    return {name: rounded(value, DECIMALS) for name, value in flat.items()}
 
 
 def prompts_seen(table: pd.DataFrame) -> float | None:

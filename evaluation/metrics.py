@@ -11,6 +11,7 @@ the log; NaN never leaves this module. Inputs that are not finite are an error.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Logistic:
     width: float
 
     def __call__(self, predicted: ArrayLike) -> Floats:
-        steps = special.expit((np.asarray(predicted, float) - self.centre) / self.width)
+        steps: Floats = special.expit((np.asarray(predicted, float) - self.centre) / self.width)
         return self.bottom + (self.top - self.bottom) * steps
 
 
@@ -78,10 +79,15 @@ def fit_logistic(predicted: ArrayLike, mos: ArrayLike) -> Logistic | None:
 
     def curve(parameters: Floats) -> Floats:
         bottom, height, centre, width = parameters
-        return bottom + height * special.expit((x - centre) / width)
+        steps: Floats = special.expit((x - centre) / width)
+        risen: Floats = bottom + height * steps
+        return risen
+
+    def residuals(guess: Floats) -> Floats:
+        return curve(guess) - y
 
     start, lowest = [y.min(), np.ptp(y), 0.0, 0.5], [-np.inf, 0, -np.inf, 1e-3]
-    found = optimize.least_squares(lambda guess: curve(guess) - y, start, bounds=(lowest, np.inf), max_nfev=200)
+    found = optimize.least_squares(residuals, start, bounds=(lowest, np.inf), max_nfev=200)
     if np.ptp(curve(found.x)) < 1e-3:
         log.warning("logistic fit: null, the predictions do not rise with the MOS")
         return None
@@ -94,10 +100,17 @@ def fit_logistic(predicted: ArrayLike, mos: ArrayLike) -> Logistic | None:
     )
 
 
-def plcc_fitted(predicted: ArrayLike, mos: ArrayLike) -> tuple[float | None, Logistic | None]:
-    """Pearson's correlation after the logistic fit, and the fitted curve."""
+class FittedPLCC(NamedTuple):
+    """Pearson's correlation after the logistic fit, and the fitted curve; None where there is none."""
+
+    plcc: float | None
+    curve: Logistic | None
+
+
+def plcc_fitted(predicted: ArrayLike, mos: ArrayLike) -> FittedPLCC:
+    """Pearson's correlation after the logistic fit."""
     curve = fit_logistic(predicted, mos)
-    return (None, None) if curve is None else (plcc(curve(predicted), mos), curve)
+    return FittedPLCC(None if curve is None else plcc(curve(predicted), mos), curve)
 
 
 def srcc_within(predicted: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> float | None:
@@ -108,10 +121,10 @@ def srcc_within(predicted: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> 
     generator ("").
     """
     predicted, mos = finite(predicted, mos)
-    groups = np.asarray(groups, object)
+    names = np.asarray(groups, object)
     found, left_out = [], []
     for group in sorted(set(groups) - {""}):
-        rows = groups == group
+        rows: NDArray[np.bool_] = names == group
         if reason := _no_correlation(predicted[rows], mos[rows]):
             left_out.append(f"{group!r} ({reason})")
         else:
@@ -164,27 +177,41 @@ def level_accuracy(said: ArrayLike, true: ArrayLike, within: int = 0) -> float |
     return float(np.mean(np.abs(said - true) <= within))
 
 
-def _standardised(values: Floats) -> tuple[Floats, float, float]:
+class _Standardised(NamedTuple):
+    values: Floats
+    mean: float
+    std: float
+
+
+def _standardised(values: Floats) -> _Standardised:
     mean, std = float(values.mean()), float(values.std())
-    return (values - mean) / std, mean, std
+    return _Standardised((values - mean) / std, mean, std)
 
 
-def finite(predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
+class Pairs(NamedTuple):
+    """Two lists of one length, an image an entry."""
+
+    predicted: Floats  # (n,)
+    mos: Floats  # (n,)
+
+
+def finite(predicted: ArrayLike, mos: ArrayLike) -> Pairs:
+    """Both as arrays. Raises ValueError where they are no two lists of one length, or hold what is no number."""
     predicted, mos = np.asarray(predicted, float), np.asarray(mos, float)
     if predicted.shape != mos.shape or predicted.ndim != 1:
         raise ValueError(f"expected two lists of one length, not {predicted.shape} and {mos.shape}")
     if not (np.isfinite(predicted).all() and np.isfinite(mos).all()):
         raise ValueError("predictions and scores must be finite")
-    return predicted, mos
+    return Pairs(predicted, mos)
 
 
-def _pair(name: str, predicted: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats] | None:
+def _pair(name: str, predicted: ArrayLike, mos: ArrayLike) -> Pairs | None:
     """Both as arrays, or None, with a warning, where no correlation exists."""
     predicted, mos = finite(predicted, mos)
     if reason := _no_correlation(predicted, mos):
         log.warning("%s: null, %s", name, reason)
         return None
-    return predicted, mos
+    return Pairs(predicted, mos)
 
 
 def _no_correlation(predicted: Floats, mos: Floats) -> str | None:

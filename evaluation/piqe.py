@@ -40,7 +40,8 @@ def _normalised(image: Image.Image) -> np.ndarray:
     luma = np.pad(luma, [(0, -side % BLOCK) for side in luma.shape], mode="symmetric")
     luma = np.rint(255 * luma / max(luma.max(), 1))
     mean, square = (ndimage.gaussian_filter(plane, 7 / 6, radius=3, mode="nearest") for plane in (luma, luma**2))
-    return (luma - mean) / (np.sqrt(np.abs(square - mean**2)) + 1)
+    normalised: np.ndarray = (luma - mean) / (np.sqrt(np.abs(square - mean**2)) + 1)
+    return normalised
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:
@@ -52,7 +53,8 @@ def _blocks(plane: np.ndarray) -> np.ndarray:
 def _has_artefact(blocks: np.ndarray) -> np.ndarray:
     borders = np.stack([blocks[:, 0], blocks[:, -1], blocks[:, :, 0], blocks[:, :, -1]], axis=1)  # (N, 4, 16)
     segments = np.lib.stride_tricks.sliding_window_view(borders, SEGMENT, axis=2)  # (N, 4, 11, 6)
-    return (segments.std(axis=3, ddof=1) < FLAT).any(axis=(1, 2))
+    flat: np.ndarray = (segments.std(axis=3, ddof=1) < FLAT).any(axis=(1, 2))
+    return flat
 
 
 def _is_noisy(blocks: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -63,4 +65,5 @@ def _is_noisy(blocks: np.ndarray, variance: np.ndarray) -> np.ndarray:
     spread = surround.std(axis=1, ddof=1)
     ratio = np.divide(centre.std(axis=1, ddof=1), spread, out=np.zeros_like(spread), where=spread > 0)
     deviation = np.sqrt(variance)
-    return deviation > 2 * np.abs(deviation - ratio) / np.maximum(deviation, ratio)
+    noisy: np.ndarray = deviation > 2 * np.abs(deviation - ratio) / np.maximum(deviation, ratio)
+    return noisy

@@ -23,9 +23,8 @@ def predict(
     head.to(device).eval()
     found: dict[str, float] = {}
     batches = store.batches(ids, batch, pin=device.startswith("cuda"))
-    batches = progress(batches, total=-(-len(ids) // batch), desc="predict", unit="batch")
     with torch.no_grad():
-        for images in batches:
+        for images in progress(batches, total=-(-len(ids) // batch), desc="predict", unit="batch"):
             predicted = head(*images.to(device).tensors)
             found.update(zip(images.image_ids, predicted.tolist(), strict=True))
     return pd.Series([found[image_id] for image_id in ids], pd.Index(ids, name="image_id"), float, "predicted")
