@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from m3agiqa.errors import InputError
@@ -36,24 +35,48 @@ class Keeper(TrainerCallback):
         self.epoch_ends = epoch_ends
         self.progress = progress
 
-    def on_train_begin(self, _: TrainingArguments, state: TrainerState, *__: Any, **___: Any) -> None:
+    def on_train_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 (the base class names what it gives)
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
         left = range(state.global_step, state.max_steps)
         self.ticks = iter(self.progress(left, total=len(left), desc="distill", unit="step"))
         next(self.ticks, None)
 
-    def on_step_end(self, _: TrainingArguments, state: TrainerState, control: TrainerControl, **__: Any) -> None:
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
         next(self.ticks, None)
         control.should_evaluate = state.global_step in self.epoch_ends
         control.should_log |= control.should_evaluate
 
-    def on_evaluate(self, _: TrainingArguments, state: TrainerState, *__: Any, model: PeftModel, **___: Any) -> None:
+    def on_evaluate(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> None:
         *earlier, loss = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
         if not math.isfinite(loss):
             raise InputError(f"distillation diverged: val loss {loss} at step {state.global_step}; lower distill.lr")
         if loss < min(earlier, default=math.inf) and state.is_world_process_zero:
-            adapters.save(model, self.checkpoints)
+            adapters.save(kwargs["model"], self.checkpoints)
 
-    def on_save(self, _: TrainingArguments, state: TrainerState, *__: Any, **___: Any) -> None:
+    def on_save(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
         PartialState().wait_for_everyone()  # each process has a file in the folder
         if not state.is_world_process_zero:
             return

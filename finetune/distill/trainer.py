@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
@@ -15,26 +16,56 @@ from m3agiqa.mllm import adapters
 Collate = Callable[[list[Any]], dict[str, Tensor]]
 
 
+class Examples(Protocol):
+    """What is learned from: anything that `Collate` makes tensors of."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
+class _Row(NamedTuple):
+    number: int
+    learned: bool  # False where the row is only there because a process needs one
+
+
+class _Example(NamedTuple):
+    example: Any
+    learned: bool
+
+
 class ShareTrainer(Trainer):
     """Trainer on shares of given batches, with logits only where something is learned, that saves the adapter alone."""
 
-    def __init__(self, *, data_collator: Collate, batches: list[list[int]], **options: Any) -> None:
-        super().__init__(data_collator=data_collator, **options)
-        self.batches = batches
+    def __init__(
+        self,
+        *,
+        data_collator: Collate,
+        train_dataset: Examples,
+        eval_dataset: Examples,
+        batches: list[list[int]],
+        **options: Any,
+    ) -> None:
+        datasets: dict[str, Any] = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
+        super().__init__(data_collator=data_collator, **datasets, **options)
+        self.learned_from, self.scored_on, self.batches = train_dataset, eval_dataset, batches
 
-    def get_train_dataloader(self) -> DataLoader:
+    def get_train_dataloader(self) -> DataLoader[_Example]:
         """Each batch's share for this process."""
-        return self._shares(self.train_dataset, self.batches)
+        return self._shares(self.learned_from, self.batches)
 
-    def _shares(self, examples: Dataset, batches: list[list[int]]) -> DataLoader:
+    def _shares(self, examples: Examples, batches: list[list[int]]) -> DataLoader[_Example]:
         """Every n-th row of each batch; a process that gets none has the first row, of which it learns nothing."""
         first, step = self.args.process_index, self.args.world_size
-        shares = [[(row, True) for row in batch[first::step]] or [(batch[0], False)] for batch in batches]
+        shares = [
+            [_Row(row, learned=True) for row in batch[first::step]] or [_Row(batch[0], learned=False)]
+            for batch in batches
+        ]
         collate = self.data_collator
 
-        def share(rows: list[tuple[Any, bool]]) -> dict[str, Tensor]:
-            tensors = collate([example for example, _ in rows])
-            if not rows[0][1]:
+        def share(rows: list[_Example]) -> dict[str, Tensor]:
+            tensors: dict[str, Tensor] = collate([row.example for row in rows])
+            if not rows[0].learned:
                 tensors["labels"] = torch.full_like(tensors["labels"], -100)
             return tensors
 
@@ -73,12 +104,13 @@ class ShareTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The val loss: the mean over the examples of their batch's loss."""
         size = self.args.per_device_eval_batch_size
-        rows = range(len(self.eval_dataset))
+        rows = range(len(self.scored_on))
         batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
-        self.model.eval()
+        model = cast("PeftModel", self.model)
+        model.eval()
         losses = []
-        for batch, share in zip(batches, self._shares(self.eval_dataset, batches), strict=True):
-            loss = self.compute_loss(self.model, self._prepare_inputs(share))
+        for batch, share in zip(batches, self._shares(self.scored_on, batches), strict=True):
+            loss = self.compute_loss(model, self._prepare_inputs(share))
             losses.append(self.accelerator.reduce(loss, "mean").repeat(len(batch)))
         scores = {"eval_loss": float(torch.cat(losses).mean())}
         self.log(scores)
@@ -86,18 +118,18 @@ class ShareTrainer(Trainer):
         return scores
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
-        if self.args.should_save:
-            adapters.save(self.model, Path(output_dir))
+        if self.args.should_save and output_dir is not None:  # Trainer always names it
+            adapters.save(cast("PeftModel", self.model), Path(output_dir))
 
 
-class _Rows(Dataset):
+class _Rows(Dataset[_Example]):
     """Examples, each with what is said of its row."""
 
-    def __init__(self, examples: Dataset) -> None:
+    def __init__(self, examples: Examples) -> None:
         self.examples = examples
 
-    def __getitem__(self, row: tuple[int, bool]) -> tuple[Any, bool]:
-        return self.examples[row[0]], row[1]
+    def __getitem__(self, row: _Row) -> _Example:
+        return _Example(self.examples[row.number], row.learned)
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -22,12 +22,11 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from peft import PeftModel
-from torch.utils.data import Dataset
 from transformers import PrinterCallback, TrainingArguments
 
 from finetune.distill.checkpoints import Keeper, newest
 from finetune.distill.order import order
-from finetune.distill.trainer import Collate, ShareTrainer
+from finetune.distill.trainer import Collate, Examples, ShareTrainer
 from m3agiqa.ahead import DECODERS
 from m3agiqa.mllm import adapters
 from m3agiqa.progress import Progress, silent
@@ -41,8 +40,8 @@ PER_LOG = 5  # logged losses between two checkpoints
 class Conversations:
     """What is learned from, and what tells which epoch to keep."""
 
-    train: Dataset
-    val: Dataset
+    train: Examples
+    val: Examples
     lengths: Sequence[int]  # of the train examples, in any unit: batches hold examples of similar length
     collate: Collate  # makes a list of examples into tensors with labels (-100: not learned)
 

@@ -13,6 +13,7 @@ which a loss has no value (one image, one MOS) has no gradient for it.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ SPREAD = 1e-6  # added to variances: a head starts with equal predictions, where
 
 def loss(weights: Mapping[str, float], predicted: Tensor, mos: Tensor, scale: Tensor) -> Tensor:
     """(B,), (B,) and the MOS's spread () -> (), the weighted sum; names without a weight are not worked out."""
-    return sum(weight * LOSSES[name](predicted, mos, scale) for name, weight in weights.items() if weight)
+    parts = [weight * LOSSES[name](predicted, mos, scale) for name, weight in weights.items() if weight]
+    return cast("Tensor", sum(parts))  # of one part at least: the settings see to it
 
 
 def on_the_mos_scale(weights: Mapping[str, float]) -> bool:

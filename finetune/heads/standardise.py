@@ -32,8 +32,8 @@ class Moments:
     """Mean and spread of the columns of all rows so far: Chan, Golub & LeVeque 1983, eq. 2.1."""
 
     count = 0
-    mean: Tensor | float = 0.0  # (D,), float64
-    squares: Tensor | float = 0.0  # (D,): summed squared distances from the mean
+    mean = torch.zeros(())  # (D,) from the first rows on, float64
+    squares = torch.zeros(())  # (D,): summed squared distances from the mean
 
     def add(self, rows: Tensor) -> None:
         """(N, D), float64."""

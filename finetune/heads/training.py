@@ -71,8 +71,7 @@ def train_head(
     """
     if len(train) < 2 or len(val) < 1:
         raise InputError(f"a head needs at least 2 training images and 1 to select on, not {len(train)} and {len(val)}")
-    scores = {row.image_id: float(row.mos) for row in train.itertuples()}
-    targets = {row.image_id: float(row.mos) for row in val.itertuples()}
+    scores, targets = _mos(train), _mos(val)
     head.to(device).token_dropout = settings.token_dropout
     standardise(head, store, scores)
     epochs, batch = settings.epochs, settings.batch
@@ -99,6 +98,11 @@ def train_head(
         if path is not None:
             run.save(path, identity)
     return TrainedHead(run.best, pd.DataFrame(run.history, columns=HISTORY))
+
+
+def _mos(table: pd.DataFrame) -> dict[str, float]:
+    """By image_id."""
+    return dict(zip(table["image_id"], table["mos"].astype(float).tolist(), strict=True))
 
 
 class _Run:
@@ -182,8 +186,15 @@ class _Run:
         return losses.loss(self.loss, predicted, mos, self.head.mos_scale)
 
 
-def line_to(predicted: np.ndarray, mos: np.ndarray) -> tuple[float, float]:
-    """(N,), (N,) -> slope and intercept of the least-squares line; no line that falls, or through equal predictions."""
+class Line(NamedTuple):
+    """What takes a prediction x to slope x + start."""
+
+    slope: float
+    start: float
+
+
+def line_to(predicted: np.ndarray, mos: np.ndarray) -> Line:
+    """(N,), (N,) -> the least-squares line; no line that falls, or through equal predictions."""
     spread = predicted.var()
     slope = np.mean((predicted - predicted.mean()) * (mos - mos.mean())) / spread if spread > 0 else 0.0
-    return (float(slope), float(mos.mean() - slope * predicted.mean())) if slope > 0 else (1.0, 0.0)
+    return Line(float(slope), float(mos.mean() - slope * predicted.mean())) if slope > 0 else Line(1.0, 0.0)

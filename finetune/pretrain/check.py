@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,13 +29,27 @@ _THING = re.compile(rf"\b(an?|{'|'.join(COUNTS)}) {_A_THING}\b")
 _RELATION = re.compile(rf"{_A_THING} ({'|'.join(RELATIONS)}) (?:an?|{'|'.join(COUNTS)}) {_A_THING}\b")
 
 
-def held_out(count: int, seed: int) -> list[tuple[Layout, list[Turn]]]:
+class Case(NamedTuple):
+    """A picture, and a conversation about it."""
+
+    layout: Layout
+    turns: list[Turn]
+
+
+class Assessment(NamedTuple):
+    """How much of what a model says is right."""
+
+    shares: dict[str, dict[str, float]]  # of right answers, by kind of question
+    samples: list[dict[str, str]]  # some answers as they were given
+
+
+def held_out(count: int, seed: int) -> list[Case]:
     """Layouts of reserved combinations, varied as in training, and a conversation about each."""
     rng = np.random.default_rng((seed, 1 << 20))
     cases = []
     for _ in range(count):
         scene, layout = picture(rng, reserved=True)
-        cases.append((layout, converse(layout, scene, rng)))
+        cases.append(Case(layout, converse(layout, scene, rng)))
     return cases
 
 
@@ -48,12 +63,13 @@ def answer(
 ) -> list[str]:
     """What the model says to the last question of each chat (its last answer is not shown to it)."""
     said: list[str] = []
+    writer: Any = model  # the mixin that generates asks of its `self` what this class's types do not show
     for start in range(0, len(chats), batch):
         prompts = ["".join(pieces(turns, ask=True)) for turns in chats[start : start + batch]]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
         pixels = to_pixels(images[start : start + batch].to(model.device))[:, None].to(model.dtype)
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        out = model.generate(input_ids=ids, attention_mask=mask, pixel_values=pixels, max_new_tokens=ANSWER_TOKENS)
+        out = writer.generate(input_ids=ids, attention_mask=mask, pixel_values=pixels, max_new_tokens=ANSWER_TOKENS)
         said += tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
     return [text.strip() for text in said]
 
@@ -111,9 +127,9 @@ def assess(
     model: SmolVLMForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
     images: Tensor,
-    cases: Sequence[tuple[Layout, list[Turn]]],
-) -> tuple[dict[str, dict[str, float]], list[dict[str, str]]]:
-    """Shares of right answers by kind of question, and some answers as they were given."""
+    cases: Sequence[Case],
+) -> Assessment:
+    """Ask about the pictures (n, size, size, 3) of `cases`."""
     groups = ("caption", "comparison", "questions")
     marks: dict[str, dict[str, list[bool]]] = {group: defaultdict(list) for group in groups}
     pick = {name: [next(t for t in turns if t[0].startswith(name)) for _, turns in cases] for name in ("Descr", "Comp")}
@@ -143,4 +159,4 @@ def assess(
         group: {name: round(sum(values) / max(len(values), 1), 4) for name, values in sorted(found.items())}
         for group, found in marks.items()
     }
-    return shares, samples
+    return Assessment(shares, samples)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,10 +51,36 @@ REPEAT = ('Repeat: "{}"', 'Say this once more: "{}"', "Repeat these words: {}")
 OPENINGS = ("", "", "", "Look at the image. ", "A question about this image: ", "Please answer in few words. ")
 
 
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, tokens, answers: see `pretrain_tiny_train.Chats`
+class Rows(NamedTuple):
+    """Training rows as workers send them: see `finetune.pretrain.train.Chats`."""
+
+    images: np.ndarray
+    tokens: np.ndarray
+    answers: np.ndarray
 
 
-def picture(rng: Generator, reserved: bool) -> tuple[Scene, Layout]:
+class TokenRows(NamedTuple):
+    """Chats as rows of one length."""
+
+    tokens: np.ndarray  # (n, LENGTH) int16
+    answers: np.ndarray  # (n, LENGTH) bool: what an assistant says
+
+
+class Staged(NamedTuple):
+    """A scene, and how it is laid out."""
+
+    scene: Scene
+    layout: Layout
+
+
+class Discussed(NamedTuple):
+    """A picture, and several conversations about it."""
+
+    layout: Layout
+    chats: list[list[Turn]]
+
+
+def picture(rng: Generator, reserved: bool) -> Staged:
     """A scene and a varied layout of it, its things from left to right.
 
     A caption names them in this order. In the prompt's order, which a picture does not show, a caption could only be
@@ -61,13 +88,14 @@ def picture(rng: Generator, reserved: bool) -> tuple[Scene, Layout]:
     """
     scene = draw_scene(rng, reserved)
     layout = from_left(vary(lay_out(scene, rng), rng))
-    return scene, replace(layout, filters=tuple(sorted(layout.filters)))
+    return Staged(scene, replace(layout, filters=tuple(sorted(layout.filters))))
 
 
-def draw(rng: Generator, reserved: bool, chats: int) -> tuple[Layout, list[list[Turn]]]:
-    """A picture and several conversations about it."""
+def draw(rng: Generator, reserved: bool, chats: int) -> Discussed:
+    """A picture and `chats` conversations about it."""
     scene, layout = picture(rng, reserved)
-    return layout, [chat(converse(layout, scene, rng), converse(layout, scene, rng), rng) for _ in range(chats)]
+    said = [chat(converse(layout, scene, rng), converse(layout, scene, rng), rng) for _ in range(chats)]
+    return Discussed(layout, said)
 
 
 def chat(turns: list[Turn], more: list[Turn], rng: Generator) -> list[Turn]:
@@ -117,7 +145,7 @@ def pieces(turns: Sequence[Turn], *, ask: bool = False) -> list[str]:
     return cut[:-1] if ask else cut
 
 
-def rows(chats: Sequence[Sequence[Turn]], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+def rows(chats: Sequence[Sequence[Turn]], tokenizer: Tokenizer) -> TokenRows:
     """Token rows and which of the tokens an assistant says. Only whole turns: what does not fit is left out."""
     cut = [pieces(turns) for turns in chats]
     tokenizer.no_padding()  # a setting that earlier calls may have left behind
@@ -133,7 +161,7 @@ def rows(chats: Sequence[Sequence[Turn]], tokenizer: Tokenizer) -> tuple[np.ndar
                 tokens[row, at:end] = user + assistant
                 answers[row, middle:end] = True
                 at = end
-    return tokens, answers
+    return TokenRows(tokens, answers)
 
 
 def _chunk(seed: tuple[int, int], chats: int, tokenizer: str, device: str) -> Rows:
@@ -145,7 +173,7 @@ def _chunk(seed: tuple[int, int], chats: int, tokenizer: str, device: str) -> Ro
         turns.insert(int(rng.integers(3)), repetition(rng))
     tokens, answers = rows(said, Tokenizer.from_str(tokenizer))
     images = render([layout for layout, _ in drawn], IMAGE_SIZE, device).cpu().numpy()
-    return images, tokens.reshape(CHUNK, chats, LENGTH), answers.reshape(CHUNK, chats, LENGTH)
+    return Rows(images, tokens.reshape(CHUNK, chats, LENGTH), answers.reshape(CHUNK, chats, LENGTH))
 
 
 class Studio:

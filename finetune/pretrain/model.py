@@ -10,6 +10,7 @@ unless they fit in there. The price is 20 text positions an image.
 import copy
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -78,6 +79,11 @@ well does follow its strengths weaknesses
 
 def config() -> SmolVLMConfig:
     """About 8.2 M parameters, so that bfloat16 weights stay below 16 MB."""
+    special: dict[str, Any] = {  # that every configuration takes, and this one's signature does not list
+        "pad_token_id": SPECIAL.index(PAD),
+        "bos_token_id": SPECIAL.index(BOS),
+        "eos_token_id": SPECIAL.index(END),
+    }
     return SmolVLMConfig(
         vision_config={
             "hidden_size": 192,
@@ -106,10 +112,8 @@ def config() -> SmolVLMConfig:
         },
         scale_factor=SCALE,
         image_token_id=SPECIAL.index(IMAGE),
-        pad_token_id=SPECIAL.index(PAD),
-        bos_token_id=SPECIAL.index(BOS),
-        eos_token_id=SPECIAL.index(END),
         tie_word_embeddings=True,
+        **special,
     )
 
 
@@ -188,5 +192,5 @@ def refresh_unseen(model: SmolVLMForConditionalGeneration, seen: Tensor, seed: i
 
 def save(model: SmolVLMForConditionalGeneration, processor: Idefics3Processor, folder: Path | str) -> None:
     """Write everything that the Auto classes need, the weights in bfloat16."""
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    copy.deepcopy(model).bfloat16().save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,16 +72,26 @@ def _cells(planes: Tensor) -> Tensor:
     return planes.permute(0, 2, 4, 1, 3, 5).reshape(len(planes), GRID * GRID, -1)
 
 
+class Losses(NamedTuple):
+    """What a step brings down."""
+
+    chat: Tensor  # (), the mean per answer token
+    probe: Tensor  # ()
+
+
+Forward = Callable[[Tensor, Tensor, Tensor], Losses]  # images, tokens, answers
+
+
 class Trainee(nn.Module):
     """The model's forward pass for rows of ours: the same arithmetic as its own, without anything dynamic."""
 
     def __init__(self, model: SmolVLMForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
-        self.probe = nn.Linear(model.config.text_config.hidden_size, MEASURES)
+        text: Any = model.config.text_config
+        self.probe = nn.Linear(text.hidden_size, MEASURES)
 
-    def forward(self, images: Tensor, tokens: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss per answer token, and the probe's."""
+    def forward(self, images: Tensor, tokens: Tensor, answers: Tensor) -> Losses:
         pixels = to_pixels(images)
         seen = self.look(pixels)
         hidden = self.read(seen, tokens)
@@ -90,7 +100,7 @@ class Trainee(nn.Module):
         said = answers[:, 1:].flatten().float()
         with torch.no_grad():
             measures = appearance(pixels)
-        return (losses * said).sum() / said.sum(), F.smooth_l1_loss(self.probe(seen).float(), measures)
+        return Losses((losses * said).sum() / said.sum(), F.smooth_l1_loss(self.probe(seen).float(), measures))
 
     def look(self, pixels: Tensor) -> Tensor:
         """The image tokens."""
@@ -99,7 +109,8 @@ class Trainee(nn.Module):
         hidden = tower.embeddings(pixel_values=pixels, patch_attention_mask=everywhere)
         for layer in tower.encoder.layers:
             hidden = layer(hidden, None)
-        return self.model.model.connector(tower.post_layernorm(hidden))
+        tokens: Tensor = self.model.model.connector(tower.post_layernorm(hidden))
+        return tokens
 
     def read(self, seen: Tensor, tokens: Tensor) -> Tensor:
         """The text model's last hidden states."""
@@ -111,7 +122,8 @@ class Trainee(nn.Module):
         angles = text.rotary_emb(hidden, position_ids=places)
         for layer in text.layers:
             hidden = layer(hidden, attention_mask=None, position_ids=places, position_embeddings=angles)
-        return text.norm(hidden)
+        normed: Tensor = text.norm(hidden)
+        return normed
 
 
 def learning_rate(part: float) -> float:
@@ -119,25 +131,32 @@ def learning_rate(part: float) -> float:
     return PEAK_RATE * min(part / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * min(part, 1.0)))
 
 
-def ready(model: SmolVLMForConditionalGeneration, batch: int, length: int) -> tuple[Trainee, Callable[..., Any]]:
-    """A trainee and its forward pass, compiled for one shape where that pays (on a GPU), before there is any data."""
+class Ready(NamedTuple):
+    """What can be trained."""
+
+    trainee: Trainee
+    forward: Forward  # its forward pass
+
+
+def ready(model: SmolVLMForConditionalGeneration, batch: int, length: int) -> Ready:
+    """A trainee, compiled for one shape where that pays (on a GPU), before there is any data."""
     device = model.device
     trainee = Trainee(model).to(device).train()
     if device.type != "cuda":
-        return trainee, trainee
-    forward = torch.compile(trainee, dynamic=False)
+        return Ready(trainee, trainee)
+    forward: Forward = torch.compile(trainee, dynamic=False)
     images = torch.zeros(batch, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8, device=device)
     tokens = torch.zeros(batch, length, dtype=torch.long, device=device)
     with torch.autocast(device.type, torch.bfloat16):
         loss, probe = forward(images, tokens, torch.ones_like(tokens, dtype=torch.bool))
     (loss + probe).backward()
     trainee.zero_grad(set_to_none=True)
-    return trainee, forward
+    return Ready(trainee, forward)
 
 
 def train(
     trainee: Trainee,
-    forward: Callable[..., Any],
+    forward: Forward,
     chats: Chats,
     *,
     steps: int,
