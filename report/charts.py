@@ -1,15 +1,37 @@
 """The geometry of the page's drawings, in SVG units; the template draws them, so that all text is escaped there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 SIDE = 200  # of a square panel
 MARGIN = 26  # left of it and below, for the numbers
 BINS = 8  # of the calibration, equally many images in each
+
+
+class Scale(NamedTuple):
+    """What an axis shows."""
+
+    low: float
+    high: float
+
+
+class Tick(NamedTuple):
+    """A number on an axis."""
+
+    text: str
+    at: float
+
+
+class Reach(NamedTuple):
+    """An upright interval."""
+
+    x: float
+    bottom: float
+    top: float
 
 
 @dataclass(frozen=True)
@@ -27,12 +49,12 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     @property
-    def ticks(self) -> list[tuple[str, float]]:
+    def ticks(self) -> list[Tick]:
         """Numbers and places of up to six round steps."""
         step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (self.high - self.low) / step <= 6)
         first = int(np.ceil(self.low / step - 1e-9))
         last = int(np.floor(self.high / step + 1e-9))
-        return [(f"{number * step:.3g}", self(number * step)) for number in range(first, last + 1)]
+        return [Tick(f"{number * step:.3g}", self(number * step)) for number in range(first, last + 1)]
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,7 @@ class Panel:
     x: Axis
     y: Axis
     dots: str  # an SVG path: one short stroke a dot
-    bars: Sequence[tuple[float, float, float]] = ()  # x, bottom, top
+    bars: Sequence[Reach] = ()
 
 
 @dataclass(frozen=True)
@@ -59,20 +81,26 @@ class Bar:
     high: float
 
 
-def mos_scale(*values: pd.Series) -> tuple[float, float]:
+class Bars(NamedTuple):
+    """Figures beside each other, and their axis."""
+
+    bars: list[Bar]
+    axis: Axis
+
+
+def mos_scale(*values: pd.Series) -> Scale:
     """0 to 5, wider where a prediction is beyond."""
-    return min(0, *(float(np.floor(part.min())) for part in values)), max(
-        5, *(float(np.ceil(part.max())) for part in values)
-    )
+    lowest = min(0, *(float(np.floor(part.min())) for part in values))
+    return Scale(lowest, max(5, *(float(np.ceil(part.max())) for part in values)))
 
 
-def scatter(name: str, rows: pd.DataFrame, scale: tuple[float, float]) -> Panel:
+def scatter(name: str, rows: pd.DataFrame, scale: Scale) -> Panel:
     """One dot an image."""
     x, y = _axes(scale)
     return Panel(name, x, y, _dots(x, y, rows["predicted"], rows["mos"]))
 
 
-def calibration(rows: pd.DataFrame, scale: tuple[float, float]) -> Panel:
+def calibration(rows: pd.DataFrame, scale: Scale) -> Panel:
     """Images in order of their prediction, cut into equally many: each part's mean MOS with its 95 % interval."""
     x, y = _axes(scale)
     ordered = rows.sort_values("predicted", kind="stable")
@@ -80,11 +108,11 @@ def calibration(rows: pd.DataFrame, scale: tuple[float, float]) -> Panel:
     mean = pd.DataFrame([{"predicted": part["predicted"].mean(), "mos": part["mos"].mean()} for part in parts])
     half = [1.96 * part["mos"].std() / np.sqrt(len(part)) for part in parts]
     middle = zip(mean["predicted"], mean["mos"], half, strict=True) if parts else []
-    bars = [(x(predicted), y(mos - reach), y(mos + reach)) for predicted, mos, reach in middle]
+    bars = [Reach(x(predicted), y(mos - reach), y(mos + reach)) for predicted, mos, reach in middle]
     return Panel("calibration", x, y, _dots(x, y, mean["predicted"], mean["mos"]) if parts else "", bars)
 
 
-def srcc_bars(figures: dict, labels: dict[str, str], width: float = 300) -> tuple[list[Bar], Axis]:
+def srcc_bars(figures: Mapping[str, Any], labels: Mapping[str, str], width: float = 300) -> Bars:
     """The model first, then the baselines from best to worst."""
     found = [("this model", "model", figures)] if figures["srcc"] is not None else []
     rivals = [(labels[name], "baseline", rival) for name, rival in figures["baselines"].items() if rival]
@@ -102,13 +130,19 @@ def srcc_bars(figures: dict, labels: dict[str, str], width: float = 300) -> tupl
         )
         for name, kind, rival in found
     ]
-    return bars, axis
+    return Bars(bars, axis)
 
 
-def _axes(scale: tuple[float, float]) -> tuple[Axis, Axis]:
-    return Axis(*scale, MARGIN, MARGIN + SIDE), Axis(*scale, SIDE + 4, 4)
+class _Axes(NamedTuple):
+    x: Axis
+    y: Axis
 
 
-def _dots(x: Axis, y: Axis, across: Sequence[float] | NDArray, up: Sequence[float] | NDArray) -> str:
+def _axes(scale: Scale) -> _Axes:
+    low, high = scale
+    return _Axes(Axis(low, high, MARGIN, MARGIN + SIDE), Axis(low, high, SIDE + 4, 4))
+
+
+def _dots(x: Axis, y: Axis, across: Iterable[float], up: Iterable[float]) -> str:
     """Zero-length strokes, which round caps make dots: ten bytes each where a <circle> takes fifty."""
     return "".join(f"M{x(one):g} {y(other):g}h0" for one, other in zip(across, up, strict=True))

@@ -1,6 +1,8 @@
 """What a run reached, in a few lines for a terminal: `python -m report.summary`, as `make repro` ends."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from evaluation.baselines import LABELS
 from m3agiqa.aspects import ASPECTS
@@ -9,7 +11,7 @@ from m3agiqa.files import read_json
 from pipeline import paths
 
 
-def summary(figures: dict) -> list[str]:
+def summary(figures: Mapping[str, Any]) -> list[str]:
     """The lines, from what results/evaluation.json holds: the figure, its interval, its rival, what to do next."""
     on = figures["dataset"] if not figures["cross"] else f"{figures['dataset']}, tested on {figures['on']}"
     gain, interval = figures["gain"], figures["interval"]
@@ -22,7 +24,7 @@ def summary(figures: dict) -> list[str]:
         f"  RMSE      {_figure(figures['rmse'])}  {_interval(figures['rmse_ci'])}",
         f"  pairs     {_figure(figures['pairs_within_prompt'])}  share of pairs within a prompt in the right order",
         *_baseline(figures, gain),
-        f"  interval  ±{_figure(interval['half_width'])} held the MOS of {_share(interval['coverage'])} of the test images",
+        f"  interval  ±{_figure(interval['half_width'])} {_held(interval['coverage'])}",
         "",
         "simulated data: rendered scenes, made-up raters" if "synthetic" in (figures["dataset"], figures["on"]) else "",
         "results/report.html  all figures, on one page",
@@ -31,7 +33,7 @@ def summary(figures: dict) -> list[str]:
     ]
 
 
-def _baseline(figures: dict, gain: dict | None) -> list[str]:
+def _baseline(figures: Mapping[str, Any], gain: Mapping[str, Any] | None) -> list[str]:
     if gain is None:
         return ["  baseline  none can be computed here"]
     best = figures["baselines"][gain["over"]]
@@ -53,8 +55,9 @@ def _interval(edges: list[float] | None) -> str:
     return "no interval" if edges is None else f"95 % interval {edges[0]:.3f} to {edges[1]:.3f}"
 
 
-def _share(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{value:.0%}"
+def _held(coverage: float | None) -> str:
+    share = "an unknown share" if coverage is None else f"{coverage:.0%}"
+    return f"held the MOS of {share} of the test images"
 
 
 if __name__ == "__main__":

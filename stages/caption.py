@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from analyzers.asking import Unavailable
 from analyzers.captions import Captions
@@ -46,7 +47,7 @@ def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B00
 def _write(settings: Settings, work: Captions) -> None:
     with open_table(paths.samples(settings.dataset), ["image_id"]) as samples:
         aspects = aspects_of(samples.schema_arrow.names)
-    always = {"teacher": settings.teachers[settings.teacher].kind}
+    always: dict[str, Any] = {"teacher": settings.teachers[settings.teacher].kind}
     if work.saw_mos is not None:
         always["saw_mos"] = work.saw_mos
     columns = dict.fromkeys(("image_id", *aspects), str) | {name: type(value) for name, value in always.items()}
@@ -61,9 +62,10 @@ def _write(settings: Settings, work: Captions) -> None:
                     for aspect, text in image.explanations.items()
                 }
                 write({"image_id": image.image_id, **said, **always})
-        described = ends.pop(None, 0)
-        write_json(paths.RESULTS / "caption.json", _summary(settings, work, described, ends))
-        _check(described, ends, settings.caption.max_failed)
+        described = ends[None]
+        failures = Counter({reason: count for reason, count in ends.items() if reason is not None})
+        write_json(paths.RESULTS / "caption.json", _summary(settings, work, described, failures))
+        _check(described, failures, settings.caption.max_failed)
 
 
 def _tested(settings: Settings) -> dict[str, set[str]]:

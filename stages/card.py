@@ -3,6 +3,8 @@
 With the adapter and the head this is all that `m3agiqa predict` needs, so that scoring a new image reads no data.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 
@@ -62,16 +64,22 @@ def main(settings: Settings) -> None:
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
 
 
-def _figures(settings: Settings) -> tuple[dict, dict]:
-    """What evaluate found, and the interval; of another data set's test images nothing, and the width alone."""
+class _Found(NamedTuple):
+    """By evaluate; of another data set's test images no figures, and of the interval the width alone."""
+
+    figures: dict[str, Any]
+    interval: dict[str, Any]
+
+
+def _figures(settings: Settings) -> _Found:
     path = paths.EVALUATION
     figures = read_json(path)
     for key in ("dataset", "aspect"):
         if figures[key] != getattr(settings, key):
             raise InputError(f"{path}: {key} is {figures[key]}, expected {getattr(settings, key)}; run evaluate")
     if figures["cross"]:  # the width comes from this data set's validation images all the same
-        return {}, {**figures["interval"], "coverage": None}
-    return figures, figures["interval"]
+        return _Found({}, {**figures["interval"], "coverage": None})
+    return _Found(figures, figures["interval"])
 
 
 def _distances(settings: Settings, store: FeatureStore, ids: list[str]) -> np.ndarray:

@@ -20,7 +20,7 @@ def main(settings: Settings) -> None:
     out = paths.cross(settings.dataset, settings.aspect)
     shutil.rmtree(out, ignore_errors=True)
     ratings = {}
-    if other.profile:
+    if other.profile and other.name:
         from stages import describe, download, features  # noqa: PLC0415 (torch, which most runs do not need here)
 
         of_cross = paths.of_cross(settings.dataset, settings.aspect)

@@ -71,12 +71,12 @@ def main(settings: Settings) -> None:
         "questions": conversation.questions_fingerprint(aspect),
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
-    student.add_lora(lora, seed=options.seed)
+    learner = student.add_lora(lora, seed=options.seed)
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
     data = Conversations(train, val, train.rows[aspect].str.len().tolist(), student.training_batch)
     with unfinished("distill", inputs, wait=here.wait_for_everyone) as scratch:
         history = distill(
-            student.model,
+            learner,
             data,
             options,
             checkpoints=scratch.path,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analyzers.measurements import measure
 from data.feature_store.store import FeatureStore
@@ -111,7 +112,7 @@ def _measurements(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(measured)
 
 
-def _mean_states(store: FeatureStore, table: pd.DataFrame) -> Floats:
+def _mean_states(store: FeatureStore, table: pd.DataFrame) -> NDArray[np.float32]:
     """Each image's hidden states, averaged over its tokens, (N, D); one image in memory at a time."""
     means = np.empty((len(table), store.dim), np.float32)
     for row, image_id in enumerate(progress(table["image_id"], total=len(table), desc="average", unit="images")):
@@ -155,14 +156,23 @@ def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals
         "ceiling": ceiling,
         "srcc_of_ceiling": ours["srcc"] / best if ours["srcc"] is not None and best else None,
         "baselines": theirs,
-        "gain": rivals.best and agreement.gain(test["predicted"], rivals.best, rivals.predicted[rivals.best]),
+        "gain": _gain(agreement, test, rivals),
     }
+
+
+def _gain(agreement: Agreement, test: pd.DataFrame, rivals: _Rivals) -> dict[str, Any] | None:
+    """Over the rival that is to be beaten, if there is one."""
+    scores = rivals.predicted[rivals.best] if rivals.best else None
+    if rivals.best is None or scores is None:
+        return None
+    return agreement.gain(test["predicted"], rivals.best, scores)
 
 
 def _about(settings: Settings) -> dict[str, Any]:
     """What the test images' data set is called, its raters' own scale, and how many they were an image, if known."""
     if settings.evaluate.on:
-        return read_json(paths.cross(settings.dataset, settings.aspect) / "cross.json")
+        about: dict[str, Any] = read_json(paths.cross(settings.dataset, settings.aspect) / "cross.json")
+        return about
     profile = settings.datasets[settings.dataset]
     return {"on": settings.dataset, "scale": profile.scale, "raters": profile.raters}
 
@@ -179,8 +189,9 @@ def _ceiling(test: pd.DataFrame, raters: int | None, seed: int) -> dict[str, flo
     and what the raters' spread leaves, where their number is.
     """
     truth = metrics.srcc(test["truth"], test["mos"]) if test["truth"].notna().all() else None
-    known = raters and "std" in test
-    found = (ceiling_from_spread(test["mos"], test["std"], raters, seed=seed) if known else None) or {}
+    found: dict[str, float] = {}
+    if raters and "std" in test:
+        found = ceiling_from_spread(test["mos"], test["std"], raters, seed=seed) or {}
     return {"srcc": truth, "srcc_from_spread": found.get("srcc"), "plcc_from_spread": found.get("plcc")}
 
 

@@ -5,6 +5,8 @@ same bytes.
 """
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -47,7 +49,7 @@ def _rows(of: paths.DatasetPaths) -> pd.DataFrame:
     return scored.merge(samples, on="image_id", validate="1:1").merge(written, on="image_id", validate="1:1")
 
 
-def _notes(settings: Settings, figures: dict) -> list[str]:
+def _notes(settings: Settings, figures: Mapping[str, Any]) -> list[str]:
     """What must be known before a figure is believed."""
     notes = []
     if "synthetic" in (figures["dataset"], figures["on"]):
@@ -65,7 +67,7 @@ def _notes(settings: Settings, figures: dict) -> list[str]:
     return notes
 
 
-def _provenance(settings: Settings, figures: dict) -> dict[str, str]:
+def _provenance(settings: Settings, figures: Mapping[str, Any]) -> dict[str, str]:
     dataset, aspect = settings.dataset, settings.aspect
     mllm = settings.mllms[settings.mllm]
     split = settings.split
