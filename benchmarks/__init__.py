@@ -20,4 +20,7 @@ def seconds(action: Callable[[], Any], repeats: int = 3) -> float:
 def peak_memory(process: int | str = "self") -> float:
     """Most MB that a process has had in memory, on Linux; what getrusage says includes its parent's, before exec."""
     status = Path(f"/proc/{process}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1000
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    if found is None:  # the process is ending
+        raise OSError(f"process {process} has no memory any more")
+    return int(found[1]) / 1000

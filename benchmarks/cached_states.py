@@ -1,6 +1,7 @@
 """The hidden states and the MOS that `dvc repro` left, for the benchmarks that learn from them."""
 
 import argparse
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,10 +18,17 @@ def parts_to_score(description: str) -> list[str]:
     return ["val", "test"] if parser.parse_args().test else ["val"]
 
 
-def cached_states() -> tuple[Settings, pd.DataFrame, FeatureStore]:
-    """The settings, a row an image with image_id, split, prompt and `mos` of the aspect, and the images' states."""
+class CachedStates(NamedTuple):
+    """What `dvc repro` left."""
+
+    settings: Settings
+    table: pd.DataFrame  # a row an image with image_id, split, prompt and `mos` of the aspect
+    store: FeatureStore  # the images' states
+
+
+def cached_states() -> CachedStates:
     settings = load()
     dataset, aspect = settings.dataset, settings.aspect
     table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
     table = table.rename(columns={f"mos_{aspect}": "mos"})
-    return settings, table, FeatureStore.open(paths.features(dataset, aspect))
+    return CachedStates(settings, table, FeatureStore.open(paths.features(dataset, aspect)))

@@ -31,7 +31,7 @@ def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[Row]:
 def write_raw(path: Path, images: Sequence[str], tokens: int, dim: int) -> None:
     with path.open("wb") as file:
         for _, states, _ in rows(images, tokens, dim):
-            file.write(states.view(torch.uint8).numpy())
+            file.write(states.view(torch.uint8).numpy().data)
         file.flush()
         os.fsync(file.fileno())
 

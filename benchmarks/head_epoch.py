@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Profile
 from pipeline.profiles import Loss, Train
 
+T = TypeVar("T")
 IMAGES, BATCH = 128, 16
 DESCRIPTION = "The picture is soft and a little noisy; the edges of the red cube are blurred. " * 3
 
@@ -81,7 +83,7 @@ def _seconds_to_train(store: FeatureStore, ids: list[str]) -> float:
     table = pd.DataFrame({"image_id": ids, "mos": np.linspace(0, 5, len(ids))})
     ends = []
 
-    def clock(epochs: Iterable[int], **_: object) -> Iterable[int]:
+    def clock(epochs: Iterable[T], /, **_: object) -> Iterable[T]:
         for epoch in epochs:
             ends.append(time.perf_counter())
             yield epoch

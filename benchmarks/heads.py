@@ -9,6 +9,7 @@ first row, which are paired.
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from benchmarks.cached_states import cached_states, parts_to_score
 from data.feature_store.store import FeatureStore
 from data.splitting.prompts import prompt_groups
 from evaluation import bootstrap, metrics
-from finetune.heads.training import predict, train_head
+from evaluation.predictions import predict
+from finetune.heads.training import train_head
 from m3agiqa.device import device
 from m3agiqa.head.model import build_head
 from pipeline.profiles import Train
@@ -42,18 +44,28 @@ def main() -> None:
         print(f"| {name} | {_words(loss)} | {weights:,} | {seconds:.0f} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _variants(settings: Settings) -> Iterator[tuple[str, dict[str, float]]]:
+class _Variant(NamedTuple):
+    head: str
+    loss: dict[str, float]
+
+
+def _variants(settings: Settings) -> Iterator[_Variant]:
     usual = settings.train.loss.model_dump()
     for name in sorted(settings.heads, key=lambda name: name != settings.head):
-        yield name, usual
+        yield _Variant(name, usual)
     for loss in OTHER_LOSSES:
-        yield settings.head, loss
+        yield _Variant(settings.head, loss)
+
+
+class _Trained(NamedTuple):
+    runs: dict[str, list[np.ndarray]]  # predictions of each part, a list over the seeds
+    seconds: float  # of a training, on average
+    weights: int
 
 
 def _train(
     settings: Settings, store: FeatureStore, table: pd.DataFrame, name: str, loss: dict[str, float], parts: list[str]
-) -> tuple[dict[str, list[np.ndarray]], float, int]:
-    """Predictions of each part, a list over the seeds; mean seconds of a training; number of weights."""
+) -> _Trained:
     runs: dict[str, list[np.ndarray]] = {part: [] for part in parts}
     train, val = (table.loc[table["split"] == part, ["image_id", "mos"]] for part in ("train", "val"))
     seconds = []
@@ -67,25 +79,28 @@ def _train(
         for part in parts:
             ids = list(table.loc[table["split"] == part, "image_id"])
             runs[part].append(predict(head, store, ids, device=device(settings.runtime.device)).to_numpy())
-    return runs, float(np.mean(seconds)), sum(weight.numel() for weight in head.parameters())
+    return _Trained(runs, float(np.mean(seconds)), sum(weight.numel() for weight in head.parameters()))
 
 
 def _cells(images: pd.DataFrame, runs: Sequence[np.ndarray], first: Sequence[np.ndarray], settings: Settings) -> str:
     clusters = pd.factorize(prompt_groups(images))[0]
     sampling = {"resamples": settings.evaluate.bootstrap, "seed": settings.evaluate.seed}
-    found = [metrics.srcc(run, images["mos"]) for run in runs]
-    low, high = np.mean(
-        [bootstrap.interval(bootstrap.srcc, run, images["mos"], clusters, **sampling) for run in runs], axis=0
-    )
+    found, intervals, gains = [], [], []
+    for run, other in zip(runs, first, strict=True):
+        srcc = metrics.srcc(run, images["mos"])
+        interval = bootstrap.interval(bootstrap.srcc, run, images["mos"], clusters, **sampling)
+        gain = bootstrap.srcc_gain(run, other, images["mos"], clusters, **sampling)
+        if srcc is None or interval is None or gain is None or gain.interval is None:
+            return "– | –"
+        found.append(srcc)
+        intervals.append(interval)
+        gains.append([gain.srcc, *gain.interval])
+    low, high = np.mean(intervals, axis=0)
     cell = f"{np.mean(found):.3f} ± {np.std(found, ddof=1):.3f} ({low:.3f}–{high:.3f})"
     if runs is first:
         return f"{cell} | –"
-    gains = [
-        bootstrap.srcc_gain(run, other, images["mos"], clusters, **sampling)
-        for run, other in zip(runs, first, strict=True)
-    ]
-    low, high = np.mean([interval for _, interval in gains], axis=0)
-    return f"{cell} | {np.mean([gain for gain, _ in gains]):+.3f} ({low:+.3f} to {high:+.3f})"
+    mean, low, high = np.mean(gains, axis=0)
+    return f"{cell} | {mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _sizes(table: pd.DataFrame) -> dict[str, int]:

@@ -8,12 +8,14 @@ the number of images.
 The model is the embedded one without distillation and with an untrained head: neither changes how much is computed.
 """
 
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,17 +99,21 @@ def speed(chosen: settings.Settings) -> None:
         describe.main(chosen)
         features.main(chosen)
 
-    times = {ours: [], floor: []}
+    mine = theirs = math.inf
     for _ in range(3):
-        for work, taken in times.items():
-            shutil.rmtree(".cache", ignore_errors=True)  # nothing is known yet
-            taken.append(seconds(work, repeats=1))
-    mine, theirs = (min(taken) for taken in times.values())
+        for_ours, for_floor = _anew(ours), _anew(floor)
+        mine, theirs = min(mine, for_ours), min(theirs, for_floor)
     print(
         f"predict: {theirs / mine:.2f} x the images a second of describe + features "
         f"({IMAGES / mine:.1f} and {IMAGES / theirs:.1f} images/s, batches of {BATCH})",
         file=sys.stderr,
     )
+
+
+def _anew(work: Callable[[], object]) -> float:
+    """Seconds of a run that knows nothing of the one before."""
+    shutil.rmtree(".cache", ignore_errors=True)
+    return seconds(work, repeats=1)
 
 
 def many(images: int) -> None:

@@ -12,9 +12,10 @@ place both get the fastest there is here (benchmarks/slstm.py).
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,8 @@ from pipeline.settings import load
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 IMAGES, TOKENS = (1024, 640) if DEVICE == "cuda" else (64, 40)
 RUN_ANEW = IMAGES // 16  # images of the published epoch that are run; it has no part that grows with their number
-FULL_SIZE = {
+T = TypeVar("T")
+FULL_SIZE: dict[str, Any] = {
     "hidden_size": 4096,
     "num_hidden_layers": 32,
     "num_attention_heads": 32,
@@ -44,7 +46,7 @@ FULL_SIZE = {
     "vocab_size": 128256,
     "rope_theta": 500000.0,
 }
-TINY = {
+TINY: dict[str, Any] = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
@@ -64,7 +66,8 @@ class PublishedHead(nn.Module):
         self.regressor = nn.Sequential(nn.Linear(dim, dim // 4), nn.ReLU(), nn.Linear(dim // 4, 1))
 
     def forward(self, logits: Tensor) -> Tensor:
-        return self.regressor(self.stack(self.project(logits)).mean(dim=1)).squeeze(-1)
+        scores: Tensor = self.regressor(self.stack(self.project(logits)).mean(dim=1)).squeeze(-1)
+        return scores
 
 
 def main() -> None:
@@ -100,13 +103,20 @@ def _epoch(seconds: float) -> str:
     return f"{seconds * IMAGES:.2f} s an epoch here, {seconds * 2982 / 60:.2f} min over AGIQA-3K's 2,982 images"
 
 
-def published_epoch(shapes: dict[str, float], dim: int) -> tuple[float, float]:
-    """Seconds an image, and those of the MLLM among them."""
+class Published(NamedTuple):
+    """Seconds an image."""
+
+    whole: float
+    mllm: float  # of them
+
+
+def published_epoch(shapes: dict[str, Any], dim: int) -> Published:
     torch.manual_seed(0)
     dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
     with torch.device(DEVICE):
         torch.set_default_dtype(dtype)
-        mllm = LlamaForCausalLM(LlamaConfig(**shapes, use_cache=False, attn_implementation="sdpa")).eval()
+        settings: dict[str, Any] = {**shapes, "use_cache": False, "attn_implementation": "sdpa"}
+        mllm = LlamaForCausalLM(LlamaConfig(**settings)).eval()
         torch.set_default_dtype(torch.float32)
     head = PublishedHead(shapes["vocab_size"], dim).to(DEVICE)
     optimiser = torch.optim.AdamW(head.parameters(), lr=1e-5)
@@ -115,7 +125,8 @@ def published_epoch(shapes: dict[str, float], dim: int) -> tuple[float, float]:
 
     def logits() -> Tensor:
         with torch.no_grad():
-            return mllm(inputs_embeds=vectors).logits  # (1, T, V)
+            found: Tensor = mllm(inputs_embeds=vectors).logits  # (1, T, V)
+        return found
 
     def step() -> None:
         with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=DEVICE == "cuda"):
@@ -125,10 +136,10 @@ def published_epoch(shapes: dict[str, float], dim: int) -> tuple[float, float]:
         optimiser.step()
         loss.item()  # is logged
 
-    return _seconds_each(step, RUN_ANEW), _seconds_each(logits, RUN_ANEW)
+    return Published(_seconds_each(step, RUN_ANEW), _seconds_each(logits, RUN_ANEW))
 
 
-def _seconds_each(action: object, times: int) -> float:
+def _seconds_each(action: Callable[[], object], times: int) -> float:
     for _ in range(3):
         action()
     start = _clock()
@@ -164,13 +175,19 @@ def reading_epoch(store: FeatureStore) -> float:
     return (_clock() - start) / IMAGES
 
 
-def cached_epoch(store: FeatureStore, settings: dict[str, object], batch: int) -> tuple[float, float]:
-    """Seconds an image, of the fastest of three epochs of `train_head`; and seconds before the first."""
+class Cached(NamedTuple):
+    """Seconds from the cache."""
+
+    image: float  # of the fastest of three epochs of `train_head`
+    first: float  # before the first
+
+
+def cached_epoch(store: FeatureStore, settings: dict[str, Any], batch: int) -> Cached:
     mos = np.linspace(0, 5, IMAGES)
     table = pd.DataFrame({"image_id": store.ids, "mos": mos})
     ends = []
 
-    def clock(epochs: Iterable[int], **_: object) -> Iterable[int]:
+    def clock(epochs: Iterable[T], /, **_: object) -> Iterable[T]:
         for epoch in epochs:
             ends.append(_clock())
             yield epoch
@@ -182,7 +199,7 @@ def cached_epoch(store: FeatureStore, settings: dict[str, object], batch: int) -
     start = _clock()
     head = build_head(input_dim=store.dim, seed=0, **settings)
     train_head(head, store, table[8:], table[:8], recipe, device=DEVICE, progress=clock)  # an epoch scores val too
-    return min(end - begin for begin, end in pairwise(ends)) / IMAGES, ends[0] - start
+    return Cached(min(end - begin for begin, end in pairwise(ends)) / IMAGES, ends[0] - start)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,14 @@ from benchmarks.cached_states import cached_states, parts_to_score
 from data.feature_store.store import FeatureStore
 from data.splitting.prompts import prompt_groups
 from evaluation import bootstrap, metrics
-from finetune.heads.training import predict
+from evaluation.predictions import predict
 from m3agiqa.device import device
-from m3agiqa.head.batch import Batch
+from m3agiqa.head.batch import Batch, Row
 from m3agiqa.head.model import load_head, statistics
 from pipeline import paths
 
-Floats, Rows = NDArray[np.float64], NDArray[np.intp]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 WIDTHS = (0.05, 0.15, 0.5)  # of the kernel, where a feature's variance is 1 / their number
 READERS = {
@@ -77,7 +78,7 @@ def main() -> None:
 
 def _statistics(store: FeatureStore, ids: list[str]) -> Floats:
     """(N, 4 D): of each image, as the head takes them."""
-    alone = (Batch.of([(image_id, store[image_id].double(), store.description(image_id))]) for image_id in ids)
+    alone = (Batch.of([Row(image_id, store[image_id].double(), store.description(image_id))]) for image_id in ids)
     return np.concatenate([statistics(*image.tensors).numpy() for image in alone])
 
 
@@ -90,12 +91,15 @@ def _read(settled: list[RegressorMixin], features: Floats, mos: Floats, train: R
 
 def _cells(images: pd.DataFrame, scores: Floats, head: Floats, **sampling: int) -> str:
     clusters = pd.factorize(prompt_groups(images))[0]
-    low, high = bootstrap.interval(bootstrap.srcc, scores, images["mos"], clusters, **sampling)
-    cell = f"{metrics.srcc(scores, images['mos']):.3f} ({low:.3f}–{high:.3f})"
+    edges = bootstrap.interval(bootstrap.srcc, scores, images["mos"], clusters, **sampling)
+    gain = bootstrap.srcc_gain(scores, head, images["mos"], clusters, **sampling)
+    if edges is None or gain is None or gain.interval is None:
+        return "– | –"
+    cell = f"{metrics.srcc(scores, images['mos']):.3f} ({edges[0]:.3f}–{edges[1]:.3f})"
     if np.array_equal(scores, head):
         return f"{cell} | –"
-    gain, (low, high) = bootstrap.srcc_gain(scores, head, images["mos"], clusters, **sampling)
-    return f"{cell} | {gain:+.3f} ({low:+.3f} to {high:+.3f})"
+    low, high = gain.interval
+    return f"{cell} | {gain.srcc:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from xlstm import xLSTMBlockStack
+from xlstm.blocks.slstm.cell import sLSTMCell_vanilla
 
 from m3agiqa.head import slstm
-from m3agiqa.head.slstm import FastSLSTM, sLSTMCell_vanilla
+from m3agiqa.head.slstm import FastSLSTM
 from m3agiqa.head.stacks import xlstm_stack
 
 BATCH, TOKENS, DIM, HEADS = 8, 477, 512, 4
@@ -52,9 +53,11 @@ def _run(stack: xLSTMBlockStack, x: Tensor, weights: Tensor) -> Run:
     middle = _clock()
     (output * weights).sum().backward()
     end = _clock()
-    gradients = {name: weight.grad.clone() for name, weight in stack.named_parameters()}
+    gradients = {name: weight.grad.clone() for name, weight in stack.named_parameters() if weight.grad is not None}
     peak = torch.cuda.max_memory_allocated() / 1e9 if DEVICE == "cuda" else 0.0
-    return Run({"output": output.detach(), "input": x.grad, **gradients}, middle - start, end - middle, peak)
+    if x.grad is not None:
+        gradients = {"input": x.grad, **gradients}
+    return Run({"output": output.detach(), **gradients}, middle - start, end - middle, peak)
 
 
 def _clock() -> float:
@@ -91,7 +94,7 @@ def main() -> None:
         rounded, inputs = deepcopy(stack).to(dtype), (x.to(dtype), weights.to(dtype))
         exact = deepcopy(rounded).double()
         with way(exact, "vanilla", None):
-            reference = run(exact, *(each.double() for each in inputs), repeats=1).tensors
+            reference = run(exact, inputs[0].double(), inputs[1].double(), repeats=1).tensors
         found = {}
         for name in ways:
             with way(rounded, name, kernel):
@@ -105,7 +108,7 @@ def _report(name: str, dtype: torch.dtype, each: Run, vanilla: Run, reference: d
         part: ((tensor.double() - reference[part]).abs().max() / reference[part].abs().max()).item()
         for part, tensor in each.tensors.items()
     }
-    worst = max(list(apart)[1:], key=apart.get)
+    worst = max(list(apart)[1:], key=lambda part: apart[part])
     ratio = (vanilla.forward + vanilla.backward) / (each.forward + each.backward)
     memory = f", {each.peak:.2f} GB at most" if each.peak else ""
     print(

@@ -13,6 +13,7 @@ import tempfile
 import time
 from contextlib import ExitStack, chdir, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from unittest.mock import patch
@@ -87,18 +88,18 @@ def project(folder: Path, images: int, **limits: int | None) -> list[Question]:
         return list(questions(write_params(**{f"runtime.teacher.{key}": value for key, value in params.items()})))
 
 
-def start(folder: Path, server: GeminiServer) -> subprocess.Popen:
+def start(folder: Path, server: GeminiServer) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"GEMINI_API_KEY": KEY, "GEMINI_API_ENDPOINT": server.url}
     environment |= {"DVC_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "stages.caption"]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
 
 
-def finish(running: subprocess.Popen) -> float:
+def finish(running: "subprocess.Popen[bytes]") -> float:
     """Wait for the stage; its peak resident memory in MB."""
     peak = 0.0
     while running.poll() is None:
-        with suppress(OSError, TypeError):  # it may end at this moment, its file gone or empty of memory
+        with suppress(OSError):  # it may end at this moment, its file gone or empty of memory
             peak = peak_memory(running.pid)
         time.sleep(0.01)
     if running.returncode:
@@ -115,7 +116,7 @@ def rates(folder: Path) -> None:
         for number, load in enumerate(LOADS):
             limits = {load.limit: load.size, "concurrency": load.concurrency(tokens)}
             project(folder / f"rate {number}", 2 * load.bound(tokens) + 1, **limits)
-            server = GeminiServer(lambda request, latency=load.latency: answer(request, delay=latency))
+            server = GeminiServer(partial(answer, delay=load.latency))
             servers.append(stack.enter_context(server))
         for number, server in enumerate(servers):
             stages.append(start(folder / f"rate {number}", server))
@@ -148,8 +149,13 @@ def overhead(folder: Path) -> None:
                 ledger.record(question, ANSWER, attempts=1, seconds=1.0, at=0.0)
 
     def limiter() -> None:
-        limits = {"requests_per_minute": 10_000, "input_tokens_per_minute": 10**8, "requests_per_day": 10**6}
-        limiter = Limiter(**limits, tokens_a_request=400, notes=folder / f"notes {next(number)}")
+        limiter = Limiter(
+            requests_per_minute=10_000,
+            input_tokens_per_minute=10**8,
+            requests_per_day=10**6,
+            tokens_a_request=400,
+            notes=folder / f"notes {next(number)}",
+        )
         for _ in asked:
             limiter.settle(limiter.acquire(), 400)
 

@@ -2,14 +2,17 @@
 
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from benchmarks.full_size import describe, features, lora, model
+from m3agiqa.mllm.model import LocalMLLM
 
-PARTS = {
+PARTS: dict[str, Callable[[LocalMLLM, pd.DataFrame, model.Ceilings], None]] = {
     "features": features.measure,
     "describe": describe.measure,
     "lora": lora.measure,

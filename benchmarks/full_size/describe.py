@@ -1,5 +1,8 @@
 """Generation through `LocalMLLM.answers`: a step's time beside that of reading the weights once."""
 
+from functools import partial
+from typing import Any
+
 import pandas as pd
 import torch
 from PIL import Image
@@ -14,10 +17,11 @@ SHORT, LONG = 2, 130  # new tokens; the difference leaves the images and the pro
 
 
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
-    read = sum(weight.nbytes for name, weight in student.model.named_parameters() if "llm." in name)
-    read -= student.model.get_input_embeddings().weight.nbytes  # of these a step takes a row
+    network: Any = student.model
+    read = sum(weight.nbytes for name, weight in network.named_parameters() if "llm." in name)
+    read -= network.get_input_embeddings().weight.nbytes  # of these a step takes a row
     floor = read / ceilings.bytes
-    settings = student.model.generation_config
+    settings = network.generation_config
     questions = _questions(student, table.iloc[:BATCH])
 
     def seconds(new: int) -> float:  # random weights do not end all 32 earlier; a step below the floor would tell
@@ -26,7 +30,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
     print(f"a step reads {read / 1e9:.1f} GB of weights: {1e3 * floor:.2f} ms", flush=True)
     for kind in ("as it comes", "static cache, compiled, CUDA graph"):
         if kind != "as it comes":
-            student.graph = gpu.StepGraph(student.model)
+            student.graph = gpu.StepGraph(network)
         first = seconds(LONG)
         torch.cuda.reset_peak_memory_stats()
         short, long = (min(seconds(new) for _ in range(3)) for new in (SHORT, LONG))
@@ -40,7 +44,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
     peaks = {}
     for batch in (BATCH // 2, BATCH):
         some = _questions(student, table.iloc[:batch])
-        peaks[batch] = peak_of(lambda some=some: student.answers(some, LONG))
+        peaks[batch] = peak_of(partial(student.answers, some, LONG))
     print(f"generation, memory: {largest_batches(peaks)}", flush=True)
 
 

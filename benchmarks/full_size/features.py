@@ -2,7 +2,9 @@
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -37,12 +39,12 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
     _stage(student, table, BATCH)  # the files are in memory, the kernels chosen
     torch.cuda.reset_peak_memory_stats()
     times = len(table)
-    many = pd.concat([table.rename(index=lambda name, k=k: f"{k}-{name}") for k in range(IMAGES // times)])
+    many = pd.concat([table.set_axis([f"{k}-{name}" for name in table.index]) for k in range(IMAGES // times)])
     stage = _stage(student, many, BATCH) / IMAGES
     _report("features, decoding and Parquet included", stage, flops, ceilings)
     print(f"the GPU worked {forward / stage:.0%} of the time", flush=True)
     some = many.iloc[: IMAGES // 4]  # several batches at once lie on the GPU, once it has got going
-    peaks = {batch: peak_of(lambda batch=batch: _stage(student, some, batch)) for batch in (8, BATCH)}
+    peaks = {batch: peak_of(partial(_stage, student, some, batch)) for batch in (8, BATCH)}
     print(f"features, memory: {largest_batches(peaks)}", flush=True)
 
 
@@ -52,9 +54,11 @@ def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
     (inputs,) = student.inputs([Image.open(path) for path in rows["path"]], asked)
     batch = {name: tensor.to("cuda") for name, tensor in inputs.tensors.items() if name != "attention_mask"}
 
+    network: Any = student.model
+
     def run() -> None:
         with torch.inference_mode():
-            student.model.base_model(**batch, use_cache=False)
+            network.base_model(**batch, use_cache=False)
 
     run()
     return min(gpu_seconds(run) for _ in range(3))

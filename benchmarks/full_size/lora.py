@@ -8,15 +8,16 @@ median step has none.
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pandas as pd
 import torch
+from peft import PeftModel
 from PIL import Image
-from torch.utils.data import Dataset
 
 from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
 from finetune.distill.training import Conversations, distill
@@ -25,15 +26,17 @@ from m3agiqa.mllm.conversation import Conversation, conversation
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.settings import load
 
+T = TypeVar("T")
 STEPS = 24
 BATCHES = (2, 4)
 
 
-class Examples(Dataset):
+@dataclass(frozen=True)
+class Examples:
     """The described images with a rating word, read from disk when asked for."""
 
-    def __init__(self, table: pd.DataFrame, count: int) -> None:
-        self.table, self.count = table, count
+    table: pd.DataFrame
+    count: int
 
     def __len__(self) -> int:
         return self.count
@@ -48,8 +51,8 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
     """With `twice`, the activations are computed twice."""
     settings = load()
     lora = settings.mllms["minicpm-llama3-v-2_5"].lora.model_copy(update={"modules_to_save": []})
-    student.add_lora(lora, seed=0)
-    for name, parameter in student.model.named_parameters():
+    learner = student.add_lora(lora, seed=0)
+    for name, parameter in learner.named_parameters():
         assert parameter.requires_grad == ("lora_" in name)  # noqa: S101  what is counted rests on it
     flops = vision_flops() + 2 * llama_flops(tokens(student, table))
     for kind in ("compiled, activations computed twice",) if twice else ("as it comes", "compiled"):
@@ -59,7 +62,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
         for batch in BATCHES:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-            step = _step(student, table, batch, activation_checkpointing=twice)
+            step = _step(student, learner, table, batch, activation_checkpointing=twice)
             print(
                 f"LoRA step, {kind}: batch {batch}, {1e3 * step / batch:.0f} ms an image, "
                 f"{flops * batch / step / ceilings.flops:.0%} of the ceiling, "
@@ -70,11 +73,13 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
         print(f"LoRA step, {kind}, memory: {largest_batches(peaks)}", flush=True)
 
 
-def _step(student: LocalMLLM, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool) -> float:
+def _step(
+    student: LocalMLLM, learner: PeftModel, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool
+) -> float:
     """Seconds of the median step of a run of `distill`, the first five left out."""
     ends: list[float] = []
 
-    def clock(steps: Iterable[Any], **_: Any) -> Iterator[Any]:
+    def clock(steps: Iterable[T], /, **_: object) -> Iterable[T]:
         for step in steps:
             torch.cuda.synchronize()
             ends.append(time.perf_counter())
@@ -84,7 +89,7 @@ def _step(student: LocalMLLM, table: pd.DataFrame, batch: int, *, activation_che
     train, val = Examples(table, STEPS * batch), Examples(table, batch)
     with tempfile.TemporaryDirectory() as folder:
         distill(
-            student.model,
+            learner,
             Conversations(train, val, [1] * len(train), student.training_batch),
             settings,
             checkpoints=Path(folder) / "checkpoints",

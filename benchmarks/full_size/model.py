@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ DESCRIPTION = "Soft edges, little noise."
 def student(folder: Path) -> LocalMLLM:
     """The full-size model on the GPU in bfloat16; its tokenizer is the tests', with the full vocabulary's width."""
     tiny_minicpm.minicpm(folder)
-    settings = {**tiny_minicpm.CONFIG, **LLAMA, "vision_config": EYES, "patch_size": 14}
+    settings: dict[str, Any] = {**tiny_minicpm.CONFIG, **LLAMA, "vision_config": EYES, "patch_size": 14}
     preprocessor = tiny_minicpm.PREPROCESSOR | {"scale_resolution": 448, "patch_size": 14, "image_feature_size": 96}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     processor = AutoProcessor.from_pretrained(folder)
@@ -48,17 +49,16 @@ def student(folder: Path) -> LocalMLLM:
         network = MiniCPMVForConditionalGeneration(MiniCPMVConfig(**settings))
     torch.set_default_dtype(torch.float32)
     network.generation_config.update(do_sample=False, eos_token_id=network.config.eos_token_id, pad_token_id=0)
-    return LocalMLLM(network.eval(), processor, 1536, torch.device("cuda"), "full size", "random")
+    network.train(mode=False)
+    return LocalMLLM(network, processor, 1536, torch.device("cuda"), "full size", "random")
 
 
 def images(folder: Path, count: int) -> pd.DataFrame:
     """A table of `count` JPEG pictures of SIZE px, noise of many scales, with prompts and descriptions."""
     random, rows = np.random.default_rng(0), []
     for number in range(count):
-        pixels = sum(
-            np.asarray(Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)).resize((SIZE, SIZE)), float)
-            for side in (4, 32, 256)
-        )
+        noises = [Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)) for side in (4, 32, 256)]
+        pixels = np.sum([np.asarray(noise.resize((SIZE, SIZE)), float) for noise in noises], axis=0)
         path = folder / f"{number:03d}.jpg"
         Image.fromarray((pixels / 3).astype(np.uint8)).save(path, quality=92)
         rows.append({"image_id": path.stem, "path": str(path), "prompt": PROMPT, "description": DESCRIPTION})
@@ -95,6 +95,8 @@ def gpu_seconds(action: Callable[[], object]) -> float:
 def vision_flops() -> float:
     """Of one image's views: vision tower and resampler."""
     plan = slicing((SIZE, SIZE), max_slices=9, side=448, patch=14)
+    if plan.grid is None or plan.refined is None:
+        raise ValueError(f"an image of {SIZE} px has slices")
     columns, rows = plan.grid
     views = [plan.whole, *[(plan.refined[0] // columns, plan.refined[1] // rows)] * (columns * rows)]
     width, layers, inner, model = 1152, 27, 4304, 4096
