@@ -63,7 +63,8 @@ endef
 # for, or come from another folder, where its programs would look for theirs.
 $(BIN)/made: FORCE
 	@if kill -0 "$$(cat .venv/half-made 2> /dev/null)" 2> /dev/null; then \
-	  echo "make: another make is installing into .venv; try again when it is done" >&2; exit 1; \
+	  echo "make: process $$(cat .venv/half-made) is installing into .venv: wait for it, or, if it is no make, rm -r .venv" >&2; \
+	  exit 1; \
 	fi; \
 	asked=$$($(PYTHON) -c '$(VERSION)' 2> /dev/null); \
 	found=$$($(BIN)/python -c 'import pip; $(VERSION)' 2> /dev/null); \
