@@ -136,12 +136,12 @@ class OfflineTeacher:
 
     def describe(self, image: Image.Image, prompt: str, mos: Mapping[str, float], comment: str) -> dict[str, str]:
         """One explanation for each aspect in `mos` (0 to 5), a function of the arguments and the reference."""
-        standing = {key: self._standing(key, value) for key, value in measure(image).items()}
+        ranks = {key: self._rank(key, value) for key, value in measure(image).items()}
         digest = hashlib.sha256(image.tobytes()).digest()
         remarks = route(comment)
-        return {aspect: _explain(aspect, standing, prompt, mos[aspect], remarks[aspect], digest) for aspect in mos}
+        return {aspect: _explain(aspect, ranks, prompt, mos[aspect], remarks[aspect], digest) for aspect in mos}
 
-    def _standing(self, key: str, value: float) -> float:
+    def _rank(self, key: str, value: float) -> float:
         """Where `value` stands, from -1 (far down) to 1 (far up)."""
         if key in VISIBLE:
             visible, heavy = VISIBLE[key]
@@ -190,11 +190,11 @@ def _in_words(number: re.Match[str]) -> str:
     return f" {NUMBERS[int(digits)] if known else 'several'} "
 
 
-def _explain(aspect: str, standing: Mapping[str, float], prompt: str, mos: float, remark: str, digest: bytes) -> str:
+def _explain(aspect: str, ranks: Mapping[str, float], prompt: str, mos: float, remark: str, digest: bytes) -> str:
     """Findings first, then what the raters said, then the overall phrase."""
     slot = 2 * list(SUBJECTS).index(aspect)
     # No measure sees shapes and shadows as raters do: where they spoke of the world, what they said stands alone.
-    seen = "" if aspect == "authenticity" and remark else _findings(aspect, standing, mos)
+    seen = "" if aspect == "authenticity" and remark else _findings(aspect, ranks, mos)
     parts = [_sentence(f"{OPENINGS[digest[slot] % len(OPENINGS)]}{seen}.")] if seen else []
     if aspect == "correspondence" and not prompt.strip():
         parts.append(NO_PROMPT)
@@ -205,14 +205,14 @@ def _explain(aspect: str, standing: Mapping[str, float], prompt: str, mos: float
     return " ".join(filter(None, parts))
 
 
-def _findings(aspect: str, standing: Mapping[str, float], mos: float) -> str:
+def _findings(aspect: str, ranks: Mapping[str, float], mos: float) -> str:
     """What stands out most, in the order of the table. A low MOS looks for faults, a high one for merits."""
     if not FINDINGS[aspect]:
         return ""
     pull = MOS_PULL * (2 * mos / SCALE - 1)
     scored = []
     for finding in FINDINGS[aspect]:
-        far = standing[finding.measure] if finding.side == "high" else -standing[finding.measure]
+        far = ranks[finding.measure] if finding.side == "high" else -ranks[finding.measure]
         score = far + (pull if finding.value == "merit" else -pull)
         if far > 0 and score > TELL:
             scored.append((score, finding, finding.strong if far >= STRONG else finding.mild))

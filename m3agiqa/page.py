@@ -64,13 +64,13 @@ def serve(scorer: Scorer, port: int | None) -> None:
     )
 
 
-def _inputs(label: str, asked: str, name: str) -> tuple[gr.Image, gr.Textbox]:
+def _inputs(label: str, question: str, name: str) -> tuple[gr.Image, gr.Textbox]:
     with gr.Column(min_width=320):
         image = gr.Image(
             label=label, type="filepath", sources=["upload", "clipboard"], height=260, elem_id=f"{name}-image"
         )
         image.preprocess = _as_uploaded
-        return image, gr.Textbox(label=asked, max_length=2000, elem_id=f"{name}-prompt")
+        return image, gr.Textbox(label=question, max_length=2000, elem_id=f"{name}-prompt")
 
 
 def _output(name: str) -> gr.HTML:

@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from data.readers import READERS
-from m3agiqa.aspects import MOS_RANGE
+from m3agiqa.aspects import MOS_RANGE, Scale
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.strict import Strict
 
@@ -37,7 +37,7 @@ class Synthetic(Strict):
         return ()
 
     @property
-    def scale(self) -> tuple[float, float]:
+    def scale(self) -> Scale:
         return MOS_RANGE
 
 

@@ -7,16 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from m3agiqa.aspects import Scale
+
 SIDE = 200  # of a square panel
 MARGIN = 26  # left of it and below, for the numbers
 BINS = 8  # of the calibration, equally many images in each
-
-
-class Scale(NamedTuple):
-    """What an axis shows."""
-
-    low: float
-    high: float
 
 
 class Tick(NamedTuple):

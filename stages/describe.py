@@ -8,7 +8,7 @@ as soon as it is answered.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from PIL.Image import Image
@@ -43,13 +43,13 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
     require_aspect(samples, aspect)
     here = process(settings.runtime.device)
     student = load_student(settings)
-    asked_of = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
+    made_from = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
     # Similar lengths together: little padding. The longest first: a GPU's graph is made for a cache that fits the rest.
     samples = samples.sort_values("prompt", key=lambda prompts: -prompts.str.len(), kind="stable")
     size = settings.runtime.batch
     batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
 
-    with unfinished("describe", asked_of, wait=here.wait_for_everyone) as scratch:
+    with unfinished("describe", made_from, wait=here.wait_for_everyone) as scratch:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
         missing = share([batch for batch in batches if _key(batch) not in done])
@@ -70,6 +70,16 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
         here.wait_for_everyone()
 
 
+class _Questions(NamedTuple):
+    images: list[Image]
+    inputs: list[Inputs]
+
+
+class _Described(NamedTuple):
+    images: list[Image]
+    conversations: list[Conversation]
+
+
 def answers(
     student: LocalMLLM, batches: Sequence[pd.DataFrame], settings: Settings, raw: Path
 ) -> Iterator[dict[str, list[Any]]]:
@@ -79,15 +89,16 @@ def answers(
     """
     aspect, most = settings.aspect, settings.mllms[settings.mllm].max_new_tokens
 
-    def asked(batch: pd.DataFrame) -> tuple[list[Image], list[Inputs]]:
+    def questions(batch: pd.DataFrame) -> _Questions:
         images = [load_image(raw / path) for path in batch["path"]]
-        return images, student.questions(images, [conversation(aspect, prompt) for prompt in batch["prompt"]], most)
+        chats = [conversation(aspect, prompt) for prompt in batch["prompt"]]
+        return _Questions(images, student.questions(images, chats, most))
 
-    def described() -> Iterator[tuple[list[Image], list[Conversation]]]:
-        made = ahead(asked, batches, DECODERS if student.device.type == "cuda" else 1)
-        for batch, (images, questions) in zip(batches, made, strict=True):
-            rounds = zip(batch["prompt"], student.answers(questions, most), strict=True)
-            yield images, [conversation(aspect, prompt, text) for prompt, text in rounds]
+    def described() -> Iterator[_Described]:
+        made = ahead(questions, batches, DECODERS if student.device.type == "cuda" else 1)
+        for batch, (images, inputs) in zip(batches, made, strict=True):
+            rounds = zip(batch["prompt"], student.answers(inputs, most), strict=True)
+            yield _Described(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
 
     for inputs in ahead(lambda pairs: student.inputs(*pairs), described(), 1):
         readings = student.read_inputs(inputs)

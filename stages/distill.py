@@ -9,7 +9,6 @@ import shutil
 from dataclasses import dataclass
 
 import pandas as pd
-from PIL.Image import Image
 
 from data.tables.frames import joined, read_table, require_aspect
 from finetune.distill.training import Conversations, distill
@@ -17,6 +16,7 @@ from finetune.student import load_untaught
 from m3agiqa.files import fingerprint, write_json, write_text
 from m3agiqa.images import load_image
 from m3agiqa.mllm import conversation
+from m3agiqa.mllm.fitting import Example
 from pipeline import paths
 from pipeline.processes import first_shows_progress, process
 from pipeline.settings import Settings
@@ -28,7 +28,7 @@ NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
 
 @dataclass
 class Examples:
-    """(image, conversation) pairs of one part of the split, read from disk when asked for."""
+    """The images of one part of the split and their conversations, read from disk when needed."""
 
     settings: Settings
     rows: pd.DataFrame
@@ -36,11 +36,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Image, conversation.Conversation]:
+    def __getitem__(self, index: int) -> Example:
         row, aspect = self.rows.iloc[index], self.settings.aspect
         word = conversation.word_of(row[f"mos_{aspect}"])
         chat = conversation.conversation(aspect, row["prompt"], row[aspect], word)
-        return load_image(paths.raw(self.settings.dataset) / row["path"]), chat
+        return Example(load_image(paths.raw(self.settings.dataset) / row["path"]), chat)
 
 
 def main(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from data.tables.frames import check_samples, write_table
+from m3agiqa.aspects import Scale
 from m3agiqa.progress import byte_bar, progress
 from pipeline import paths
 from pipeline.profiles import Dataset, Labelled, Synthetic
@@ -40,7 +41,7 @@ def _labelled(profile: Labelled, dataset: str, out: Path) -> pd.DataFrame:
 
     with kept(f"download/{dataset}", [address(source) for source in profile.source]) as scratch:
         roots = fetch(profile.source, scratch.path, bar=byte_bar)
-        samples, left_out = ingest(profile.reader, roots, out, scale=profile.scale, progress=progress)
+        samples, left_out = ingest(profile.reader, roots, out, scale=Scale(*profile.scale), progress=progress)
         shutil.rmtree(scratch.path / "unpacked", ignore_errors=True)
     for why, count in left_out.items():
         print(f"download: {count:,} images left out: {why}", file=sys.stderr)

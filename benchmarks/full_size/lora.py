@@ -17,12 +17,12 @@ from typing import TypeVar
 import pandas as pd
 import torch
 from peft import PeftModel
-from PIL import Image
 
 from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
 from finetune.distill.training import Conversations, distill
 from m3agiqa.images import load_image
-from m3agiqa.mllm.conversation import Conversation, conversation
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.fitting import Example
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.settings import load
 
@@ -41,10 +41,10 @@ class Examples:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, Conversation]:
+    def __getitem__(self, index: int) -> Example:
         row = self.table.iloc[index % len(self.table)]
         chat = conversation("quality", row["prompt"], row["description"], "good")
-        return load_image(Path(row["path"])), chat
+        return Example(load_image(Path(row["path"])), chat)
 
 
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twice: bool = False) -> None:

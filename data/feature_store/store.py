@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from data.feature_store.writer import DTYPES, SCHEMA, canonical, planned
+from data.feature_store.writer import DTYPES, SCHEMA, ImageStates, canonical, planned
 from m3agiqa.ahead import ahead
 from m3agiqa.errors import InputError
 from m3agiqa.head.batch import Batch, fill
@@ -156,10 +156,10 @@ class FeatureStore:
         location = self._location(image_id)
         return location.states(self._group(location.key)).clone()
 
-    def rows(self) -> Iterator[tuple[str, Tensor]]:
+    def rows(self) -> Iterator[ImageStates]:
         """Every image with its states, in order: each row group is read once."""
         for image_id in self._locations:
-            yield image_id, self[image_id]
+            yield ImageStates(image_id, self[image_id])
 
     def batches(
         self, image_ids: Sequence[str], batch_size: int, *, seed: int | None = None, epoch: int = 0, pin: bool = False

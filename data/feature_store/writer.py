@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +58,13 @@ class Part:
     @property
     def name(self) -> str:
         return f"part-{self.index:05d}.parquet"
+
+
+class ImageStates(NamedTuple):
+    """One image's hidden states, as a store has them."""
+
+    image_id: str
+    states: Tensor  # (T, D)
 
 
 class FeatureWriter:

@@ -17,14 +17,13 @@ from data.ingest.labels import Rated
 from data.ingest.lookup import Files
 from data.readers import read_labels
 from data.tables.frames import check_samples, write_table
-from m3agiqa.aspects import ASPECTS, MOS_RANGE
+from m3agiqa.aspects import ASPECTS, MOS_RANGE, Scale
 from m3agiqa.errors import InputError
 from m3agiqa.files import sha256, write_json
 from m3agiqa.images import check_image
 from m3agiqa.progress import Progress, silent
 
 MAX_NAME_BYTES = 200  # file systems stop at 255, and a temporary name is longer
-Scale = tuple[float, float]
 
 
 class Ingested(NamedTuple):

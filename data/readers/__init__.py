@@ -12,11 +12,12 @@ from importlib import import_module
 
 from data.ingest.labels import Rated
 from data.ingest.lookup import Files
+from m3agiqa.aspects import Scale
 
 READERS = tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
 
 
-def read_labels(reader: str, files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
+def read_labels(reader: str, files: Files, scale: Scale) -> Iterator[Rated]:
     """What the reader of this name, one of READERS, finds in `files`."""
     rated: Iterator[Rated] = import_module(f"{__name__}.{reader.replace('-', '_')}").read(files, scale)
     return rated

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from data.ingest.labels import Rated, read_rows
 from data.ingest.lookup import Files
+from m3agiqa.aspects import Scale
 from m3agiqa.errors import InputError
 
 GENERATORS = ("AttnGAN", "DALLE2", "glide", "midjourney", "sd1.5", "xl2.2")
@@ -20,7 +21,7 @@ NAME = re.compile(rf"(({'|'.join(map(re.escape, GENERATORS))})_[a-z]+)_\d+\.jpg"
 COLUMNS = {"quality": "quality", "correspondence": "align"}
 
 
-def read(files: Files, _scale: tuple[float, float]) -> Iterator[Rated]:
+def read(files: Files, _scale: Scale) -> Iterator[Rated]:
     labels = [f"{kind}_{column}" for column in COLUMNS.values() for kind in ("mos", "std")]
     for where, row in read_rows(files.find("data.csv"), ["name", "prompt", *labels]):
         match = NAME.fullmatch(row["name"])

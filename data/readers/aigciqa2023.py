@@ -30,6 +30,7 @@ from scipy.io.matlab import MatReadError
 
 from data.ingest.labels import LabelRow, Rated, Row, read_rows
 from data.ingest.lookup import Files
+from m3agiqa.aspects import Scale
 from m3agiqa.errors import InputError
 
 ASPECTS = ("quality", "authenticity", "correspondence")  # in the order of mosz1, mosz2, mosz3
@@ -47,8 +48,9 @@ class Labels(NamedTuple):
     std: Mapping[str, str | float]
 
 
-def read(files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
-    per_point = (scale[1] - scale[0]) / RATERS_POINTS
+def read(files: Files, scale: Scale) -> Iterator[Rated]:
+    low, high = scale
+    per_point = (high - low) / RATERS_POINTS
     matlab = bool(files.matching("mosz1.mat"))
     rows = _table(files, with_mos=not matlab)
     numbers = [_number(row["name"], where) for where, row in rows]
@@ -121,7 +123,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in found.items() if not name.startswith("__")}
 
 
-def _check_filled(where: str, labels: list[Mapping[str, str | float]], scale: tuple[float, float]) -> None:
+def _check_filled(where: str, labels: list[Mapping[str, str | float]], scale: Scale) -> None:
     """Refuse labels from 0 to 5 that are declared to be from 0 to 100: all of them would be `bad`."""
     low, high = scale
     for aspect in ASPECTS:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from data.ingest.labels import Rated, read_rows
 from data.ingest.lookup import Files
+from m3agiqa.aspects import Scale
 from m3agiqa.errors import InputError
 
 PARTS = ("train", "val", "test")
 
 
-def read(files: Files, _scale: tuple[float, float]) -> Iterator[Rated]:
+def read(files: Files, _scale: Scale) -> Iterator[Rated]:
     parts = _parts(files)
     for where, row in read_rows(files.find("data.csv"), ["name", "prompt", "mos"]):
         name, mos = row["name"], row["mos"].strip()

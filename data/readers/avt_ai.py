@@ -15,13 +15,14 @@ from pathlib import Path
 from data.ingest.labels import Rated, Row, read_rows
 from data.ingest.lookup import Files
 from data.readers import folder
+from m3agiqa.aspects import Scale
 from m3agiqa.errors import InputError
 
 NOT_GENERATED = "own"
 NOT_PUBLISHED = "midjourney/p25"
 
 
-def read(files: Files, scale: tuple[float, float]) -> Iterator[Rated]:
+def read(files: Files, scale: Scale) -> Iterator[Rated]:
     if files.matching("data.csv"):
         yield from folder.read(files, scale)
         return

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from data.ingest.labels import Rated, read_rows
 from data.ingest.lookup import Files
-from m3agiqa.aspects import ASPECTS
+from m3agiqa.aspects import ASPECTS, Scale
 
 
-def read(files: Files, _scale: tuple[float, float]) -> Iterator[Rated]:
+def read(files: Files, _scale: Scale) -> Iterator[Rated]:
     columns = {aspect: f"mos_{aspect}" for aspect in ASPECTS}
     rows = read_rows(files.find("data.csv"), ["name", "prompt"], one_of=list(columns.values()), also={"image": "name"})
     for where, row in rows:

@@ -1,6 +1,7 @@
 """Many pictures in one tensor: one number of each as a column, and which of them share a trait."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +20,15 @@ def seed_column(layouts: Sequence[Layout], device: torch.device) -> Tensor:
     return torch.tensor([layout.seed for layout in layouts], device=device)[:, None, None]
 
 
-def by_value(layouts: Sequence[Layout], key: Callable[[Layout], str], device: torch.device) -> list[tuple[str, Tensor]]:
-    """The pictures of each value of `key`: their numbers."""
+class Alike(NamedTuple):
+    """Pictures that share a value."""
+
+    value: str
+    pictures: Tensor  # (n), their numbers
+
+
+def by_value(layouts: Sequence[Layout], key: Callable[[Layout], str], device: torch.device) -> list[Alike]:
+    """The pictures of each value of `key`."""
     values = [key(layout) for layout in layouts]
-    return [(value, torch.tensor([i for i, v in enumerate(values) if v == value], device=device))
+    return [Alike(value, torch.tensor([i for i, v in enumerate(values) if v == value], device=device))
             for value in dict.fromkeys(values)]  # fmt: skip

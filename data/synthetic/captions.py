@@ -6,13 +6,14 @@ values anything: what is liked and what is not, a model learns later, from peopl
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from data.synthetic.changes import CHANGES, change, differences
 from data.synthetic.filters import FILTERS, tint_name
-from data.synthetic.layouts import Body, Layout, lay_out, relation
+from data.synthetic.layouts import Body, Filter, Layout, lay_out, relation
 from data.synthetic.lights import azimuth
 from data.synthetic.scenes import (
     COLOURS,
@@ -33,14 +34,26 @@ EFFECTS = {
     "blur": "soft focus", "grain": "film grain", "blocks": "a mosaic of square blocks", "banding": "few flat tones",
     "colour cast": "a {} tint", "low contrast": "pale grey tones",
 }  # fmt: skip
-Turn = tuple[str, str]
 
 
-def draw_example(rng: Generator) -> tuple[Layout, list[Turn]]:
-    """A pretraining picture and a conversation of three to five turns about it."""
+class Turn(NamedTuple):
+    """A question and its answer."""
+
+    question: str
+    answer: str
+
+
+class Example(NamedTuple):
+    """A pretraining picture and a conversation about it."""
+
+    layout: Layout
+    turns: list[Turn]  # three to five
+
+
+def draw_example(rng: Generator) -> Example:
     scene = draw_scene(rng, reserved=False)
     layout = vary(lay_out(scene, rng), rng)
-    return layout, converse(layout, scene, rng)
+    return Example(layout, converse(layout, scene, rng))
 
 
 def vary(layout: Layout, rng: Generator) -> Layout:
@@ -53,7 +66,7 @@ def vary(layout: Layout, rng: Generator) -> Layout:
                 bodies[i] = alter(bodies[i], what, value, layout.light)
     repeat = float(rng.uniform(0.2, 1)) if rng.random() < 0.16 else 0.0
     names = rng.permutation(list(FILTERS))[: int(rng.choice((0, 1, 2), p=(0.45, 0.4, 0.15)))]
-    effects = tuple((str(name), float(rng.uniform(0.08, 1))) for name in names)
+    effects = tuple(Filter(str(name), float(rng.uniform(0.08, 1))) for name in names)
     return replace(layout, bodies=tuple(bodies), repeat=repeat, filters=effects)
 
 
@@ -69,7 +82,8 @@ def from_left(layout: Layout) -> Layout:
 def describe(layout: Layout) -> str:
     """The whole picture in a few sentences."""
     groups = layout.groups
-    scene = Scene(groups, _relation(layout, groups), layout.ground, layout.light, layout.style)
+    how = relation(layout, groups[0], groups[1]) if len(groups) > 1 else None
+    scene = Scene(groups, how, layout.ground, layout.light, layout.style)
     side = LIGHT_SIDES[layout.light]
     first = f"{_a(layout.style)} of {scene.things} on {GROUNDS[layout.ground]}"
     light = f"{LIGHTS[layout.light]} from {side if side == 'above' else 'the ' + side}"
@@ -78,7 +92,7 @@ def describe(layout: Layout) -> str:
 
 def converse(layout: Layout, scene: Scene, rng: Generator) -> list[Turn]:
     """Questions and answers about a picture: the whole, a comparison with a text, then details."""
-    turns = [("Describe the image.", describe(layout))]
+    turns = [Turn("Describe the image.", describe(layout))]
     turns.append(compare(layout, scene, rng))
     details = _questions(layout, rng)
     chosen = sorted(rng.permutation(len(details))[: int(rng.integers(1, 4))])
@@ -94,16 +108,16 @@ def compare(layout: Layout, scene: Scene, rng: Generator) -> Turn:
         for _ in range(int(rng.choice((1, 2), p=(0.7, 0.3)))):
             other = change(text, str(rng.choice(CHANGES)), rng)
             text = text if other.reserved else other
-    return f'Compare the image with the text: "{text.prompt}"', contrast(layout, text)
+    return Turn(f'Compare the image with the text: "{text.prompt}"', contrast(layout, text))
 
 
 def contrast(layout: Layout, text: Scene) -> str:
     """What a text names, what the picture shows, and what differs."""
-    asked = things(text.groups)
+    named = things(text.groups)
     shown = things(layout.groups)
     facts = differences(text, layout.groups, stands(layout, text))
     verdict = "Both name the same." if not facts else f"Different: {'; '.join(fact.text for fact in facts)}."
-    return f"The text names {asked}. The image shows {shown}. {verdict}"
+    return f"The text names {named}. The image shows {shown}. {verdict}"
 
 
 def stands(layout: Layout, text: Scene) -> str | None:
@@ -143,7 +157,7 @@ def _questions(layout: Layout, rng: Generator) -> list[Turn]:
             there = [one for one in groups if one != other and relation(layout, one, other) == place]
             if there:
                 turns.append((f"What stands {place} the {name}?", _sentence(things(there))))
-    return turns
+    return [Turn(*turn) for turn in turns]
 
 
 def _absent(groups: Sequence[Group], rng: Generator) -> Group:
@@ -154,10 +168,6 @@ def _absent(groups: Sequence[Group], rng: Generator) -> Group:
         other = Group(1, like.colour if rng.random() < 0.35 else colour, like.kind if rng.random() < 0.35 else kind)
         if other.one not in {group.one for group in groups}:
             return other
-
-
-def _relation(layout: Layout, groups: Sequence[Group]) -> str | None:
-    return relation(layout, groups[0], groups[1]) if len(groups) > 1 else None
 
 
 def world(layout: Layout) -> list[str]:

@@ -50,25 +50,25 @@ def change(scene: Scene, what: str, rng: Generator) -> Scene:
     return replace(scene, groups=tuple(groups))
 
 
-def differences(asked: Scene, drawn: Sequence[Group], relation: str | None) -> list[Difference]:
-    """What is drawn otherwise than asked; `relation` is how the first two asked groups really stand.
+def differences(wanted: Scene, drawn: Sequence[Group], relation: str | None) -> list[Difference]:
+    """What is drawn otherwise than wanted; `relation` is how the first two wanted groups really stand.
 
-    An asked group is looked for by colour and kind, then by kind, then by colour. What is not found counts by its
-    share of all things asked for; a wrong number by how far it is off.
+    A wanted group is looked for by colour and kind, then by kind, then by colour. What is not found counts by its
+    share of all things wanted; a wrong number by how far it is off.
     """
     found: list[Difference] = []
     left = list(drawn)
-    total = sum(group.count for group in asked.groups)
+    total = sum(group.count for group in wanted.groups)
     matches: dict[int, Group] = {}
     for alike in (("colour", "kind"), ("kind",), ("colour",)):
-        for i, group in enumerate(asked.groups):
+        for i, group in enumerate(wanted.groups):
             same = (other for other in left if all(getattr(other, name) == getattr(group, name) for name in alike))
             match = next(same, None)
             if i not in matches and match:
                 matches[i] = match
                 left.remove(match)
     found += [Difference("extra", 0.35, f"{other.phrase()} besides") for other in left]
-    for i, group in enumerate(asked.groups):
+    for i, group in enumerate(wanted.groups):
         share = group.count / total
         is_ = "is" if group.count == 1 else "are"
         match = matches.get(i)
@@ -86,9 +86,9 @@ def differences(asked: Scene, drawn: Sequence[Group], relation: str | None) -> l
             off = min(1.0, abs(match.count - group.count) / group.count)
             number = f"{COUNTS[match.count]} {_noun(match)} in place of {COUNTS[group.count]}"
             found.append(Difference("count", 0.15 + 0.35 * off, number))
-    if asked.relation and relation != asked.relation and {0, 1} <= matches.keys():
-        first, second = asked.groups[:2]
-        text = f"the {_name(first)} {'is' if first.count == 1 else 'are'} not {asked.relation} the {_name(second)}"
+    if wanted.relation and relation != wanted.relation and {0, 1} <= matches.keys():
+        first, second = wanted.groups[:2]
+        text = f"the {_name(first)} {'is' if first.count == 1 else 'are'} not {wanted.relation} the {_name(second)}"
         found.append(Difference("relation", 0.4, text))
     return found
 

@@ -24,7 +24,7 @@ from numpy.random import Generator
 
 from data.synthetic.captions import stands
 from data.synthetic.changes import CHANGES, Difference, change, differences
-from data.synthetic.layouts import Layout, lay_out
+from data.synthetic.layouts import Filter, Layout, lay_out
 from data.synthetic.scenes import Scene
 from data.synthetic.traits import alter, choose
 
@@ -39,7 +39,7 @@ AUTHENTICITY = {"tear": 1.0, "bend": 0.9, "light": 0.7, "repeat": 0.9}
 class Picture:
     """A prompt's scene, the layout drawn for it, and what is wrong with it."""
 
-    asked: Scene
+    wanted: Scene
     layout: Layout
     quality: Mapping[str, float]  # severities, 0…1
     authenticity: Mapping[str, float]
@@ -84,7 +84,7 @@ def draw_picture(scene: Scene, quality: Mapping[str, float], changes: Sequence[s
             bodies[i] = alter(bodies[i], what, sign * value, layout.light)
         if chosen:
             seen[what] = value * (0.55 + 0.45 * len(chosen) / len(bodies))
-    layout = replace(layout, bodies=tuple(bodies), filters=tuple((name, quality[name]) for name in quality))
+    layout = replace(layout, bodies=tuple(bodies), filters=tuple(Filter(name, quality[name]) for name in quality))
     return Picture(scene, layout, dict(quality), seen, differences(scene, layout.groups, stands(layout, scene)))
 
 

@@ -6,6 +6,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -13,7 +14,12 @@ from numpy.random import Generator
 from data.synthetic.scenes import Group, Scene
 from data.synthetic.shapes import SHAPES
 
-Filter = tuple[str, float]  # a name in `filters.FILTERS` and its strength, 0…1
+
+class Filter(NamedTuple):
+    """What is done to the finished picture, and how much of it."""
+
+    name: str  # in `filters.FILTERS`
+    strength: float  # 0…1
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def comment(picture: Picture, rng: Generator) -> str:
         if remarks and chance < SILENT + VAGUE:
             remarks = [_VAGUE[aspect]]
         elif aspect == "correspondence":
-            seen = [f"The text names {things(picture.asked.groups)}", f"The image shows {things(layout.groups)}"]
+            seen = [f"The text names {things(picture.wanted.groups)}", f"The image shows {things(layout.groups)}"]
             remarks = [*seen, *(remarks or [_NOTHING[aspect]])]
         said += [f"{aspect}: {remark[0].upper()}{remark[1:]}." for remark in remarks or [_NOTHING[aspect]]]
     return " ".join(said)

@@ -140,7 +140,8 @@ def assess(
     # The comparison as a second round, after the model's own caption, as well as a first one.
     rounds = {"first": [[turn] for turn in pick["Comp"]]}
     rounds["second"] = [
-        [(turn[0], said), compared] for turn, said, compared in zip(pick["Descr"], captions, pick["Comp"], strict=True)
+        [Turn(turn.question, said), compared]
+        for turn, said, compared in zip(pick["Descr"], captions, pick["Comp"], strict=True)
     ]
     for place, chats in rounds.items():
         compared = answer(model, tokenizer, images, chats)

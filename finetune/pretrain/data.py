@@ -115,7 +115,7 @@ def chat(turns: list[Turn], more: list[Turn], rng: Generator) -> list[Turn]:
         elif place == 0:
             question = str(rng.choice(OPENINGS)) + plain
         named = named or "{}" in question
-        said.append((question.replace("{}", text), answer))
+        said.append(Turn(question.replace("{}", text), answer))
     return said
 
 
@@ -129,7 +129,7 @@ def repetition(rng: Generator) -> Turn:
     if rng.random() < 0.2:
         sentences = [sentences[0].lower().rstrip(".")]  # a bare word or phrase, as the later ratings are
     text = " ".join(sentences)
-    return str(rng.choice(REPEAT)).replace("{}", text), text
+    return Turn(str(rng.choice(REPEAT)).replace("{}", text), text)
 
 
 def pieces(turns: Sequence[Turn], *, ask: bool = False) -> list[str]:

@@ -54,6 +54,13 @@ def fitted(conversation: Conversation, levels: int, fits: Callable[[Conversation
     return None
 
 
+class Example(NamedTuple):
+    """An image, and a whole conversation about it to learn from."""
+
+    image: Image
+    conversation: Conversation
+
+
 class MiniBatch(NamedTuple):
     """Some of the conversations that were given, as one forward pass takes them."""
 

@@ -24,7 +24,7 @@ from m3agiqa.files import fingerprint
 from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import RATING_WORDS, Conversation, conversation
-from m3agiqa.mllm.fitting import Fitted, Fitter
+from m3agiqa.mllm.fitting import Example, Fitted, Fitter
 from m3agiqa.mllm.loading import load
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.spans import Span
@@ -121,7 +121,7 @@ class LocalMLLM:
                 parameter.data = parameter.data.float()
         return self.model
 
-    def training_batch(self, examples: Sequence[tuple[Image, Conversation]]) -> dict[str, Tensor]:
+    def training_batch(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """The tensors of whole conversations, right-padded, on the CPU; one that does not fit alone is made to.
 
         `labels` (B, T) holds the assistant's tokens, each turn's end-of-turn token included, and -100 elsewhere.
