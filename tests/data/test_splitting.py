@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from data.splitting.prompts import prompt_groups
 from data.splitting.protocols import MIN_IMAGES, prompt_disjoint, split
+from data.splitting.settings import Split
 from m3agiqa.errors import InputError
 
 FRACTIONS = {"val": 0.12, "test": 0.25, "seed": 0}
@@ -118,11 +119,11 @@ def test_impossible_fractions(val, test):
 )
 def test_every_protocol_is_complete_disjoint_and_blind_to_the_order_of_rows(frame, protocol, seed, order):
     shares = {"val": 0.2, "test": 0.25, "seed": seed, **FOLDS}
-    parts = split(frame, "any", protocol=protocol, **shares)
+    parts = split(frame, "any", Split(protocol=protocol, **shares))
     assert list(parts["image_id"]) == sorted(frame["image_id"])
     assert set(parts["split"]) == {"train", "val", "test"}
     shuffled = frame.sample(frac=1, random_state=order)
-    pd.testing.assert_frame_equal(split(shuffled, "any", protocol=protocol, **shares), parts)
+    pd.testing.assert_frame_equal(split(shuffled, "any", Split(protocol=protocol, **shares)), parts)
     if protocol != "random":
         of = frame.assign(group=prompt_groups(frame)).merge(parts, on="image_id")
         assert of[["group", "split"]].drop_duplicates()["group"].is_unique
@@ -133,14 +134,14 @@ def test_every_protocol_is_complete_disjoint_and_blind_to_the_order_of_rows(fram
 def test_each_image_is_tested_in_exactly_one_fold(frame, seed):
     tested = []
     for fold in (1, 2, 3):
-        parts = split(frame, "any", protocol="k-fold", val=0.2, test=0.25, seed=seed, folds=3, fold=fold)
+        parts = split(frame, "any", Split(protocol="k-fold", val=0.2, test=0.25, seed=seed, folds=3, fold=fold))
         tested += list(parts.loc[parts["split"] == "test", "image_id"])
     assert sorted(tested) == sorted(frame["image_id"])
 
 
 def test_a_random_split_shares_prompts_and_keeps_the_generators():
     frame = grid(100, 4)
-    parts = frame.merge(split(frame, "any", protocol="random", **FRACTIONS, **FOLDS), on="image_id")
+    parts = frame.merge(split(frame, "any", Split(protocol="random", **FRACTIONS, **FOLDS)), on="image_id")
     counts = pd.crosstab(parts["generator"], parts["split"])
     assert abs(counts - np.array([25, 63, 12])).to_numpy().max() <= 1  # test, train, val
     train, test = (set(parts.loc[parts["split"] == part, "prompt"]) for part in ("train", "test"))
@@ -149,7 +150,7 @@ def test_a_random_split_shares_prompts_and_keeps_the_generators():
 
 def test_val_that_takes_all_there_is_to_train_on_is_refused():
     with pytest.raises(InputError, match=r"val 0.7 of 90 images leaves none of the 60 to train on"):
-        split(grid(30, 3), "any", protocol="k-fold", val=0.7, test=0.25, seed=0, **FOLDS)
+        split(grid(30, 3), "any", Split(protocol="k-fold", val=0.7, test=0.25, seed=0, **FOLDS))
 
 
 @pytest.mark.parametrize("protocol", ["published", "ipce-k"])
@@ -157,14 +158,14 @@ def test_a_data_set_without_published_lists_is_named(protocol):
     with pytest.raises(
         InputError, match=r"no published test lists for data set 'mine', only for agiqa-3k, aigciqa2023"
     ):
-        split(grid(30, 3), "mine", protocol=protocol, **FRACTIONS, **FOLDS)
+        split(grid(30, 3), "mine", Split(protocol=protocol, **FRACTIONS, **FOLDS))
 
 
 def test_a_data_set_that_brings_the_authors_split_is_split_so():
     frame = grid(30, 3)
-    own = split(frame, "any", protocol="random", **FRACTIONS, **FOLDS)
-    taken = split(frame, "any", protocol="published", own=own, **FRACTIONS, **FOLDS)
+    own = split(frame, "any", Split(protocol="random", **FRACTIONS, **FOLDS))
+    taken = split(frame, "any", Split(protocol="published", **FRACTIONS, **FOLDS), own)
     pd.testing.assert_frame_equal(taken, own)
     nothing_tested = own.assign(split=own["split"].replace("test", "train"))
     with pytest.raises(InputError, match=r"leave 0 images for test"):
-        split(frame, "any", protocol="published", own=nothing_tested, **FRACTIONS, **FOLDS)
+        split(frame, "any", Split(protocol="published", **FRACTIONS, **FOLDS), nothing_tested)

@@ -345,7 +345,7 @@ def test_teacher_mllm(project, server, monkeypatch, tmp_path):
     model = {"model": str(tiny_mllm.smolvlm(tmp_path / "smolvlm")), "max_new_tokens": 40, "max_length": 200}
     changes = {f"mllms.tiny.{key}": value for key, value in model.items()}
     project(teacher="mllm", **changes, **{"caption.max_failed": 0.9})  # its words are noise, and some are too few
-    with pytest.raises(InputError, match="teacher.json: not of mllm; run python -m stages.source"):
+    with pytest.raises(InputError, match=r"teacher\.json: not of mllm; run python -m stages\.source"):
         run(dry_run=True)
     Path("data/my_images").mkdir()
     source.main(load())
