@@ -1,1 +1,1 @@
-"""The commands of `m3agiqa`: one module each, `arguments(parser)` and `run(arguments)`."""
+"""The commands of `m3agiqa`: one module each, `add_arguments(parser)` and `run(arguments)`."""

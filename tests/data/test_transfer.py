@@ -70,8 +70,10 @@ def test_the_next_run_goes_on_where_the_last_one_gave_up(server, tmp_path):
 def test_a_killed_run_is_gone_on_with(server, tmp_path, layout):
     source, file = (pinned(server), "set.bin") if layout == "web" else (f"hf://owner/name@{COMMIT}", "a.bin")
     server.script = lambda request: Fault(send=150_000, stall=60) if request.path.endswith(file) else None
-    command = "import sys; from pathlib import Path; from data.download.sources import fetch; "
-              "fetch(sys.argv[1:2], Path(sys.argv[2]))"
+    command = (
+        "import sys; from pathlib import Path; from data.download.sources import fetch; "
+        "fetch(sys.argv[1:2], Path(sys.argv[2]))"
+    )
     with subprocess.Popen([sys.executable, "-c", command, source, str(tmp_path)], cwd=ROOT) as run:
         until = time.monotonic() + 60
         while time.monotonic() < until and not any(_size(path) for path in tmp_path.rglob(f".{file}.partial")):
