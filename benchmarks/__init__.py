@@ -1,4 +1,4 @@
-"""Measurements, printed as ratios to a floor that is stated. `make bench` runs them; the README beside this has the figures."""
+"""Measurements, printed as ratios to a floor that is stated. `make bench` runs them; README.md here has the figures."""
 
 import re
 import time
