@@ -3,10 +3,9 @@
     dvc exp run --queue -S 'split.seed=range(0,5)' -S head=xlstm,mlp && dvc queue start
     python -m m3agiqa compare --out comparison
 
-No stage of the DAG: it reads what DVC keeps of the experiments (`dvc exp show`) and results/evaluation.json in the
-commit of each, not the working folder. Runs that
-differ only in seeds and folds are one row, mean ± standard deviation. A published figure says where it is from and
-how its test images were chosen; ≠ marks those that no run here shares the protocol with.
+No stage of the DAG: it reads what DVC keeps of the experiments (`dvc exp show`, results/evaluation.json), not the working
+folder. Runs that differ only in seeds and folds are one row, mean ± standard deviation. A published figure says where it
+is from and how its test images were chosen; ≠ marks those that no run here shares the protocol with.
 """
 
 import argparse
@@ -146,10 +145,14 @@ def _revisions(experiments: list[dict[str, Any]]) -> Iterator[_Revision]:
 
 
 def _evaluation(commit: str) -> dict[str, Any]:
-    """results/evaluation.json as it is in a commit; nothing where there is none."""
-    command = ["git", "show", f"{commit}:{EVALUATION.as_posix()}"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)
-    return json.loads(shown.stdout) if shown.returncode == 0 else {}
+    """results/evaluation.json as a commit has it, from DVC's cache; nothing where there is none."""
+    from dvc import api, exceptions  # noqa: PLC0415 (seconds)
+
+    try:
+        found: dict[str, Any] = json.loads(api.read(EVALUATION.as_posix(), rev=commit))
+    except (FileNotFoundError, exceptions.DvcException):
+        return {}
+    return found
 
 
 def _row(name: str, metrics: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -1,97 +1,13 @@
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-from unittest import mock
+"""Distillation: the student learns what it is taught, by the same steps each time, and only where it may."""
 
 import pytest
 import torch
-from transformers import logging
 
-from finetune.distill import training as module
 from finetune.distill.order import order
-from finetune.distill.training import Conversations, distill
 from m3agiqa.errors import InputError
-from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import conversation
-from m3agiqa.mllm.model import LocalMLLM
-from pipeline.profiles import Distill
-from tests import tiny_mllm
-from tests.tiny_mllm import load, lora, picture
-
-logging.disable_progress_bar()
-
-FILES = ("adapter_config.json", "adapter_model.safetensors")
-IMAGES = [picture(i).point(lambda value, bright=i % 2: value // 4 + 190 * bright) for i in range(18)]
-EXAMPLES = [
-    (
-        image,
-        conversation("quality", f"{i} cubes", "It is" + " very" * (i % 5) + (" bright." if i % 2 else " dark."), word),
-    )
-    for i, (image, word) in enumerate(zip(IMAGES, ["bad", "good"] * 9, strict=True))
-]
-TRAIN, VAL = EXAMPLES[:10], EXAMPLES[10:]
-STEPS = 8  # 3 epochs × 10 examples in batches of 4
-
-
-class KillAt:
-    """A progress bar under which the process dies by SIGKILL, or the run stops, at step `step`."""
-
-    def __init__(self, step: int, how: str) -> None:
-        self.step, self.how = step, how
-
-    def __call__(self, iterable, **_):
-        for step in iterable:
-            yield step
-            if step + 1 == self.step:
-                if self.how == "kill":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                raise KeyboardInterrupt
-
-
-def student(model: Path, **settings) -> LocalMLLM:
-    mllm = load(model, **settings)
-    if "adapter" not in settings:
-        mllm.add_lora(lora(r=4, alpha=4, dropout=0.1, modules_to_save=["modality_projection"]), seed=0)
-    return mllm
-
-
-SETTINGS = {"enabled": True, "seed": 0, "epochs": 3, "batch": 4, "lr": 1e-2}
-SETTINGS |= {"warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
-
-
-def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, val=VAL, **changed):
-    """Distill with a logged loss every second step and a checkpoint every fourth."""
-    mllm = mllm or student(model)
-    settings = Distill(**SETTINGS | {name: value for name, value in changed.items() if name in SETTINGS})
-    options = {name: value for name, value in changed.items() if name not in SETTINGS}
-    lengths = [len(messages[1]["content"][0]["text"]) for _, messages in train]
-    with mock.patch.multiple(module, CHECKPOINTS=2, PER_LOG=2):
-        return distill(
-            mllm.model,
-            Conversations(train, val, lengths, mllm.training_batch),
-            settings,
-            checkpoints=folder / "checkpoints",
-            out=folder / "adapter",
-            **options,
-        )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_mllm.smolvlm(tmp_path_factory.mktemp("models") / "smolvlm")
-
-
-@pytest.fixture(scope="module")
-def whole(model, tmp_path_factory):
-    """An undisturbed run: its folder and its curve."""
-    folder = tmp_path_factory.mktemp("whole")
-    return folder, run(model, folder)
-
-
-def same(folder, whole):
-    return all((folder / "adapter" / name).read_bytes() == (whole / "adapter" / name).read_bytes() for name in FILES)
+from tests.distilled import IMAGES, STEPS, run, same, student
+from tests.tiny_mllm import lora
 
 
 def test_loss_falls_and_the_curve_tells_it(whole):
@@ -124,59 +40,6 @@ def test_activations_computed_twice_teach_the_same(model, whole, tmp_path):
     assert passes.count(True) == 2 * STEPS
     assert same(tmp_path, folder)
     assert again.equals(curve)
-
-
-def test_a_run_killed_by_sigkill_goes_on(model, whole, tmp_path):
-    folder, curve = whole
-    code = (
-        "from pathlib import Path; from tests.finetune.test_distill import KillAt, run; "
-        f"run(Path({str(model)!r}), Path({str(tmp_path)!r}), progress=KillAt(5, 'kill'))"
-    )
-    dead = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=False)
-    assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()
-    assert [path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
-    assert not (tmp_path / "adapter").exists()
-    steps = []
-    resumed = run(model, tmp_path, progress=lambda left, **_: steps.extend(left) or iter(left))
-    assert steps == list(range(4, STEPS))
-    assert same(tmp_path, folder)
-    assert resumed.equals(curve)
-
-
-@pytest.mark.parametrize("stops", [(1,), (3, 4), (7, 8)])
-def test_a_run_stopped_anywhere_goes_on(model, whole, tmp_path, stops):
-    folder, curve = whole
-    for stop in stops:
-        with pytest.raises(KeyboardInterrupt):
-            run(model, tmp_path, progress=KillAt(stop, "stop"))
-    assert run(model, tmp_path).equals(curve)
-    assert same(tmp_path, folder)
-
-
-@pytest.mark.parametrize("left", ["nothing but a folder", "everything but the marker"])
-def test_a_half_written_checkpoint_is_not_used(model, whole, tmp_path, left):
-    folder, curve = whole
-    with pytest.raises(KeyboardInterrupt):
-        run(model, tmp_path, progress=KillAt(6, "stop"))
-    (newest,) = (tmp_path / "checkpoints").glob("checkpoint-*")
-    (newest / "complete").unlink()
-    if left == "nothing but a folder":
-        for path in newest.iterdir():
-            path.unlink()
-    steps = []
-    resumed = run(model, tmp_path, progress=lambda todo, **_: steps.extend(todo) or iter(todo))
-    assert steps == list(range(STEPS))
-    assert same(tmp_path, folder)
-    assert resumed.equals(curve)
-
-
-def test_a_finished_run_is_not_trained_again(model, whole):
-    folder, curve = whole
-    before = [(folder / "adapter" / name).read_bytes() for name in FILES]
-    steps = []
-    assert run(model, folder, progress=lambda left, **_: steps.extend(left) or iter(left)).equals(curve)
-    assert not steps
-    assert before == [(folder / "adapter" / name).read_bytes() for name in FILES]
 
 
 def test_the_adapter_is_the_epoch_with_the_lowest_val_loss(model, tmp_path):
@@ -241,12 +104,3 @@ def test_order_shows_every_example_once_an_epoch_in_batches_of_like_length():
         return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
 
     assert padding(drawn) < 0.3 * padding(list(range(101)) * 3)
-
-
-def test_an_adapter_is_written_whole_or_not_at_all(model, tmp_path, monkeypatch):
-    mllm = student(model)
-    monkeypatch.setattr(adapters, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        adapters.save(mllm.model, tmp_path / "adapter")
-    with pytest.raises(InputError, match=r"adapter_config.json missing"):
-        student(model, adapter=tmp_path / "adapter")

@@ -1,67 +1,16 @@
-import json
+"""Every architecture describes, reads and learns alike: alone or in a batch, and nothing that does not fit."""
+
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from peft import get_peft_model_state_dict
-from transformers import logging
 
 from m3agiqa.errors import InputError
-from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import RATING_WORDS, conversation
-from m3agiqa.mllm.model import LocalMLLM
-from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import load, lora, picture
-
-logging.disable_progress_bar()
-
-IMAGES = [picture(1), picture(2, 40, 24), picture(3), picture(4, 64, 64)]
-PROMPTS = ["a red cube", "", "two blue balls left of a cone, under <image> light", "кот"]
-DESCRIPTIONS = [
-    "Sharp.",
-    "The left ball is missing, and the cone's shadow falls the wrong way.",
-    "",
-    "Noise </s> <end_of_utterance>",
-]
-ASK = [conversation("quality", prompt) for prompt in PROMPTS]
-RATE = [conversation("quality", *texts) for texts in zip(PROMPTS, DESCRIPTIONS, strict=True)]
-WORDS = ["good", "bad", "fair", "excellent"]
-WHOLE = [conversation("quality", *texts) for texts in zip(PROMPTS, DESCRIPTIONS, WORDS, strict=True)]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {
-        "smolvlm": tiny_mllm.smolvlm(tmp_path_factory.mktemp("models") / "smolvlm"),
-        "llava": tiny_mllm.llava(tmp_path_factory.mktemp("models") / "llava"),
-        "qwen3_vl": tiny_mllm.qwen3_vl(tmp_path_factory.mktemp("models") / "qwen3_vl"),
-        "minicpm_v_4_6": tiny_mllm.minicpm_v_4_6(tmp_path_factory.mktemp("models") / "minicpm_v_4_6"),
-        "minicpm": tiny_minicpm.minicpm(tmp_path_factory.mktemp("models") / "minicpm"),
-    }
-
-
-@pytest.fixture(scope="module", params=["smolvlm", "llava", "qwen3_vl", "minicpm", "minicpm_v_4_6"])
-def mllm(request, folders):
-    return load(folders[request.param])
-
-
-@pytest.fixture
-def smolvlm(folders):
-    return load(folders["smolvlm"])
-
-
-def states_of(mllm, images, conversations):
-    return [reading.states for reading in mllm.read(images, conversations)]
-
-
-def with_lora(mllm, modules_to_save=()):
-    mllm.add_lora(lora(alpha=4, modules_to_save=list(modules_to_save)), seed=0)
-    with torch.no_grad():  # as if trained: B is zero at first, and a zero would hide what is not saved
-        for number, parameter in enumerate(mllm.model.parameters()):
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
-    return mllm
+from tests import tiny_mllm
+from tests.rated import ASK, DESCRIPTIONS, IMAGES, RATE, WHOLE, WORDS, states_of
+from tests.tiny_mllm import load, lora
 
 
 def test_threads_do_not_change_each_others_padding(mllm):
@@ -166,86 +115,11 @@ def test_training_sees_what_reading_sees(mllm):
     assert read[:2].tolist().count(begin) == 1  # the template's, and not the tokenizer's as well
 
 
-def test_lora_trains_only_its_targets(mllm, request):
-    frozen = {name: value.clone() for name, value in mllm.model.state_dict().items()}
-    modules = [name for name, _ in mllm.model.named_modules()]
-    copy = LocalMLLM(mllm.model, mllm.processor, 256, mllm.device, mllm.name, mllm.identity)
-    copy.add_lora(lora(), seed=0)
-    try:
-        trained = [name for name, parameter in copy.model.named_parameters() if parameter.requires_grad]
-        attentive = sum(
-            name.endswith(".self_attn.q_proj") and "vision" not in name and "vpm" not in name for name in modules
-        )
-        assert len(trained) == attentive * 4 * 2  # layers × projections × (A, B)
-        assert all(".self_attn." in name and "lora_" in name and "vision" not in name for name in trained)
-    finally:
-        mllm.model = copy.model.unload()
-    assert all(torch.equal(value, frozen[name]) for name, value in mllm.model.state_dict().items())
-
-
-def test_modules_to_save_are_trained_in_full_in_float32(folders):
-    mllm = load(folders["smolvlm"], dtype="bfloat16")
-    mllm.add_lora(lora(modules_to_save=["modality_projection"]), seed=0)
-    trained = {name: parameter for name, parameter in mllm.model.named_parameters() if parameter.requires_grad}
-    assert any("modality_projection.modules_to_save" in name for name in trained)
-    assert {parameter.dtype for parameter in trained.values()} == {torch.float32}
-
-
-def test_lora_starts_from_the_seed(folders):
-    weights = []
-    for seed in (0, 0, 1):
-        mllm = load(folders["smolvlm"])
-        mllm.add_lora(lora(targets=["q_proj"]), seed=seed)
-        weights.append(torch.cat([value.flatten() for value in get_peft_model_state_dict(mllm.model).values()]))
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-
-
-@pytest.mark.parametrize("modules_to_save", [[], ["modality_projection"]])
-def test_a_saved_adapter_gives_the_same_outputs(folders, tmp_path, modules_to_save):
-    trained = with_lora(load(folders["smolvlm"]), modules_to_save)
-    adapters.save(trained.model, tmp_path / "adapter")
-    loaded = load(folders["smolvlm"], adapter=tmp_path / "adapter")
-    bare = load(folders["smolvlm"])
-    assert loaded.describe(IMAGES, ASK, 12) == trained.describe(IMAGES, ASK, 12)
-    for one, other, base in zip(
-        states_of(loaded, IMAGES, RATE),
-        states_of(trained, IMAGES, RATE),
-        states_of(bare, IMAGES, RATE),
-        strict=True,
-    ):
-        assert torch.equal(one, other)
-        assert not torch.allclose(one, base, atol=1e-3)
-
-
-def test_a_saved_adapter_names_its_base_as_given(folders, tmp_path, monkeypatch):
-    monkeypatch.chdir(folders["smolvlm"].parent)
-    mllm = with_lora(load("smolvlm"))
-    for name in ("once", "again"):
-        adapters.save(mllm.model, tmp_path / name)
-    settings = (tmp_path / "once" / "adapter_config.json").read_text()
-    assert json.loads(settings)["base_model_name_or_path"] == "smolvlm"
-    assert str(tmp_path.parent) not in settings
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
-
-
 def test_bfloat16_reads_about_the_same(folders):
     exact, rounded = load(folders["smolvlm"]), load(folders["smolvlm"], dtype="bfloat16")
     (states,), (other,) = states_of(exact, IMAGES[:1], RATE[:1]), states_of(rounded, IMAGES[:1], RATE[:1])
     assert other.dtype == torch.bfloat16
     assert torch.nn.functional.cosine_similarity(states, other.float()).min() > 0.9
-
-
-def test_identity_follows_weights_dtype_and_adapter(folders, tmp_path):
-    first = load(folders["smolvlm"])
-    assert first.identity == load(folders["smolvlm"], max_length=100).identity
-    adapted = []
-    for name, modules in (("one", []), ("two", ["modality_projection"])):
-        adapters.save(with_lora(load(folders["smolvlm"]), modules).model, tmp_path / name)
-        adapted.append(load(folders["smolvlm"], adapter=tmp_path / name).identity)
-    bfloat16 = load(folders["smolvlm"], dtype="bfloat16").identity
-    assert len({first.identity, bfloat16, load(folders["llava"]).identity, *adapted}) == 5
 
 
 def test_a_sequence_that_does_not_fit_is_refused(smolvlm):

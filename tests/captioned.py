@@ -1,0 +1,34 @@
+"""The caption stage, run in this process: what it wrote, how it ended."""
+
+import json
+
+import pytest
+
+from analyzers.journalled import Options
+from data.tables.frames import read_table
+from pipeline import paths
+from pipeline.settings import load
+from pipeline.stage import stage
+from stages import caption
+
+IMAGES = 16
+SPLIT = ["train", "train", "val", "test"] * (IMAGES // 4)
+
+
+def run(**options):
+    caption.main(load(), Options(**options))
+
+
+def captions():
+    return read_table(paths.captions("folder"))
+
+
+def totals():
+    return json.loads((paths.RESULTS / "caption.json").read_text())
+
+
+def ends(capsys):
+    """The exit status of the stage and what it said last."""
+    with pytest.raises(SystemExit) as stopped:
+        stage(caption.main)
+    return stopped.value.code, capsys.readouterr().err.splitlines()[-1]

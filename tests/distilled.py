@@ -1,0 +1,76 @@
+"""Distillations of a tiny student on 18 pictures, in 8 steps that may be killed."""
+
+import os
+import signal
+from pathlib import Path
+from unittest import mock
+
+from transformers import logging
+
+from finetune.distill import training as module
+from finetune.distill.training import Conversations, distill
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.model import LocalMLLM
+from pipeline.profiles import Distill
+from tests.tiny_mllm import load, lora, picture
+
+logging.disable_progress_bar()
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+IMAGES = [picture(i).point(lambda value, bright=i % 2: value // 4 + 190 * bright) for i in range(18)]
+EXAMPLES = [
+    (
+        image,
+        conversation("quality", f"{i} cubes", "It is" + " very" * (i % 5) + (" bright." if i % 2 else " dark."), word),
+    )
+    for i, (image, word) in enumerate(zip(IMAGES, ["bad", "good"] * 9, strict=True))
+]
+TRAIN, VAL = EXAMPLES[:10], EXAMPLES[10:]
+STEPS = 8  # 3 epochs × 10 examples in batches of 4
+
+
+class KillAt:
+    """A progress bar under which the process dies by SIGKILL, or the run stops, at step `step`."""
+
+    def __init__(self, step: int, how: str) -> None:
+        self.step, self.how = step, how
+
+    def __call__(self, iterable, **_):
+        for step in iterable:
+            yield step
+            if step + 1 == self.step:
+                if self.how == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise KeyboardInterrupt
+
+
+def student(model: Path, **settings) -> LocalMLLM:
+    mllm = load(model, **settings)
+    if "adapter" not in settings:
+        mllm.add_lora(lora(r=4, alpha=4, dropout=0.1, modules_to_save=["modality_projection"]), seed=0)
+    return mllm
+
+
+SETTINGS = {"enabled": True, "seed": 0, "epochs": 3, "batch": 4, "lr": 1e-2}
+SETTINGS |= {"warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
+
+
+def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, val=VAL, **changed):
+    """Distill with a logged loss every second step and a checkpoint every fourth."""
+    mllm = mllm or student(model)
+    settings = Distill(**SETTINGS | {name: value for name, value in changed.items() if name in SETTINGS})
+    options = {name: value for name, value in changed.items() if name not in SETTINGS}
+    lengths = [len(messages[1]["content"][0]["text"]) for _, messages in train]
+    with mock.patch.multiple(module, CHECKPOINTS=2, PER_LOG=2):
+        return distill(
+            mllm.model,
+            Conversations(train, val, lengths, mllm.training_batch),
+            settings,
+            checkpoints=folder / "checkpoints",
+            out=folder / "adapter",
+            **options,
+        )
+
+
+def same(folder, whole):
+    return all((folder / "adapter" / name).read_bytes() == (whole / "adapter" / name).read_bytes() for name in FILES)

@@ -1,0 +1,25 @@
+"""Small feature stores: states that an image's number makes, written five images to a part."""
+
+import torch
+
+from data.feature_store.writer import FeatureWriter
+
+FINGERPRINT = {"model": "tiny", "layer": -1, "adapter": {"sha256": "ab", "r": 64}, "dtype": "bfloat16"}
+
+
+def states_of(number, tokens=None, dim=8, dtype=torch.bfloat16):
+    generator = torch.Generator().manual_seed(number)
+    return torch.randn(tokens or 3 + number % 7, dim, generator=generator).to(dtype)
+
+
+def row_of(image_id, **shape):
+    states = states_of(int(image_id[-3:]), **shape)
+    return image_id, states, (len(states) // 3, len(states))
+
+
+def write(folder, count=23, fingerprint=FINGERPRINT, parts=None, **shape):
+    ids = [f"image-{number:03d}" for number in range(count)]
+    writer = FeatureWriter(folder, fingerprint, ids, shard_images=5)
+    for part in writer.missing()[:parts]:
+        writer.write(part, (row_of(image_id, **shape) for image_id in part.image_ids))
+    return writer
