@@ -3,9 +3,9 @@
     dvc exp run --queue -S 'split.seed=range(0,5)' -S head=xlstm,mlp && dvc queue start
     python -m m3agiqa compare --out comparison
 
-No stage of the DAG: it reads what DVC keeps of the experiments (`dvc exp show`, results/evaluation.json), not the working
-folder. Runs that differ only in seeds and folds are one row, mean ± standard deviation. A published figure says where it
-is from and how its test images were chosen; ≠ marks those that no run here shares the protocol with.
+No stage of the DAG: it reads what DVC keeps of the experiments (`dvc exp show`, results/evaluation.json), and not the
+working folder. Runs that differ only in seeds and folds are one row, mean ± standard deviation. A published figure says
+where it is from and how its test images were chosen; ≠ marks those that no run here shares the protocol with.
 """
 
 import argparse
