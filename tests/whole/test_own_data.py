@@ -17,7 +17,7 @@ def ran(said) -> list[str]:
     return [stage for stage in STAGES if f"Running stage '{stage}'" in said.stdout and stage != "source"]
 
 
-def write_folder(project, images: int = 24) -> None:
+def write_folder(project, images: int = 48) -> None:
     (project.path / "mine/images").mkdir(parents=True)
     rows = ["name,prompt,mos_quality"]
     for number in range(images):
