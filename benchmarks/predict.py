@@ -30,7 +30,6 @@ from m3agiqa.commands import predict
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import QUESTIONS
 from m3agiqa.mllm.model import LocalMLLM
-from m3agiqa.mllm.profile import Profile
 from m3agiqa.scorer import Scorer
 from m3agiqa.warnings.images import facts, limits_of
 from m3agiqa.workspace import parts_here
@@ -69,7 +68,7 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": profile.model_dump(include=set(Profile.model_fields)),
+        "mllm": profile.profile,
         "adapted": False,
         "identity": mllm.identity,
         "head": head_sha256(paths.head(dataset, aspect)),

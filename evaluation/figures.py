@@ -5,6 +5,7 @@ results/evaluation.json holds them all, results/metrics.json the few that people
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Agreement:
     def mos(self) -> pd.Series:
         return self.table["mos"]
 
-    @property
+    @cached_property
     def prompts(self) -> pd.Series:
         """What each image was generated from, normalised."""
         return prompt_groups(self.table)

@@ -100,6 +100,11 @@ class Caption(Strict):
 class MLLM(Profile):
     lora: Lora
 
+    @property
+    def profile(self) -> Profile:
+        """What it is loaded by, without how it is distilled."""
+        return Profile(**self.model_dump(include=set(Profile.model_fields)))
+
 
 class Distill(Strict):
     enabled: bool

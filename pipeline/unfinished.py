@@ -28,7 +28,8 @@ def cache() -> Path:
 
 def unfinished(stage: str, inputs: Any, *, wait: Callable[[], None] = lambda: None) -> Scratch:
     """The folder of this stage's work on `inputs`, to be used as a context; `wait` is for all processes of the run."""
-    return kept(stage, [inputs, _deps(stage), versions()], wait=wait)
+    code = {dep: _sha256(PROJECT / dep) for dep in deps_in_git(stage)}
+    return kept(stage, [inputs, code, versions()], wait=wait)
 
 
 def kept(what: str, inputs: Any, *, wait: Callable[[], None] = lambda: None) -> Scratch:
@@ -36,12 +37,15 @@ def kept(what: str, inputs: Any, *, wait: Callable[[], None] = lambda: None) -> 
     return Scratch(cache() / what / fingerprint(inputs)[:KEY], first=is_first(), wait=wait)
 
 
-def _deps(stage: str) -> dict[str, str]:
-    """The hashes of the stage's deps that are neither named by a param nor made by another stage: its code."""
+def deps_in_git(stage: str) -> list[str]:
+    """The stage's deps that are neither named by a param nor made by another stage: its code."""
     stages = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"]
     made = {name for other in stages.values() for name in _names(other)}
-    deps = [dep for dep in stages[stage]["deps"] if "$" not in dep and dep not in made]
-    return {dep: folder_sha256(path) if (path := PROJECT / dep).is_dir() else sha256(path) for dep in deps}
+    return [dep for dep in stages[stage]["deps"] if "$" not in dep and dep not in made]
+
+
+def _sha256(path: Path) -> str:
+    return folder_sha256(path) if path.is_dir() else sha256(path)
 
 
 def _names(stage: dict[str, Any]) -> list[str]:

@@ -19,7 +19,6 @@ from m3agiqa.head.model import load_head
 from m3agiqa.images import load_image
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import QUESTIONS
-from m3agiqa.mllm.profile import Profile
 from m3agiqa.progress import progress
 from m3agiqa.versions import versions
 from m3agiqa.warnings.images import distance, facts, limits_of
@@ -46,7 +45,7 @@ def main(settings: Settings) -> None:
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
-        "mllm": profile.model_dump(include=set(Profile.model_fields)),
+        "mllm": profile.profile,
         "adapted": profile.adapter is not None or adapters.is_there(paths.adapter(dataset, aspect)),
         "identity": store.fingerprint["mllm"],
         "head": head_sha256(paths.head(dataset, aspect)),

@@ -5,7 +5,6 @@ changed, and then nothing after it runs. A file that is not there is refused her
 """
 
 from data.download.local_files import is_local, look_at
-from m3agiqa.mllm.profile import Profile
 from pipeline import sources
 from pipeline.profiles import FileTeacher, MLLMTeacher
 from pipeline.settings import Settings
@@ -31,9 +30,7 @@ def _dataset(settings: Settings, name: str | None) -> DatasetSource:
 def _teacher(settings: Settings) -> TeacherSource:
     profile = settings.teachers[settings.teacher]
     local = (look_at(str(profile.path)),) if isinstance(profile, FileTeacher) else ()
-    mllm = None
-    if isinstance(profile, MLLMTeacher):
-        mllm = Profile(**settings.mllms[profile.mllm].model_dump(include=set(Profile.model_fields)))
+    mllm = settings.mllms[profile.mllm].profile if isinstance(profile, MLLMTeacher) else None
     return TeacherSource(name=settings.teacher, local=local, mllm=mllm)
 
 

@@ -77,6 +77,11 @@ class Project:
         return Project(path)
 
 
+def ran(said: subprocess.CompletedProcess[str]) -> list[str]:
+    """The stages that a DVC command ran; `source` looks at the local files every time."""
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in said.stdout and stage != "source"]
+
+
 def new_project(path: Path) -> Project:
     """The files that git tracks or would track, in a fresh repository, with small params and no results."""
     listed = subprocess.run(

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.unfinished import deps_in_git
+
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 DEPENDENT = [name for name, stage in STAGES.items() if not stage.get("always_changed")]
@@ -62,12 +64,6 @@ def _only_words(path: str) -> bool:
 def code_deps(stage: str) -> list[str]:
     """Its deps but for the embedded models and what other stages make."""
     return [dep for dep in deps_in_git(stage) if not dep.startswith("models/")]
-
-
-def deps_in_git(stage: str) -> list[str]:
-    outs = [out for other in STAGES.values() for kind in ("outs", "metrics", "plots") for out in other.get(kind, [])]
-    made = {name for out in outs for name in ([out] if isinstance(out, str) else out)}
-    return [dep for dep in STAGES[stage]["deps"] if "$" not in dep and dep not in made]
 
 
 def covers(dep: str, path: str) -> bool:

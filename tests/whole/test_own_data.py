@@ -5,16 +5,12 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.small_project import STAGES
+from tests.small_project import ran
 
 
 @pytest.fixture
 def project(reproduced, tmp_path):
     return reproduced.copy(tmp_path / "project")
-
-
-def ran(said) -> list[str]:
-    return [stage for stage in STAGES if f"Running stage '{stage}'" in said.stdout and stage != "source"]
 
 
 def write_folder(project, images: int = 48) -> None:

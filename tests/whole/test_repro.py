@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from data.feature_store.store import FeatureStore
 from data.tables.frames import read_table
-from tests.small_project import STAGES, new_project
+from tests.small_project import STAGES, new_project, ran
 
 
 def test_every_stage_wrote_what_the_design_promises(reproduced):
@@ -45,11 +45,6 @@ def test_no_test_image_reaches_a_training_stage(reproduced):
     store = FeatureStore.open(root / "data/features/synthetic-quality")
     states = torch.cat([store[image_id].double() for image_id in train])
     torch.testing.assert_close(head["token_mean"].double(), states.mean(dim=0), atol=1e-5, rtol=1e-5)
-
-
-def ran(said) -> list[str]:
-    """The stages that a DVC command ran; `source` looks at the local files every time."""
-    return [stage for stage in STAGES if f"Running stage '{stage}'" in said.stdout and stage != "source"]
 
 
 def test_a_second_repro_runs_nothing(reproduced, tmp_path):
