@@ -1,29 +1,106 @@
-"""Writing that survives a kill, and the hashes that tell whether two inputs are the same.
+"""Writing that survives a kill and other writers, and the hashes that tell whether two inputs are the same.
 
 A reader never sees a half-written file: bytes go to a temporary name beside the target, are
-flushed to the disk, and take the target's name in one step.
+flushed to the disk, and take the target's name in one step. Of several writers each has a temporary name of its own,
+and the last to finish is the one that is read.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path; on leaving without an error, it becomes `path`, flushed to the disk."""
+    """Yield a temporary path; on leaving without an error, it becomes `path`, flushed to the disk.
+
+    What killed writers of `path` left is removed, and what running ones write is let alone: a temporary name has a
+    lock beside it, which the kernel takes from a process that ends.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
+    for number in count():
+        temporary, lock = _names(path, number)
+        if (descriptor := _try_lock(lock)) is not None:
+            break
     try:
+        _remove_leftovers(path, number)
         yield temporary
         settle(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        _unlock(descriptor, lock)
+
+
+@contextmanager
+def one_at_a_time(lock: Path, busy: str) -> Iterator[None]:
+    """Hold the file `lock` during the block; where another run holds it, say `busy` on stderr and wait for that run."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    if (descriptor := _try_lock(lock)) is None:
+        print(busy, file=sys.stderr, flush=True)
+        descriptor = _lock(lock)
+    try:
+        yield
+    finally:
+        _unlock(descriptor, lock)
+
+
+def _names(path: Path, number: int) -> tuple[Path, Path]:
+    """The temporary file of a writer of `path`, and its lock."""
+    return path.with_name(f".{path.name}.{number}.partial"), path.with_name(f".{path.name}.{number}.lock")
+
+
+def _remove_leftovers(path: Path, number: int) -> None:
+    """Under the name that is ours now, and under those after it that nobody holds."""
+    _names(path, number)[0].unlink(missing_ok=True)
+    for later in count(number + 1):
+        temporary, lock = _names(path, later)
+        if not lock.exists():
+            return
+        if (descriptor := _try_lock(lock)) is not None:
+            temporary.unlink(missing_ok=True)
+            _unlock(descriptor, lock)
+
+
+def _try_lock(path: Path) -> int | None:
+    """As `_lock`, or None where another one holds it."""
+    try:
+        return _lock(path, fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+
+
+def _lock(path: Path, how: int = 0) -> int:
+    """A descriptor that holds the file `path`, which is made for it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+            if _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # who held it before has removed it: nobody else would meet this lock
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _unlock(descriptor: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
 
 
 def settle(temporary: Path, path: Path) -> None:
