@@ -26,10 +26,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for number in count():
-        temporary, lock = _names(path, number)
-        if (descriptor := _try_lock(lock)) is not None:
-            break
+    number = 0
+    while (descriptor := _try_lock(_names(path, number)[1])) is None:
+        number += 1
+    temporary, lock = _names(path, number)
     try:
         _remove_leftovers(path, number)
         yield temporary
