@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, write_json
 from m3agiqa.head.stacks import STACKS
+from m3agiqa.weights import check_tensors
 
 FEATURE_DROPOUT = 0.5  # a regressor on 1,000 features overfits 400 images within a few epochs
 
@@ -103,12 +105,21 @@ def save_head(head: Head, folder: Path | str) -> None:
 
 
 def load_head(folder: Path | str) -> Head:
-    """The head that `save_head` wrote, ready to predict."""
+    """The head that `save_head` wrote, ready to predict.
+
+    Raises:
+        InputError: no head, or a weight that is missing, left over, of another shape or not finite.
+    """
     path = Path(folder) / "head.json"
     if not path.exists():
         raise InputError(f"{path}: no head here; run the train stage")
-    head = build_head(**json.loads(path.read_text(encoding="utf-8")))
-    head.load_state_dict(load_file(path.with_name("head.safetensors")))
+    weights = path.with_name("head.safetensors")
+    try:
+        head = build_head(**json.loads(path.read_text(encoding="utf-8")))
+        head.load_state_dict(load_file(weights))
+    except (OSError, TypeError, json.JSONDecodeError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder}: no whole head: {' '.join(str(error).split())[:400]}") from None
+    check_tensors(head.state_dict().items(), str(weights))
     return head.eval()
 
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, sha256, write_json
 from m3agiqa.mllm.profile import Lora, Profile
+from m3agiqa.weights import check_tensors
 
 SETTINGS, WEIGHTS = FILES = ("adapter_config.json", "adapter_model.safetensors")  # as peft calls them
 
@@ -70,7 +71,8 @@ def lay_on(network: PreTrainedModel, folder: Path) -> PeftModel:
     """`network` with the adapter on it, frozen.
 
     Raises:
-        InputError: the adapter belongs to another model: a weight is left over, missing or of another shape.
+        InputError: the adapter belongs to another model (a weight is left over, missing or of another shape), or a
+            weight is not finite.
     """
     try:
         with _peft_without_noise():
@@ -78,6 +80,7 @@ def lay_on(network: PreTrainedModel, folder: Path) -> PeftModel:
             model = PeftModel.from_pretrained(network, str(folder))
         with safe_open(folder / WEIGHTS, "pt") as file:
             given = set(file.keys())
+            check_tensors(((name, file.get_tensor(name)) for name in sorted(given)), f"adapter {folder}")
     except KeyError as error:
         raise InputError(f"adapter {folder} is for another model: it lacks the weight {error}") from error
     except (ValueError, RuntimeError, TypeError, SafetensorError) as error:

@@ -1,17 +1,27 @@
 """A vision-language model and its processor, from a folder or the hub, checked before anything is computed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    GenerationConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 
 import m3agiqa.mllm.minicpm_llama3_v_2_5
 import m3agiqa.mllm.video_processors  # noqa: F401  both register with the Auto classes what is missing there
 from m3agiqa.errors import InputError
 from m3agiqa.files import folder_sha256
 from m3agiqa.mllm.profile import Profile
+from m3agiqa.weights import check_finite, check_loaded
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # of a model's folder: what loading may read
@@ -29,17 +39,23 @@ def load(profile: Profile) -> Loaded:
     """The model and the processor of `profile`, on the CPU, set to generate greedily.
 
     Raises:
-        InputError: not there, not usable, or the profile does not fit it.
+        InputError: not there, not usable, not whole, or the profile does not fit it.
     """
-    model, revision = profile.model, profile.revision
-    source = _source(model, revision)
-    try:
-        processor = AutoProcessor.from_pretrained(model, revision=revision)
-        network = AutoModelForImageTextToText.from_pretrained(
-            model, revision=revision, dtype=DTYPES[profile.dtype], use_safetensors=True
+    model, source = profile.model, _source(profile.model, profile.revision)
+    processor = load_processor(profile)
+    with _told_in_one_line(model):
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(  # with the info, whatever its type says
+            model,
+            revision=profile.revision,
+            dtype=DTYPES[profile.dtype],
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are refused by name
+            output_loading_info=True,
+            trust_remote_code=False,
         )
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise InputError(f"{model} cannot be loaded: {' '.join(str(error).split())}") from error
+    network, info = loaded
+    check_loaded(info, model)
+    check_finite(network, model)
     _check(network, processor, model, profile.max_length)
     end = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
     if processor.tokenizer.pad_token is None:
@@ -49,6 +65,26 @@ def load(profile: Profile) -> Loaded:
         do_sample=False, eos_token_id=end, pad_token_id=processor.tokenizer.pad_token_id
     )
     return Loaded(network, processor, source)
+
+
+def load_processor(profile: Profile) -> Any:
+    """Its processor alone, which tells how many tokens a text or an image takes.
+
+    Raises:
+        InputError: not there, or not usable.
+    """
+    with _told_in_one_line(profile.model):
+        # First, because a tokenizer passes over a configuration that is refused.
+        AutoConfig.from_pretrained(profile.model, revision=profile.revision, trust_remote_code=False)
+        return AutoProcessor.from_pretrained(profile.model, revision=profile.revision, trust_remote_code=False)
+
+
+@contextmanager
+def _told_in_one_line(model: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{model} cannot be loaded: {' '.join(str(error).split())}") from error
 
 
 def _source(model: str, revision: str | None) -> list[str]:

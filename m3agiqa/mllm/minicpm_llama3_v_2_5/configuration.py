@@ -12,7 +12,8 @@ class MiniCPMVConfig(LlamaConfig):
     """Llama 3's fields at the top level, `vision_config` below, and what joins the two.
 
     Raises:
-        ValueError: the repository is another generation of MiniCPM-V, which has the same model type.
+        ValueError: the repository is another generation of MiniCPM-V, which has the same model type, or has settings
+            that no published 2.5 has, and that mean another network.
     """
 
     model_type = "minicpmv"
@@ -24,10 +25,15 @@ class MiniCPMVConfig(LlamaConfig):
     image_start_id: int = 128010  # <image>
     image_end_id: int = 128011  # </image>
     end_of_turn_id: int = 128009  # <|eot_id|>; the published configuration ends generation at the end of text only
+    drop_vision_last_layer: bool = False
+    batch_vision_input: bool = True  # the views of an image go through the vision tower together, and padded
 
     def __post_init__(self, **kwargs: Any) -> None:
         if str(self.version) != "2.5":
             raise ValueError(f"MiniCPM-V {self.version}: only 2.5 is known here; others share its model type alone")
+        for name in ("drop_vision_last_layer", "batch_vision_input"):
+            if getattr(self, name) is not getattr(type(self), name):
+                raise ValueError(f"{name} is {getattr(self, name)}: only the published {getattr(type(self), name)}")
         if not isinstance(self.vision_config, Idefics2VisionConfig):
             # The published one names the type of the whole Idefics2, whose vision tower it describes.
             fields = {key: value for key, value in (self.vision_config or {}).items() if key != "model_type"}

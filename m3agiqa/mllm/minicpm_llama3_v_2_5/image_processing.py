@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from transformers import BatchFeature, PilBackend
-from transformers.image_utils import ImageType, get_image_type
+from transformers.image_utils import ImageType, get_image_type, is_scaled_image
 from transformers.processing_utils import ImagesKwargs
 
 from m3agiqa.mllm.minicpm_llama3_v_2_5.slicing import slicing
@@ -19,6 +19,8 @@ class MiniCPMVImagesKwargs(ImagesKwargs, total=False):
     scale_resolution: int
     patch_size: int
     image_feature_size: int
+    norm_mean: list[float]
+    norm_std: list[float]
 
 
 class MiniCPMVImageProcessor(PilBackend):
@@ -43,12 +45,22 @@ class MiniCPMVImageProcessor(PilBackend):
     scale_resolution = 448
     patch_size = 14
     image_feature_size = 96  # vectors that the model makes of a view
+    norm_mean = norm_std = [0.5, 0.5, 0.5]  # noqa: RUF012 (likewise)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name in ("norm_mean", "norm_std"):  # modeling.normalised
+            if list(getattr(self, name)) != getattr(type(self), name):
+                raise ValueError(f"{name} is {getattr(self, name)}: only the published {getattr(type(self), name)}")
 
     # The base class names its own settings in these two, and gives what it makes as numpy's arrays.
     def process_image(self, image: Any, **kwargs: Any) -> Image.Image:  # type: ignore[override]
-        """Any input as an RGB image of PIL's, whose resize is the one that the model was trained with."""
+        """Any input as an RGB image of PIL's, whose resize is the one that the model was trained with.
+
+        Arrays and tensors hold 0 to 255, or 0 to 1.
+        """
         if get_image_type(image) != ImageType.PIL:
-            image = Image.fromarray(np.moveaxis(super().process_image(image, **kwargs), 0, -1).astype(np.uint8))
+            image = Image.fromarray(_bytes(super().process_image(image, **kwargs)))
         converted: Image.Image = image.convert("RGB")
         return converted
 
@@ -88,6 +100,16 @@ class MiniCPMVImageProcessor(PilBackend):
         if not attended.all():
             data["patch_attention_mask"] = attended
         return BatchFeature(data, tensor_type=return_tensors)
+
+
+def _bytes(pixels: np.ndarray) -> np.ndarray:
+    """(C, H, W) of any type → (H, W, C) of bytes; (H, W) where there is one channel."""
+    if is_scaled_image(pixels):
+        pixels = pixels * 255.0
+    if not (pixels.min() >= 0 and pixels.max() <= 255):
+        raise ValueError(f"pixels from {pixels.min()} to {pixels.max()}, expected 0 to 255, or 0 to 1")
+    channels_last: np.ndarray = np.moveaxis(np.rint(pixels).astype(np.uint8), 0, -1)
+    return channels_last.squeeze(-1) if channels_last.shape[-1] == 1 else channels_last
 
 
 def _cut(image: np.ndarray, columns: int, rows: int) -> list[np.ndarray]:

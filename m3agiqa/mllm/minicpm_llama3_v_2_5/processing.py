@@ -4,9 +4,11 @@
 and `</slice>`, row by row. The model puts its image vectors where the `<unk>` are.
 """
 
-from typing import Any
+from typing import Any, Self
 
 from transformers import ProcessorMixin
+
+from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 
 PLACEHOLDER = "(<image>./</image>)"  # where an image goes, as in the published processor
 
@@ -30,6 +32,21 @@ class MiniCPMVProcessor(ProcessorMixin):
         template = chat_template or CHAT_TEMPLATE
         super().__init__(image_processor, tokenizer, chat_template=template)  # type: ignore[no-untyped-call]
         self.image_token = PLACEHOLDER
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """The processor of a repository.
+
+        Raises:
+            ValueError: it leaves room for another number of vectors a view than the repository's model makes.
+        """
+        processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        name, revision = pretrained_model_name_or_path, kwargs.get("revision")
+        model: dict[str, Any] = MiniCPMVConfig.get_config_dict(name, revision=revision)[0]  # {}: saved without a model
+        room = processor.image_processor.image_feature_size
+        if room != model.get("query_num", room):
+            raise ValueError(f"image_feature_size is {room}, and the model's query_num {model['query_num']}")
+        return processor
 
     def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **_: Any) -> str:
         """What stands in the text for an image: its views."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -112,6 +113,35 @@ def test_arrays_are_taken_as_images_are():
     of_image, of_array = process(image), process(np.asarray(image))
     assert all((one == other).all() for one, other in zip(of_image.values(), of_array.values(), strict=True))
     assert len(process(image, max_slice_nums=1)["pixel_values"]) == 1
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        lambda pixels: pixels / 255,
+        lambda pixels: (pixels / 255).astype(np.float32),
+        lambda pixels: pixels.astype(np.float64),
+        lambda pixels: pixels.astype(np.int64),
+        lambda pixels: torch.from_numpy(pixels).permute(2, 0, 1).float() / 255,
+    ],
+)
+def test_pixels_of_any_type_are_the_same_picture(arrays):
+    process = MiniCPMVImageProcessor(scale_resolution=16, patch_size=4)
+    pixels = np.array(picture(1, 40, 24))
+    expected, found = process(pixels)["pixel_values"], process(arrays(pixels))["pixel_values"]
+    assert (found == expected).all()
+
+
+def test_a_grey_array_is_a_grey_picture():
+    process = MiniCPMVImageProcessor(scale_resolution=16, patch_size=4)
+    grey = picture(1, 40, 24).convert("L")
+    assert (process(np.array(grey)[..., None])["pixel_values"] == process(grey)["pixel_values"]).all()
+
+
+@pytest.mark.parametrize("value", [-0.5, 256.0, np.nan])
+def test_pixels_off_the_scale_are_refused(value):
+    with pytest.raises(ValueError, match="expected 0 to 255, or 0 to 1"):
+        MiniCPMVImageProcessor()(np.full((24, 40, 3), value))
 
 
 def test_the_chat_is_llama_3s_with_the_views_in_front(processor):

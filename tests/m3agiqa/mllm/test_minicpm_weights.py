@@ -9,8 +9,10 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import m3agiqa.mllm.minicpm_llama3_v_2_5  # noqa: F401
+from m3agiqa.errors import InputError
 from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 from tests import tiny_minicpm
+from tests.tiny_mllm import load
 
 # What config.json of the published repository says: as the tiny one's, but for the sizes, and without ids.
 PUBLISHED = {key: value for key, value in tiny_minicpm.CONFIG.items() if key not in tiny_minicpm.UNPUBLISHED} | {
@@ -105,3 +107,23 @@ def test_the_names_above_are_the_published_ones():
 def test_other_generations_of_the_model_type_are_refused():
     with pytest.raises(ValueError, match=r"MiniCPM-V 2\.6"):
         MiniCPMVConfig(**tiny_minicpm.CONFIG | {"version": 2.6})
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "complaint"),
+    [
+        ("config", {"drop_vision_last_layer": True}, "drop_vision_last_layer is True: only the published False"),
+        ("config", {"batch_vision_input": False}, "batch_vision_input is False: only the published True"),
+        ("preprocessor_config", {"norm_mean": [0.4, 0.5, 0.5]}, "norm_mean is .*: only the published"),
+        ("preprocessor_config", {"norm_std": [0.2, 0.2, 0.2]}, "norm_std is .*: only the published"),
+        ("config", {"query_num": 4}, "image_feature_size is 3, and the model's query_num 4"),
+        ("preprocessor_config", {"image_feature_size": 2}, "image_feature_size is 2, and the model's query_num 3"),
+    ],
+)
+def test_settings_that_mean_another_network_are_refused(tmp_path, file, settings, complaint):
+    folder = tiny_minicpm.minicpm(tmp_path / "model")
+    load(folder)
+    path = folder / f"{file}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    with pytest.raises(InputError, match=complaint):
+        load(folder)
