@@ -1,10 +1,13 @@
 """Many runs as a few rows: mean and spread over seeds and folds, and tests of whether two settings differ.
 
 Two settings are compared on the runs that share every seed and fold, so that the same test images, and the same
-luck of the split, stand on both sides. Such differences are not independent: the training images of two random
-splits overlap. The plain paired t-test calls far too much significant; its variance is corrected by Nadeau and
-Bengio (Machine Learning 52, 2003): 1/k becomes 1/k + n_test / n_train. Where all runs share one split, and only
-training seeds differ, the test speaks of those test images alone, and says so.
+luck of the split, stand on both sides. Two things make such differences say less than their number:
+
+- Runs of one split share its test images, whatever else their seeds are: they are averaged first, and the test is over
+  the splits. Where all share one split, it is over the seeds of distill, the seeds of train averaged within each; where
+  those are one too, over the seeds of train. Then it speaks of those test images alone, and says so.
+- The training images of two splits overlap. The variance of the paired t-test is corrected for that by Nadeau and
+  Bengio (Machine Learning 52, 2003): 1/k becomes 1/k + n_test / n_train.
 """
 
 from collections.abc import Hashable
@@ -18,7 +21,8 @@ from scipy import stats
 TASK = ["dataset", "on", "aspect", "protocol"]  # only runs of one task are compared
 SETTING = ["mllm", "head", "variant"]
 SPLIT = ["split_seed", "fold"]
-LUCK = [*SPLIT, "distill_seed", "train_seed"]
+LEVELS = {"splits": SPLIT, "seeds of distill, one split": ["distill_seed"], "seeds of train, one split": ["train_seed"]}
+LUCK = [name for level in LEVELS.values() for name in level]
 FIGURES = ["srcc", "plcc", "krcc", "rmse", "srcc_within_generator", "best_baseline"]
 
 
@@ -36,7 +40,10 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(runs: pd.DataFrame, figure: str = "srcc") -> pd.DataFrame:
-    """Every two settings of a task that share at least two runs: mean difference, its standard deviation, t and p."""
+    """Every two settings of a task that share at least two runs: mean difference, its standard deviation, t and p.
+
+    Mean, deviation and test are over what the column `over` counts; `runs` says how many pairs of runs there were.
+    """
     found = []
     for task, same_task in runs.groupby(TASK, sort=True, dropna=False):
         settings = list(same_task.groupby(SETTING, sort=True, dropna=False))
@@ -50,17 +57,18 @@ def paired(runs: pd.DataFrame, figure: str = "srcc") -> pd.DataFrame:
 
 
 def _test(pairs: pd.DataFrame, figure: str) -> dict[str, Any]:
-    """The corrected paired t-test of `figure` less `figure`_other."""
-    differences = (pairs[figure] - pairs[f"{figure}_other"]).to_numpy()
-    splits = len(pairs[SPLIT].drop_duplicates())
-    overlap = float((pairs["n"] / pairs["n_train"]).mean()) if splits > 1 else 0.0
+    """The corrected paired t-test of `figure` less `figure`_other, over the outermost level of luck that differs."""
+    pairs = pairs.assign(difference=pairs[figure] - pairs[f"{figure}_other"])
+    level, columns = next(item for item in LEVELS.items() if len(pairs[item[1]].drop_duplicates()) > 1)
+    differences = pairs.groupby(columns)["difference"].mean().to_numpy()
+    overlap = float((pairs["n"] / pairs["n_train"]).mean()) if columns == SPLIT else 0.0
     mean, sd = float(differences.mean()), float(differences.std(ddof=1))
     t = p = np.nan
     if sd > 1e-12:
         t = mean / (sd * np.sqrt(1 / len(differences) + overlap))
         p = 2 * float(stats.t.sf(abs(t), len(differences) - 1))
-    over = f"{splits} splits" if splits > 1 else "training seeds, one split"
-    return {"runs": len(differences), "difference": mean, "sd": sd, "t": float(t), "p": p, "over": over}
+    over = f"{len(differences)} {level}"
+    return {"runs": len(pairs), "difference": mean, "sd": sd, "t": float(t), "p": p, "over": over}
 
 
 def _name(setting: tuple[Hashable, ...]) -> str:

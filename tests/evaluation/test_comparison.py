@@ -48,7 +48,7 @@ def test_on_one_split_it_is_the_plain_paired_t_test():
     expected = stats.ttest_rel(table.loc["mlp", "srcc"], table.loc["xlstm", "srcc"])
     assert (found["one"], found["other"], found["runs"]) == ("tiny · mlp", "tiny · xlstm", 6)
     assert (found["t"], found["p"]) == pytest.approx((expected.statistic, expected.pvalue))
-    assert found["over"] == "training seeds, one split"
+    assert found["over"] == "6 seeds of train, one split"
 
 
 def test_overlapping_splits_count_for_less():
@@ -58,6 +58,43 @@ def test_overlapping_splits_count_for_less():
     assert corrected["t"] == pytest.approx(plain["t"] / np.sqrt(3))
     assert corrected["p"] > plain["p"]
     assert corrected["over"] == "6 splits"
+
+
+def test_seeds_within_a_split_are_no_independent_pairs():
+    """Settings that do not differ, 5 splits × 3 seeds of training: as many false alarms as promised, not twice as many.
+
+    The splits' differences are correlated by as much as Nadeau and Bengio take them to be, n_test / (n_test + n_train).
+    """
+    trials, splits, seeds, shared = 400, 5, 3, 0.25
+    random = np.random.default_rng(4)
+    own = random.normal(size=(trials, splits, 1)) + random.normal(0, 0.5, (trials, splits, seeds))
+    apart = own.mean(axis=2).std()  # of the splits' means
+    common = random.normal(0, apart * np.sqrt(shared / (1 - shared)), (trials, 1, 1))
+    differences = (own + common).ravel()
+    trial, split, seed = (place.ravel() for place in np.indices(own.shape))
+    one = runs(heads=["xlstm"], seeds=[0]).drop(columns=["dataset", "split_seed", "train_seed", "srcc", "n", "n_train"])
+    one = pd.concat([one] * own.size, ignore_index=True)
+    one = one.assign(dataset=trial, split_seed=split, train_seed=seed, n=100, n_train=300, srcc=differences)
+    tests = paired(pd.concat([one, one.assign(head="mlp", srcc=0.0)]))
+    assert (len(tests), set(tests["over"]), set(tests["runs"])) == (trials, {"5 splits"}, {15})
+    bound = 2.58 * np.sqrt(0.05 * 0.95 / trials)  # 99 %
+    assert (tests["p"] < 0.05).mean() == pytest.approx(0.05, abs=bound)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "over"), [((3, 2), "3 seeds of distill, one split"), ((1, 4), "4 seeds of train, one split")]
+)
+def test_on_one_split_the_test_is_over_what_differs_outermost(seeds, over):
+    table = pd.concat(
+        runs(seeds=range(seeds[1]), one_split=True).assign(distill_seed=distill) for distill in range(seeds[0])
+    )
+    rng = np.random.default_rng(2)
+    table["srcc"] += rng.normal(0, 0.01, len(table))
+    (found,) = paired(table).to_dict("records")
+    assert (found["over"], found["runs"]) == (over, seeds[0] * seeds[1])
+    level = "distill_seed" if seeds[0] > 1 else "train_seed"
+    means = table.groupby(["head", level])["srcc"].mean()
+    assert found["p"] == pytest.approx(stats.ttest_rel(means["mlp"], means["xlstm"]).pvalue)
 
 
 def test_only_runs_with_the_same_seeds_are_pairs():
