@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss, softplus
 
+from finetune.heads.pairs import rank_loss
+
 SPREAD = 1e-6  # added to variances: a head starts with equal predictions, where the correlation has no slope
 
 
@@ -26,6 +28,15 @@ def loss(weights: Mapping[str, float], predicted: Tensor, mos: Tensor, scale: Te
     """(B,), (B,) and the MOS's spread () -> (), the weighted sum; names without a weight are not worked out."""
     parts = [weight * LOSSES[name](predicted, mos, scale) for name, weight in weights.items() if weight]
     return cast("Tensor", sum(parts))  # of one part at least: the settings see to it
+
+
+def value(weights: Mapping[str, float], predicted: Tensor, mos: Tensor, scale: Tensor) -> float:
+    """The same without a slope, of any number of images: time and memory grow with them, not with their pairs."""
+    rank, others = weights.get("rank"), {name: weight for name, weight in weights.items() if name != "rank"}
+    total = loss(others, predicted, mos, scale).item() if any(others.values()) else 0.0
+    if rank:
+        total += rank * rank_loss(*((values / scale).double().cpu().numpy() for values in (predicted, mos)))
+    return total
 
 
 def on_the_mos_scale(weights: Mapping[str, float]) -> bool:

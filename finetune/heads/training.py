@@ -67,7 +67,7 @@ def train_head(
     `checkpoints` is a folder that survives a kill; a checkpoint of other settings, images or states is not used.
 
     Raises:
-        InputError: too few images to train or to select on.
+        InputError: too few images to train or to select on; a loss that is no number any more.
     """
     if len(train) < 2 or len(val) < 1:
         raise InputError(f"a head needs at least 2 training images and 1 to select on, not {len(train)} and {len(val)}")
@@ -124,7 +124,9 @@ class _Run:
         warm = min(1.0, (self.done + 1) / (WARMUP * self.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
-        error = self._error(self.head(*images.tensors), mos)
+        error = losses.loss(self.loss, self.head(*images.tensors), mos, self.head.mos_scale)
+        if not torch.isfinite(error):
+            raise _diverged(f"train loss {error.item()} at step {self.done + 1} of {self.steps}")
         self.optimiser.zero_grad()
         error.backward()
         clip_grad_norm_(self.head.parameters(), MAX_NORM)
@@ -141,7 +143,10 @@ class _Run:
         device = str(self.head.mos_mean.device)
         predicted = predict(self.average, store, list(targets), device=device)
         mos = torch.tensor(list(targets.values()), device=device)
-        val_loss = self._error(torch.tensor(predicted.to_numpy(np.float32), device=device), mos).item()
+        scored = torch.tensor(predicted.to_numpy(np.float32), device=device)
+        val_loss = losses.value(self.loss, scored, mos, self.head.mos_scale)
+        if not np.isfinite(val_loss):
+            raise _diverged(f"val loss {val_loss} after epoch {epoch}")
         rank, linear = srcc(predicted, list(targets.values())), plcc(predicted, list(targets.values()))
         figures = [epoch, train_loss, val_loss, *(np.nan if value is None else value for value in (rank, linear))]
         self.history.append(dict(zip(HISTORY, figures, strict=True)))
@@ -182,8 +187,9 @@ class _Run:
             self.optimiser.state[weight] = {"step": torch.tensor(float(facts["done"])), **moments}
         self.done, self.history, self.best_loss = facts["done"], facts["history"], facts["best_loss"]
 
-    def _error(self, predicted: Tensor, mos: Tensor) -> Tensor:
-        return losses.loss(self.loss, predicted, mos, self.head.mos_scale)
+
+def _diverged(what: str) -> InputError:
+    return InputError(f"the head diverged: {what}; lower train.lr")
 
 
 class Line(NamedTuple):

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 
 from evaluation.metrics import plcc
-from finetune.heads.losses import LOSSES, loss, on_the_mos_scale
+from finetune.heads import pairs
+from finetune.heads.losses import LOSSES, loss, on_the_mos_scale, value
 
 MOS = torch.tensor([1.0, 2.0, 2.5, 4.0, 4.5])
 PREDICTED = torch.tensor([1.5, 1.0, 3.0, 3.5, 4.0])
@@ -101,3 +102,40 @@ def test_a_mix_is_the_weighted_sum_and_zero_weights_are_not_worked_out():
     assert torch.isnan(loss({"mse": 1.0}, nothing, nothing, ONE))
     assert on_the_mos_scale({"huber": 0.1, "plcc": 1.0})
     assert not on_the_mos_scale({"mse": 0.0, "plcc": 1.0})
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    images=st.integers(1, 40),
+    seed=st.integers(0, 999),
+    spread=st.sampled_from([0.0, 1e-3, 1.0, 30.0]),
+    decimals=st.sampled_from([0, 1, 6]),
+    block=st.sampled_from([1, 3, 64]),
+)
+def test_the_rank_loss_without_pairs_is_that_over_the_pairs(images, seed, spread, decimals, block):
+    """Ties of the MOS that cross blocks too, and predictions that hardly or widely differ."""
+    random = np.random.default_rng(seed)
+    mos, predicted = random.uniform(0, 5, images).round(decimals), 3 + random.normal(0, spread, images)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "BLOCK", block)
+        found = pairs.rank_loss(predicted, mos)
+    terms = [
+        np.logaddexp(0, predicted[j] - predicted[i]) for i in range(images) for j in range(images) if mos[i] > mos[j]
+    ]
+    assert found == pytest.approx(np.mean(terms) if terms else 0, rel=1e-11)
+
+
+def test_the_value_of_a_mix_is_that_of_the_loss():
+    mix = {"mse": 0.5, "huber": 0.0, "plcc": 0.25, "rank": 1.0}
+    assert value(mix, PREDICTED, MOS, 2 * ONE) == pytest.approx(loss(mix, PREDICTED, MOS, 2 * ONE).item(), rel=1e-6)
+    assert value({"rank": 1.0}, PREDICTED, MOS, ONE) == pytest.approx(loss({"rank": 1.0}, PREDICTED, MOS, ONE).item())
+
+
+def test_a_hundred_thousand_images_can_be_ranked():
+    """As pairs they would be 10,000,000,000 numbers."""
+    random = torch.Generator().manual_seed(0)
+    mos = torch.rand(100_000, generator=random) * 5
+    loss_of_all = value({"rank": 1.0}, mos + torch.randn(len(mos), generator=random), mos, ONE)
+    some = slice(0, 3000)
+    noisy = mos[some] + torch.randn(3000, generator=random)
+    assert loss_of_all == pytest.approx(loss({"rank": 1.0}, noisy, mos[some], ONE).item(), rel=0.05)

@@ -236,3 +236,14 @@ def test_too_few_images_are_refused(world):
     store, train, val, _ = world
     with pytest.raises(InputError, match="at least 2 training images and 1 to select on, not 1 and 20"):
         train_head(small_head(), store, train[:1], val, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("lr", "most", "said"), [(1e38, 5, r"train loss nan at step \d+ of 39"), (1e-3, 1e30, "val loss inf")]
+)
+def test_a_head_that_diverges_says_what_to_change(world, tmp_path, lr, most, said):
+    """While it trains, or from the start on val, whose scores training never saw."""
+    store, train, val, _ = world
+    with pytest.raises(InputError, match=rf"the head diverged: {said}.*; lower train.lr"):
+        train_head(small_head(), store, train, val.assign(mos=most), with_(lr=lr), checkpoints=tmp_path)
+    assert not list(tmp_path.iterdir())
