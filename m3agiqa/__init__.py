@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from m3agiqa.errors import InputError
 
 if TYPE_CHECKING:
-    from m3agiqa.scorer import Interval, Score, Scorer
+    from m3agiqa.score import Interval, Score
+    from m3agiqa.scorer import Scorer
 
 __all__ = ["InputError", "Interval", "Score", "Scorer"]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from m3agiqa.aspects import Aspect
+from m3agiqa.aspects import Aspect, Scale
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint, sha256, write_text
 from m3agiqa.mllm.profile import Profile
@@ -19,7 +19,7 @@ from m3agiqa.strict import Strict, first_error
 from m3agiqa.warnings.images import Limits
 
 HEAD_FILES = ("head.json", "head.safetensors")
-FORMAT = 2  # of the card and of the bundle around it; raised when a file of an older project would be misread
+FORMAT = 3  # of the card and of the bundle around it; raised when a file of an older project would be misread
 
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -43,7 +43,7 @@ class Familiar(Strict):
 class Card(Strict):
     """What is known of one trained aspect."""
 
-    format: Literal[2]
+    format: Literal[3]
     dataset: str
     aspect: Aspect
     mllm: Profile
@@ -53,9 +53,16 @@ class Card(Strict):
     questions: dict[str, str]  # what the MLLM is asked
     interval: Interval
     familiar: Familiar
-    scale: Limits  # of the scores
+    scale: Scale  # on which people rated the training images: the scores', which are computed on 0 to 5
     figures: dict[str, Any]  # results/evaluation.json; empty where that is about another data set's images
     made_with: dict[str, str]  # versions of what decides the numbers
+
+    @pydantic.field_validator("scale")
+    @classmethod
+    def _ascending(cls, scale: Scale) -> Scale:
+        if scale.low >= scale.high:
+            raise ValueError(f"expected the lowest and the highest score, not {list(scale)}")
+        return scale
 
 
 def write_card(card: Card, path: Path | str) -> None:

@@ -49,7 +49,8 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> int:
         """Add a record and return its number; by then it survives a power cut."""
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        # What is no Unicode text, as in the name of a file that is not UTF-8, becomes JSON's own escape of it.
+        line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
         unwritten = memoryview(line)
         try:
             while unwritten:

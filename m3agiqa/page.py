@@ -16,7 +16,8 @@ from gradio.data_classes import ImageData
 
 from m3agiqa.errors import InputError
 from m3agiqa.gallery import panel
-from m3agiqa.scorer import Scorer, open_image
+from m3agiqa.given import open_image
+from m3agiqa.scorer import Scorer
 
 MAX_UPLOAD = "20mb"
 IMAGE, OTHER = "Image", "Another, to compare"
@@ -35,8 +36,9 @@ def build(scorer: Scorer) -> gr.Blocks:
 
     with gr.Blocks(title="Score AI-generated images", analytics_enabled=False) as page:
         gr.Markdown(
-            f"# Score AI-generated images\nOn {', '.join(scorer.aspects)}, from 0 (bad) to 5 (excellent). The bar is "
-            "the interval that holds people's mean opinion in 90 % of cases, for images like the training images."
+            f"# Score AI-generated images\nOn {', '.join(scorer.aspects)}, each on the scale on which people rated "
+            "the training images. The bar is that scale, and its coloured part the interval that holds people's mean "
+            "opinion in 90 % of cases, for images like those."
         )
         with gr.Row():
             image, prompt = _inputs(IMAGE, "Its prompt", "score")

@@ -24,6 +24,11 @@ class Part:
     head: Path
     mllm: Path | None  # of the base model; None where it lies on the hub, under the id in the card
 
+    def absolute(self) -> "Part":
+        """The same, for a process that works in another folder."""
+        base = self.mllm and self.mllm.absolute()
+        return Part(self.card.absolute(), self.adapter.absolute(), self.head.absolute(), base)
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -6,52 +6,46 @@ conversation, the model's inputs and the head are the functions that the stages 
 One image that cannot be scored says why in its status and stops no other. No score is ever made up.
 """
 
-import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from PIL import Image
 
-from m3agiqa.aspects import ASPECTS
+from m3agiqa.aspects import ASPECTS, MOS_RANGE
 from m3agiqa.bundle import open_bundle
 from m3agiqa.card import Card
 from m3agiqa.device import device as where
 from m3agiqa.errors import InputError
+from m3agiqa.given import AnyImage, listed, open_image, text_of
 from m3agiqa.head.batch import Batch, Row
-from m3agiqa.images import DAMAGE, decode_image, load_image, plain_image
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.parts import Part, Trained, checked, load
+from m3agiqa.score import Interval, Score, on_scale
 from m3agiqa.warnings.images import distance, facts, strange_pixels
 from m3agiqa.warnings.prompts import instructions_in
-
-AnyImage = Image.Image | Path | str | bytes
 
 OK = "ok"
 NO_PROMPT = "prompt: none given; asked without one"
 
-
-class Interval(NamedTuple):
-    """From where to where, in points of the scale."""
-
-    low: float
-    high: float
+# Threads take turns, of all scorers: while transformers loads a model, it changes torch for the whole process, and a
+# model's own insides are for one pass at a time.
+_TURN = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Score:
-    """What one aspect of one image was found to be. Without a score, `status` says why, and all else is None."""
+def _in_a_forked_process() -> None:
+    """What a thread of the parent held is free, and torch computes in one thread: its others did not come along."""
+    global _TURN  # noqa: PLW0603 (there is one)
+    _TURN = threading.Lock()
+    torch.set_num_threads(1)
 
-    aspect: str
-    status: str  # "ok", "refused: …" (cannot be asked for) or "failed: …" (this image)
-    score: float | None = None  # on the training scale, 0-5
-    interval: Interval | None = None  # holds the MOS in 90 % of cases
-    word: str | None = None
-    description: str | None = None
-    warnings: tuple[str, ...] = ()  # why not to trust the score, see m3agiqa/warnings/
+
+os.register_at_fork(after_in_child=_in_a_forked_process)
 
 
 class Scorer:
@@ -60,13 +54,21 @@ class Scorer:
     Each has an MLLM of its own: an adapter may replace whole modules, and a head is valid behind exactly what its card
     names. So three aspects take the memory of three base models. With a large one, make a scorer an aspect and drop it
     before the next, as m3agiqa/commands/predict.py does.
+
+    Threads may share a scorer, and take turns at its model. Pickled it is where its parts lie, and loads them again in
+    the process that uses it. A forked process may go on with what its parent has loaded, but not on a GPU.
     """
 
     def __init__(self, parts: dict[str, Part], *, device: str = "auto", batch: int = 32) -> None:
         self.batch = batch
         self.device = where(device)
+        self._asked = device
         self._parts = parts
         self._loaded: dict[str, Trained] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = {aspect: part.absolute() for aspect, part in self._parts.items()}
+        return partial(type(self), device=self._asked, batch=self.batch), (parts,)
 
     @classmethod
     def load(cls, bundle: Path | str, *, device: str = "auto", batch: int = 32) -> "Scorer":
@@ -92,50 +94,55 @@ class Scorer:
         return checked(self._part(aspect))
 
     def __call__(
-        self, images: Sequence[AnyImage], prompts: Sequence[str | None] | None = None, *, aspect: str
+        self, images: Iterable[AnyImage], prompts: Iterable[str | None] | None = None, *, aspect: str
     ) -> list[Score]:
         """A score for each image, in order. A path is read when its batch comes, and not kept.
 
         Args:
-            images: paths, file contents, or Pillow's images.
-            prompts: what each image was generated from; None or "" where that is not known.
+            images: paths, file contents, or Pillow's images; in a list, a pandas column, whatever has an order.
+            prompts: what each image was generated from, by position; None, "" or NaN where that is not known.
             aspect: one of `aspects`. Correspondence is refused where there is no prompt to correspond to.
 
         Raises:
-            InputError: no such aspect here, or parts that do not belong together.
+            InputError: no such aspect here, parts that do not belong together, or one image in place of a list.
         """
-        texts = [prompt or "" for prompt in prompts] if prompts is not None else [""] * len(images)
-        if len(texts) != len(images):
-            raise ValueError(f"{len(images)} images and {len(texts)} prompts")
+        pictures = listed(images, "images")
+        asked = listed(prompts, "prompts") if prompts is not None else [None] * len(pictures)
+        if len(asked) != len(pictures):
+            raise ValueError(f"{len(pictures)} images and {len(asked)} prompts")
         scores: dict[int, Score] = {}
-        for rows in batches(texts, self.batch):
-            found = self.score_batch([images[row] for row in rows], [texts[row] for row in rows], aspect=aspect)
+        for rows in batches([prompt if isinstance(prompt, str) else "" for prompt in asked], self.batch):
+            found = self.score_batch([pictures[row] for row in rows], [asked[row] for row in rows], aspect=aspect)
             scores.update(zip(rows, found, strict=True))
-        return [scores[row] for row in range(len(images))]
+        return [scores[row] for row in range(len(pictures))]
 
-    def score_batch(self, images: Sequence[AnyImage], prompts: Sequence[str], *, aspect: str) -> list[Score]:
+    def score_batch(self, images: Sequence[AnyImage], prompts: Sequence[str | None], *, aspect: str) -> list[Score]:
         """One forward pass's worth of images; `__call__` makes the batches."""
         trained = self.loaded(aspect)
         scores: dict[int, Score] = {}
         opened: dict[int, Image.Image] = {}
+        texts: dict[int, str] = {}
         for row, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
-            if aspect == "correspondence" and not prompt.strip():
-                scores[row] = Score(aspect, "refused: correspondence needs the prompt")
-                continue
             try:
-                opened[row] = open_image(image)
+                text = text_of(prompt)
+                if aspect == "correspondence" and not text.strip():
+                    scores[row] = Score(aspect, "refused: correspondence needs the prompt")
+                else:
+                    opened[row], texts[row] = open_image(image), text
             except InputError as error:
                 scores[row] = Score(aspect, f"failed: {error}")
-        found = _scored(trained, list(opened.values()), [prompts[row] for row in opened])
+        with _TURN:
+            found = _scored(trained, list(opened.values()), list(texts.values()))
         scores |= zip(opened, found, strict=True)
         return [scores[row] for row in range(len(images))]
 
     def loaded(self, aspect: str) -> Trained:
         """The parts of `aspect`, loaded on the first call."""
         part = self._part(aspect)
-        if aspect not in self._loaded:
-            self._loaded[aspect] = load(part, self.device)
-        return self._loaded[aspect]
+        with _TURN:
+            if aspect not in self._loaded:
+                self._loaded[aspect] = load(part, self.device)
+            return self._loaded[aspect]
 
     def _part(self, aspect: str) -> Part:
         if aspect not in self._parts:
@@ -149,25 +156,13 @@ def batches(prompts: Sequence[str], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def open_image(image: AnyImage) -> Image.Image:
-    """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused."""
-    if isinstance(image, bytes):
-        return decode_image(io.BytesIO(image), "image")
-    if not isinstance(image, Image.Image):
-        return load_image(image)
-    try:
-        return plain_image(image, "image")
-    except DAMAGE as error:  # a file that Pillow has opened and not decoded yet
-        raise error if isinstance(error, InputError) else InputError(f"image: damaged ({error})") from None
-
-
 def _scored(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Score]:
     """Score a batch; where the MLLM refuses it, halve it until the one that it refuses is alone."""
     if not images:
         return []
     try:
         return _forward(trained, images, prompts)
-    except InputError as error:
+    except ValueError as error:  # ours, or an image processor's own: Qwen's takes no strip 200 times as long as wide
         if len(images) == 1:
             return [Score(trained.card.aspect, f"failed: {error}")]
         half = len(images) // 2
@@ -194,7 +189,7 @@ def _forward(trained: Trained, images: list[Image.Image], prompts: list[str]) ->
 def _score(card: Card, image: Image.Image, prompt: str, description: str, word: str, score: float, far: bool) -> Score:
     if not math.isfinite(score):
         return Score(card.aspect, "failed: the model's score is not a finite number")
-    lowest, highest = card.scale
+    lowest, highest = MOS_RANGE
     half = card.interval.half_width
     low, high = (lowest, highest) if half is None else (score - half, score + half)
     warnings = [] if prompt.strip() else [NO_PROMPT]
@@ -204,5 +199,7 @@ def _score(card: Card, image: Image.Image, prompt: str, description: str, word: 
     warnings += strange_pixels(facts(image), card.familiar.limits)
     if far:
         warnings.append("content: unlike the training images, as the MLLM sees them")
-    interval = Interval(min(max(low, lowest), highest), max(min(high, highest), lowest))
-    return Score(card.aspect, OK, score, interval, word, description, tuple(warnings))
+    ends = min(max(low, lowest), highest), max(min(high, highest), lowest)
+    interval = Interval(*(on_scale(end, card.scale) for end in ends))
+    value = on_scale(score, card.scale)
+    return Score(card.aspect, OK, value, interval, word, description, tuple(warnings), card.scale)

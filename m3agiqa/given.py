@@ -1,0 +1,80 @@
+"""Images and prompts as callers give them: in any sequence, of any kind; what is not usable is one line."""
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from m3agiqa.errors import InputError
+from m3agiqa.images import DAMAGE, decode_image, load_image, plain_image
+
+AnyImage = Image.Image | Path | str | bytes
+
+NOT_KNOWN = ("None", "nan", "<NA>", "NaT")  # as Python, NumPy and pandas write what is not there
+LONGEST = 300  # characters of a status: a data: address in the place of a path may have millions
+
+
+def listed(given: Iterable[Any], what: str) -> list[Any]:
+    """The items in their order, whatever labels a sequence has beside them: pandas' columns count by position.
+
+    Raises:
+        InputError: a single item, a mapping, or something with more than one dimension such as a data frame.
+    """
+    kind = type(given).__name__
+    if isinstance(given, (str, bytes, bytearray, os.PathLike, Image.Image, Mapping)) or getattr(given, "ndim", 1) != 1:
+        raise InputError(f"{what}: expected a list of them, not {_a(kind)}")
+    try:
+        return list(given)
+    except TypeError:
+        raise InputError(f"{what}: expected a list of them, not {_a(kind)}") from None
+
+
+def open_image(image: Any) -> Image.Image:
+    """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused.
+
+    Raises:
+        InputError: it cannot be had, or is no path, bytes or image of Pillow's.
+    """
+    try:
+        if isinstance(image, (bytes, bytearray)):
+            return decode_image(io.BytesIO(image), "image")
+        if isinstance(image, Image.Image):
+            return plain_image(image, "image")
+        if isinstance(image, (str, os.PathLike)):
+            return load_image(Path(image))
+    except InputError as error:
+        raise InputError(brief(str(error))) from None
+    except DAMAGE as error:  # a path too long for a file's, or a file that Pillow has opened and not decoded yet
+        name = image if isinstance(image, (str, os.PathLike)) else "image"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{brief(str(name))}: not to be opened ({why})") from None
+    raise InputError(f"image: expected a path, bytes or Pillow's image, not {_a(type(image).__name__)}")
+
+
+def text_of(prompt: Any) -> str:
+    """The prompt; "" for one that is not known.
+
+    Raises:
+        InputError: neither text nor nothing.
+    """
+    if isinstance(prompt, str):
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"prompt: character {error.start + 1} is no Unicode text") from None
+        return str(prompt)
+    if str(prompt) in NOT_KNOWN:
+        return ""
+    raise InputError(f"prompt: expected text, not {_a(type(prompt).__name__)}")
+
+
+def brief(text: str) -> str:
+    """Its beginning and its end, if it is long."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 3]} … {text[-LONGEST // 3 :]}"
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
