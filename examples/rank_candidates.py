@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python examples/rank_candidates.py BUNDLE "a red cat on a sofa" 1.png 2.png 3.png
 
-The rank is by the mean over all aspects that the bundle holds; their scores are on one scale, 0 to 5. Scores whose
-intervals overlap are not surely apart.
+The rank is by the mean over all aspects that the bundle holds, on 0 to 5 whatever scales people rated them on. Scores
+whose intervals overlap are not surely apart.
 """
 # ruff: noqa: INP001 - a program and no package
 
@@ -27,11 +27,11 @@ def main() -> None:
         if missing := [score for score in scores if score.score is None]:
             failures[image] = missing[0].status
         else:
-            means[image] = sum(score.score for score in scores) / len(scores), scores
+            means[image] = sum(score.score_0_5 for score in scores) / len(scores), scores
     ranked = sorted(means, key=lambda image: -means[image][0])
     for rank, image in enumerate(ranked, start=1):
         mean, scores = means[image]
-        print(f"{rank}. {mean:.2f}  {image}  " + ", ".join(f"{score.aspect} {score.score:.2f}" for score in scores))
+        print(f"{rank}. {mean:.2f}  {image}  " + ", ".join(f"{score.aspect} {score.score_0_5:.2f}" for score in scores))
     for image, status in failures.items():
         print(f"-.  –    {image}  {status}")
 

@@ -34,7 +34,7 @@ def reward(score: Score) -> float:
     """What the generator is to make larger."""
     if score.score is None:
         raise SystemExit(f"no reward: {score.status}")
-    return score.score - WARNING * bool(score.warnings)
+    return score.score_0_5 - WARNING * bool(score.warnings)
 
 
 def main() -> None:

@@ -1,26 +1,38 @@
 """Scores as a person reads them (a table, a page of images) and as a program does (CSV, JSONL).
 
-The page is one file with its images in it, reduced, and loads nothing from anywhere. Prompts, descriptions and file
-names are other people's text: Jinja escapes them all, and a policy in the page forbids scripts in case one got through.
+The page is one file with the first images in it, reduced, and loads nothing from anywhere. Prompts, descriptions and
+file names are other people's text: Jinja escapes them all, and a policy in the page forbids scripts in case one got
+through. In the CSV an apostrophe stands before a text that a spreadsheet would take for a formula, as OWASP advises;
+the JSONL has every text as it is. The odd bytes of a file name that is not UTF-8 are written as escapes.
 """
 
 import csv
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
+from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic
+from m3agiqa.given import brief
 from m3agiqa.image_list import ListedImage
 from m3agiqa.rendering import templates
-from m3agiqa.scorer import Score
+from m3agiqa.score import Score
 from m3agiqa.thumbnails import thumbnail
 
-FIELDS = ("image", "prompt", "aspect", "status", "score", "low", "high", "word", "description", "warnings")
+FIELDS = (
+    *("image", "prompt", "aspect", "status"),
+    *("score", "low", "high", "scale_low", "scale_high"),  # in points of the raters' own scale, and that scale
+    *("score_0_5", "low_0_5", "high_0_5"),
+    *("word", "description", "warnings"),
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")  # what a spreadsheet's may begin with
 SHOWN = 20  # images on the terminal; the files have them all
+ON_THE_PAGE = 200  # images, some 3.5 MB
 THUMBNAIL = 320  # pixels, of the longer side
 DECIMALS = 6
 TEMPLATES = templates("m3agiqa")
@@ -33,25 +45,30 @@ class Scored(NamedTuple):
     scores: Sequence[Score]
 
 
-def write(rows: Sequence[Scored], folder: Path) -> None:
-    """Write scores.csv, scores.jsonl and gallery.html into `folder`, each atomically, image by image."""
-    with atomic(folder / "scores.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**record, "warnings": "; ".join(record["warnings"])} for record in records(rows))
-    with atomic(folder / "scores.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
+def write(rows: Sequence[Scored], folder: Path, *, on_the_page: int = ON_THE_PAGE) -> None:
+    """Write scores.csv, scores.jsonl and gallery.html into `folder`, each atomically, image by image.
+
+    The page holds the first `on_the_page` images, and says how many it does not show; the other two hold them all.
+    """
+    with _text_file(folder / "scores.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(FIELDS)
+        writer.writerows(map(_cell, record.values()) for record in records(rows))
+    with _text_file(folder / "scores.jsonl") as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rows))
-    with atomic(folder / "gallery.html") as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(gallery(rows))
+    with _text_file(folder / "gallery.html") as file:
+        file.writelines(gallery(rows, on_the_page))
 
 
 def records(rows: Sequence[Scored]) -> Iterator[dict[str, Any]]:
     """One a score, in the order of the images, with the keys of `FIELDS`."""
     for image, scores in rows:
         for score in scores:
-            record = {"image": image.name, "prompt": image.prompt, **asdict(score)}
-            record["low"], record["high"] = map(_round, record.pop("interval") or (None, None))
-            record["score"], record["warnings"] = _round(score.score), list(score.warnings)
+            record = {"image": image.name, "prompt": image.prompt, **asdict(score), "warnings": list(score.warnings)}
+            record |= {"score": _round(score.score), "score_0_5": _round(score.score_0_5)}
+            record["low"], record["high"] = map(_round, score.interval or (None, None))
+            record["low_0_5"], record["high_0_5"] = map(_round, score.interval_0_5 or (None, None))
+            record["scale_low"], record["scale_high"] = (None, None) if score.score is None else score.scale
             yield {field: record[field] for field in FIELDS}
 
 
@@ -59,21 +76,25 @@ def table(rows: Sequence[Scored]) -> str:
     """The first images' scores for a terminal of 100 columns."""
     lines = []
     for image, scores in rows[:SHOWN]:
-        lines.append(_printable(f'{image.name}  "{image.prompt}"' if image.prompt else f"{image.name}  (no prompt)"))
+        prompt = f'"{image.prompt}"' if image.prompt else "(no prompt)"
+        lines.append(printable(f"{brief(image.name)}  {prompt}"))
         for score in scores:
             lines.append(f"  {score.aspect:<15}{_headline(score)}")
             details = [score.description or "", *(f"! {warning}" for warning in score.warnings)]
             for text in filter(None, details):
-                lines += textwrap.wrap(_printable(text), 100, initial_indent=" " * 17, subsequent_indent=" " * 17)
+                lines += textwrap.wrap(printable(text), 100, initial_indent=" " * 17, subsequent_indent=" " * 17)
     if len(rows) > SHOWN:
         lines.append(f"… and {len(rows) - SHOWN} more images")
     return "\n".join(lines)
 
 
-def gallery(rows: Sequence[Scored]) -> Iterator[str]:
-    """The page, piece by piece: one image in memory at a time."""
-    items = ({"image": image, "scores": scores, "picture": _picture(image.path)} for image, scores in rows)
-    return TEMPLATES.get_template("gallery.html").generate(items=items, count=len(rows))
+def gallery(rows: Sequence[Scored], shown: int = ON_THE_PAGE) -> Iterator[str]:
+    """The page on the first `shown` images, piece by piece: one image in memory at a time."""
+    items = (
+        {"name": brief(image.name), "prompt": image.prompt, "scores": scores, "picture": _picture(image.path)}
+        for image, scores in rows[:shown]
+    )
+    return TEMPLATES.get_template("gallery.html").generate(items=items, count=len(rows), shown=min(shown, len(rows)))
 
 
 def panel(scores: Sequence[Score]) -> str:
@@ -85,20 +106,39 @@ def panel(scores: Sequence[Score]) -> str:
 
 def _headline(score: Score) -> str:
     if score.score is None or score.interval is None:
-        return _printable(score.status)
+        return printable(score.status)
     low, high = score.interval
-    return f"{score.score:5.2f}  ({low:.2f} to {high:.2f})  {score.word}"
+    found = f"{score.score:5.2f}  ({low:.2f} to {high:.2f})  {score.word}"
+    if score.scale == MOS_RANGE:
+        return found
+    return f"{found}  [{score.scale.low:g} to {score.scale.high:g}; {score.score_0_5:.2f} on 0 to 5]"
 
 
 def _picture(path: Path) -> str | None:
     """A data: address, or None for a file that is no image."""
     try:
         return thumbnail(path, THUMBNAIL).source
-    except InputError:
+    except (InputError, OSError):
         return None
 
 
-def _printable(text: str) -> str:
+@contextmanager
+def _text_file(path: Path) -> Iterator[TextIO]:
+    """A text file that appears when it is whole, and takes what is no Unicode text, too."""
+    with (
+        atomic(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
+
+
+def _cell(value: Any) -> Any:
+    """What stands in the CSV for a record's value."""
+    text = "; ".join(value) if isinstance(value, list) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
+
+
+def printable(text: str) -> str:
     """Without control characters: a prompt must not move the cursor."""
     return "".join(character if character.isprintable() else " " for character in text)
 

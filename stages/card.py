@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from data.feature_store.store import FeatureStore
-from data.tables.frames import joined, read_table
+from data.tables.frames import joined, read_samples, read_table
 from evaluation.conformal import outlier_threshold
-from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.card import FORMAT, Card, head_sha256, write_card
 from m3agiqa.errors import InputError
 from m3agiqa.files import read_json
@@ -32,7 +31,8 @@ BATCH = 32
 def main(settings: Settings) -> None:
     dataset, aspect = settings.dataset, settings.aspect
     profile = settings.mllms[settings.mllm]
-    samples = joined(read_table(paths.samples(dataset), ["path", "prompt"]), read_table(paths.splits(dataset)), aspect)
+    samples = read_samples(paths.samples(dataset), aspect, ["path", "prompt"])
+    samples = joined(samples, read_table(paths.splits(dataset)), aspect)
     train, val = (samples[samples["split"] == part] for part in ("train", "val"))
     store = FeatureStore.open(paths.features(dataset, aspect))
     figures, interval = _figures(settings)
@@ -56,7 +56,7 @@ def main(settings: Settings) -> None:
             "prompt_characters": int(train["prompt"].str.len().max()),
             "distance": outlier_threshold(_distances(settings, store, list(val["image_id"]))),
         },
-        "scale": MOS_RANGE,
+        "scale": settings.datasets[dataset].scale,
         "figures": figures,
         "made_with": versions(),
     }

@@ -1,10 +1,12 @@
 """Trained aspects in miniature: a real vision-language model, random adapters and heads, and their cards."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from m3agiqa.card import FORMAT, Card, head_sha256, write_card
+from m3agiqa.aspects import Scale
+from m3agiqa.card import FORMAT, Card, head_sha256, read_card, write_card
 from m3agiqa.head.batch import Batch, Row
 from m3agiqa.head.model import build_head, save_head, statistics
 from m3agiqa.mllm import adapters
@@ -21,6 +23,13 @@ PROFILE = {"revision": None, "dtype": "float32", "max_length": 200, "max_new_tok
 def trained(model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",)) -> dict[str, Part]:
     """One `Part` an aspect below `folder`, laid out as the stages do for the data set `made`."""
     return {aspect: _trained(model, folder, aspect, seed) for seed, aspect in enumerate(aspects)}
+
+
+def rated_on(scale: tuple[float, float], part: Part, folder: Path) -> Part:
+    """The same part, as if people had rated its training images on another scale."""
+    card = read_card(part.card).model_copy(update={"scale": Scale(*scale)})
+    write_card(card, folder / "card.json")
+    return replace(part, card=folder / "card.json")
 
 
 def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:

@@ -5,7 +5,7 @@ Batches are journalled as they are scored, so that a cut run goes on where it wa
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,19 @@ from typing import Any
 from transformers import logging
 
 from m3agiqa import gallery, workspace
-from m3agiqa.aspects import ASPECTS
+from m3agiqa.aspects import ASPECTS, Scale
 from m3agiqa.commands.options import add_source, add_where, parts_of
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
-from m3agiqa.files import fingerprint, folder_sha256, sha256
+from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
 from m3agiqa.gallery import Scored
+from m3agiqa.given import brief
 from m3agiqa.image_list import ListedImage, from_csv, from_folder
 from m3agiqa.journal import Journal
+from m3agiqa.parts import Part
 from m3agiqa.progress import progress
-from m3agiqa.scorer import Interval, Score, Scorer, batches
+from m3agiqa.score import Interval, Score
+from m3agiqa.scorer import Scorer, batches
 from m3agiqa.scratch import Scratch
 from m3agiqa.versions import versions
 
@@ -40,36 +43,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     add_where(parser)
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a forward pass; default: 32")
+    parser.add_argument(
+        "--gallery",
+        type=int,
+        default=gallery.ON_THE_PAGE,
+        metavar="N",
+        help=f"images in gallery.html, the first of them; default: {gallery.ON_THE_PAGE}",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     logging.disable_progress_bar()  # of loading the model: ours is about images
     if arguments.batch < 1:
         raise InputError(f"--batch is {arguments.batch}, expected 1 or more")
+    if arguments.gallery < 0:
+        raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
     images = _images(arguments)
     parts = parts_of(arguments)
     aspects = _aspects(arguments, list(parts), images)
     if arguments.aspect:
         workspace.require(parts, arguments.aspect)
-    # A scorer for each aspect: one model in memory at a time.
+    busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
+    with one_at_a_time(arguments.out / ".cache" / "lock", busy):
+        rows = _scored(arguments, images, {aspect: parts[aspect] for aspect in aspects})
+        gallery.write(rows, arguments.out, on_the_page=arguments.gallery)
+    _tell(rows, arguments.out)
+
+
+def _scored(arguments: argparse.Namespace, images: Sequence[ListedImage], parts: Mapping[str, Part]) -> list[Scored]:
+    """A scorer for each aspect: one model in memory at a time."""
     found = {
         aspect: _scores(
-            Scorer({aspect: parts[aspect]}, device=arguments.device, batch=arguments.batch),
-            images,
-            aspect,
-            arguments.out,
+            Scorer({aspect: part}, device=arguments.device, batch=arguments.batch), images, aspect, arguments.out
         )
-        for aspect in aspects
+        for aspect, part in parts.items()
     }
-    rows = [Scored(image, [found[aspect][at] for aspect in aspects]) for at, image in enumerate(images)]
-    print(gallery.table(rows))
-    gallery.write(rows, arguments.out)
-    print(f"predict: scores.csv, scores.jsonl and gallery.html are in {arguments.out}", file=sys.stderr)
+    return [Scored(image, [found[aspect][at] for aspect in parts]) for at, image in enumerate(images)]
+
+
+def _tell(rows: Sequence[Scored], out: Path) -> None:
+    """What was found and where it is, once it is there: a terminal that cannot show a name loses nothing."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(gallery.table(rows).encode(encoding, "backslashreplace").decode(encoding))
+    print(f"predict: scores.csv, scores.jsonl and gallery.html are in {out}", file=sys.stderr)
     failed = [(image.name, score) for image, scores in rows for score in scores if score.status.startswith("failed")]
     for name, score in failed:
-        print(f"predict: {name}, {score.aspect}: {score.status}", file=sys.stderr)
+        print(gallery.printable(f"predict: {brief(name)}, {score.aspect}: {score.status}"), file=sys.stderr)
     if failed:
-        print(f"predict: {len(failed)} of {len(rows) * len(aspects)} scores are missing", file=sys.stderr)
+        total = sum(len(scores) for _, scores in rows)
+        print(f"predict: {len(failed)} of {total} scores are missing", file=sys.stderr)
         sys.exit(SOME_FAILED)
 
 
@@ -121,10 +143,15 @@ def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Pat
 
 
 def _sha256(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None
+    """None for what cannot be read: why is said where it is scored."""
+    try:
+        return sha256(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _score(record: dict[str, Any]) -> Score:
     """As it was before JSON, which knows no tuples."""
     interval = record["interval"] and Interval(*record["interval"])
-    return Score(**{**record, "interval": interval, "warnings": tuple(record["warnings"])})
+    tuples = {"interval": interval, "warnings": tuple(record["warnings"]), "scale": Scale(*record["scale"])}
+    return Score(**{**record, **tuples})

@@ -12,7 +12,7 @@ from m3agiqa import bundle
 from m3agiqa.model_card import render
 from tests import tiny_mllm
 from tests.tiny_mllm import picture
-from tests.trained import trained
+from tests.trained import rated_on, trained
 
 logging.disable_progress_bar()
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -24,6 +24,7 @@ def packed(tmp_path_factory):
     """Read-only: a bundle with quality and correspondence, which holds all that it needs."""
     folder = tmp_path_factory.mktemp("bundle")
     parts = trained(tiny_mllm.smolvlm(folder / "smolvlm"), folder, ("quality", "correspondence"))
+    parts["correspondence"] = rated_on((0, 100), parts["correspondence"], folder)
     bundle.pack(parts, folder / "packed", render(bundle.cards(parts)))
     (folder / "smolvlm").rename(folder / "gone")
     return folder / "packed"
@@ -63,6 +64,7 @@ def test_candidates_are_ranked_by_their_mean(run, packed, images):
     found = [re.match(rf"\d\. ({NUMBER})  .*\d\.png  {aspects}$", line) for line in lines[:4]]
     means = [float(match[1]) for match in found]
     assert means == sorted(means, reverse=True)
+    assert max(float(score) for match in found for score in match.groups()) < 6  # on one scale, where one has another
     assert all(float(m[1]) == pytest.approx((float(m[2]) + float(m[3])) / 2, abs=0.011) for m in found)
     assert lines[4].startswith("-.")
     assert "torn.png  failed: " in lines[4]
