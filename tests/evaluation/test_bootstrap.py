@@ -44,11 +44,32 @@ def test_within_generators_is_that_of_the_repeated_rows():
         assert value == pytest.approx(expected)
 
 
-def test_blocks_of_pairs_do_not_change_kendalls_tau(monkeypatch):
-    (counts,) = bootstrap.resampled(CLUSTERS, 5, seed=3)
-    whole = bootstrap.krcc(counts, TIED, MOS)
-    monkeypatch.setattr(bootstrap, "PAIRS", 1000)
-    np.testing.assert_allclose(bootstrap.krcc(counts, TIED, MOS), whole)
+def over_all_pairs(counts, x, y):
+    """Kendall's tau-b as it is defined: each pair as often as the product of its counts says."""
+    signs = [np.sign(values[:, None] - values) for values in (x, y)]
+    both, in_x, in_y = (((counts @ (a * b)) * counts).sum(axis=1) for a, b in (signs, 2 * signs[:1], 2 * signs[1:]))
+    return both / np.sqrt(in_x * in_y)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 70), st.integers(0, 999), st.sampled_from([0, 1, 9]), st.sampled_from([0, 1, 9]))
+def test_kendalls_tau_is_that_over_all_pairs(images, seed, decimals, others):
+    """With ties in one, the other or both."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=images).round(decimals)
+    y = (x + random.normal(size=images)).round(others)
+    counts = random.multinomial(images, np.full(images, 1 / images), size=4).astype(float)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(bootstrap.krcc(counts, x, y), over_all_pairs(counts, x, y), rtol=1e-12, atol=1e-12)
+
+
+def test_kendalls_tau_of_many_images():
+    """All pairs of 100,000 images would take minutes a resample."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=100_000).round(2)
+    y = x + random.normal(size=len(x))
+    (tau,) = bootstrap.krcc(np.ones((1, len(x))), x, y)
+    assert tau == pytest.approx(stats.kendalltau(x, y).statistic, rel=1e-12)
 
 
 @settings(deadline=None, max_examples=60)
@@ -89,6 +110,23 @@ def test_interval_holds_the_estimate_and_repeats():
     )
     assert first == again != other
     assert first[0] < metrics.srcc(PREDICTED, MOS) < first[1]
+
+
+@pytest.mark.parametrize(
+    ("figure", "truth"), [(bootstrap.srcc, 6 / np.pi * np.arcsin(0.6 / 2)), (bootstrap.plcc, 0.6)], ids=["srcc", "plcc"]
+)
+def test_the_truth_is_inside_as_often_as_promised_and_no_more_often(figure, truth):
+    """100 prompts of 3 images that are much alike, 300 times; drawn as single images they are inside far less often."""
+    random, inside = np.random.default_rng(5), {"prompts": 0, "images": 0}
+    clusters, shape = np.repeat(np.arange(100), 3), [[1, 0.6], [0.6, 1]]
+    for seed in range(300):
+        of_prompts, of_images = (random.multivariate_normal([0, 0], shape, size) for size in (100, 300))
+        x, y = (np.sqrt(0.7) * of_prompts[clusters] + np.sqrt(0.3) * of_images).T
+        for drawn, groups in (("prompts", clusters), ("images", np.arange(300))):
+            low, high = bootstrap.interval(figure, x, y, groups, resamples=200, seed=seed)
+            inside[drawn] += low <= truth <= high
+    assert inside["prompts"] / 300 == pytest.approx(0.945, abs=0.025)
+    assert inside["images"] / 300 < 0.87
 
 
 def test_clusters_widen_the_interval():

@@ -13,6 +13,7 @@ def test_at_least_the_promised_share_of_the_calibration_images_is_inside(errors,
     zeros = np.zeros(len(errors))
     half = half_width(zeros, errors, np.arange(len(errors)), level)
     assert coverage(zeros, errors, half) >= level
+    assert np.mean(np.array(errors) < half) < level + 1 / len(errors)  # no wider than it must be
     assert half in [abs(error) for error in errors]
 
 
@@ -27,22 +28,34 @@ def test_new_images_are_covered_whatever_the_errors_look_like(spread):
     assert np.mean(covered) == pytest.approx(0.9, abs=0.02)  # exactly 18 of 20
 
 
-def test_images_of_a_prompt_that_fail_together_do_not_make_it_narrower():
+def share_inside(level: float, prompts: int = 99, images: int = 6) -> tuple[float, float]:
+    """How often a new image is inside, the images of a prompt alike but for a tenth: by prompt, and by image."""
     random = np.random.default_rng(1)
 
-    def draw(prompts: int) -> tuple[np.ndarray, np.ndarray]:
-        """Six images a prompt, alike but for a tenth."""
-        return (np.repeat(random.exponential(size=prompts), 6) * random.uniform(0.9, 1.1, prompts * 6)), np.repeat(
-            np.arange(prompts), 6
-        )
+    def draw(count: int) -> np.ndarray:
+        return np.repeat(random.exponential(size=count), images) * random.uniform(0.9, 1.1, count * images)
 
-    covered, blind = [], []
+    inside = []
     for _ in range(1000):
-        (errors, clusters), (new, _) = draw(19), draw(20)
-        covered.append(coverage(np.zeros(len(new)), new, half_width(np.zeros(len(errors)), errors, clusters)))
-        blind.append(coverage(np.zeros(len(new)), new, quantile(errors, 0.9)))
-    assert np.mean(covered) >= 0.9
-    assert np.mean(blind) < 0.9
+        errors, new = draw(prompts), draw(20)
+        zeros, clusters = np.zeros(len(errors)), np.repeat(np.arange(prompts), images)
+        halves = half_width(zeros, errors, clusters, level), quantile(errors, level)
+        inside.append([coverage(np.zeros(len(new)), new, half) for half in halves])
+    by_prompt, by_image = np.mean(inside, axis=0)
+    return by_prompt, by_image
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.97])
+def test_new_prompts_are_covered_as_often_as_promised_and_no_more_often(level):
+    """Within a point: an interval of 0.97 does not pass as one of 0.9, nor one of 0.9 as one of 0.8."""
+    by_prompt, _ = share_inside(level)
+    assert by_prompt == pytest.approx(level + 0.003, abs=0.01)  # of 100 prompts, one more than asked for
+
+
+def test_images_of_a_prompt_that_fail_together_do_not_make_it_narrower():
+    by_prompt, by_image = share_inside(0.9, prompts=19)
+    assert by_prompt == pytest.approx(0.91, abs=0.01)
+    assert by_image < 0.9
 
 
 def test_a_prompt_with_many_images_counts_once():
