@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python examples/score_folder.py BUNDLE FOLDER [--aspect quality] [--worst 10]
 
-BUNDLE is what `m3agiqa bundle` packed, or hf://owner/name@revision. The images have no prompts here, so that
+BUNDLE is what `m3agiqa bundle` packed, or hf://owner/name@commit. The images have no prompts here, so that
 correspondence is refused; `m3agiqa predict --csv` takes prompts, and writes files. (PYTHONPATH=. is for a clone,
 where m3agiqa is not installed.)
 """

@@ -2,7 +2,7 @@
 
     from m3agiqa import Scorer
 
-    scorer = Scorer.load("bundle")  # a folder that `m3agiqa bundle` packed, or hf://owner/name@revision
+    scorer = Scorer.load("bundle")  # a folder that `m3agiqa bundle` packed, or hf://owner/name@commit
     for score in scorer(["cat.png"], ["a red cat on a sofa"], aspect="quality"):
         print(score.score, score.interval, score.word, score.description, score.warnings)
 

@@ -8,13 +8,15 @@
 Weights are safetensors and everything else that is read is JSON: opening a bundle runs no code of its maker's.
 checksums.json must be, to the byte, what its folder's files give, so that no byte anywhere can change unseen. (That
 finds damage and edits, not forgery: who can write the bundle can write its checksums. Take bundles from a place that
-you trust, hub bundles at a commit.)
+you trust. A hub's are named by their commit: a tag or a branch may move.)
 """
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -23,7 +25,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.card import FORMAT, HEAD_FILES, Card, read_card
 from m3agiqa.errors import InputError
-from m3agiqa.files import folder_sha256, sha256, sync_folder, write_text
+from m3agiqa.files import folder_sha256, one_at_a_time, sha256, sync_folder, write_text
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.loading import FILES
 from m3agiqa.parts import Part
@@ -31,6 +33,8 @@ from m3agiqa.parts import Part
 CHECKSUMS = "checksums.json"
 README = "README.md"
 HUB = "hf://"
+PINNED = re.compile(rf"{HUB}([\w.-]+/[\w.-]+)@([0-9a-f]{{40}})")
+HUB_ERRORS = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError)
 
 
 def open_bundle(place: Path | str) -> dict[str, Part]:
@@ -41,7 +45,9 @@ def open_bundle(place: Path | str) -> dict[str, Part]:
     """
     folder = _download(str(place)) if str(place).startswith(HUB) else Path(place)
     if not (folder / CHECKSUMS).is_file():
-        raise InputError(f"{place}: no bundle here ({CHECKSUMS} missing); m3agiqa bundle packs one")
+        cut = not folder.exists() and _replaced(folder).exists()
+        how = "a run that packs it was cut, m3agiqa bundle puts it back" if cut else "m3agiqa bundle packs one"
+        raise InputError(f"{place}: no bundle here ({CHECKSUMS} missing); {how}")
     _verify(folder, place)
     aspects = [aspect for aspect in ASPECTS if (folder / aspect).is_dir()]
     parts: dict[str, Part] = {}
@@ -56,10 +62,21 @@ def open_bundle(place: Path | str) -> dict[str, Part]:
     return parts
 
 
+@contextmanager
+def alone_at(out: Path) -> Iterator[None]:
+    """Hold the place of a bundle, to read what is there and pack it anew; another run waits, and says so."""
+    with one_at_a_time(out.with_name(f".{out.name}.lock"), f"bundle: another run packs {out}; waiting for it to end"):
+        _put_back(out)
+        yield
+
+
 def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
-    """Write a bundle of these parts to `out`, in place of what was there, in one step as far as a folder allows."""
-    fresh, stale = (out.with_name(f".{out.name}.{state}") for state in ("partial", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)
+    """Write a bundle of these parts to `out`, in place of what was there, in one step as far as a folder allows.
+
+    That is two renames. A run that is killed between them leaves the old bundle beside, and the next puts it back.
+    """
+    _put_back(out)
+    fresh, stale = out.with_name(f".{out.name}.partial"), _replaced(out)
     for aspect, part in parts.items():
         adapter = adapters.FILES if read_card(part.card).adapted else ()
         _copy(part.card.parent, (part.card.name,), fresh / aspect)
@@ -70,12 +87,33 @@ def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
             _copy_model(part.mllm, fresh / "mllm" / part.mllm.name)
     write_text(fresh / README, readme)
     write_text(fresh / CHECKSUMS, _checksums(fresh))
-    shutil.rmtree(stale, ignore_errors=True)
     if out.exists():
         os.replace(out, stale)
     os.replace(fresh, out)
     sync_folder(out.parent)
-    shutil.rmtree(stale, ignore_errors=True)
+    _remove(stale, fresh)
+
+
+def _replaced(out: Path) -> Path:
+    """Where a bundle lies, whole, while another takes its place."""
+    return out.with_name(f".{out.name}.old")
+
+
+def _put_back(out: Path) -> None:
+    """Undo what a killed run has half done: the old bundle returns, or goes where the new one is in place."""
+    stale = _replaced(out)
+    if stale.exists() and not out.exists():
+        os.replace(stale, out)
+        sync_folder(out.parent)
+    _remove(stale, out.with_name(f".{out.name}.partial"))
+
+
+def _remove(stale: Path, fresh: Path) -> None:
+    """Under the name of what is unfinished: half a folder must not stand where a whole one is looked for."""
+    shutil.rmtree(fresh, ignore_errors=True)
+    if stale.exists():
+        os.replace(stale, fresh)
+        shutil.rmtree(fresh)
 
 
 def cards(parts: Mapping[str, Part]) -> dict[str, Card]:
@@ -132,10 +170,22 @@ def _verify(folder: Path, place: Path | str) -> None:
 
 def _download(place: str) -> Path:
     """The hub's snapshot in huggingface_hub's own cache; only what a bundle may hold is fetched."""
-    name, _, revision = place.removeprefix(HUB).partition("@")
-    if name.count("/") != 1 or not revision:
-        raise InputError(f"{place}: expected hf://owner/name@revision, the revision being a commit or a tag")
+    pinned = PINNED.fullmatch(place)
+    if not pinned:
+        raise InputError(_how_to_pin(place))
+    name, commit = pinned.groups()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[*FILES, README]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        return Path(snapshot_download(name, revision=commit, allow_patterns=[*FILES, README]))
+    except HUB_ERRORS as error:
         raise InputError(f"{place}: the hub cannot give it ({' '.join(str(error).split())})") from None
+
+
+def _how_to_pin(place: str) -> str:
+    """What is wrong with an address without a commit, and the right one if the hub tells."""
+    wanted = f"{place}: expected hf://owner/name@<40 hex digits of a commit>"
+    name, _, revision = place.removeprefix(HUB).partition("@")
+    try:
+        commit = Path(snapshot_download(name, revision=revision or None, allow_patterns=[CHECKSUMS])).name
+    except HUB_ERRORS:
+        return f"{wanted}; a repository's page on the hub lists its commits"
+    return f"{wanted}; {revision or 'the latest'} is now {commit}, so write {HUB}{name}@{commit}"

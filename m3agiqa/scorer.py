@@ -72,7 +72,7 @@ class Scorer:
 
     @classmethod
     def load(cls, bundle: Path | str, *, device: str = "auto", batch: int = 32) -> "Scorer":
-        """Open a bundle: a folder, or `hf://owner/name@revision`.
+        """Open a bundle: a folder, or `hf://owner/name@commit`.
 
         Args:
             bundle: where it is.

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from m3agiqa import model_card
-from m3agiqa.bundle import cards, open_bundle, pack
+from m3agiqa.bundle import alone_at, cards, open_bundle, pack
 from m3agiqa.commands.options import add_where
 from m3agiqa.device import device
 from m3agiqa.errors import InputError
@@ -30,10 +30,11 @@ def run(arguments: argparse.Namespace) -> None:
         # Parts that do not belong together are refused now, not where they are used.
         if not load(part, device(arguments.device)).card.figures:
             raise InputError(f"{aspect} was last evaluated on another data set's images; empty evaluate.on, dvc repro")
-    kept = open_bundle(out) if out.exists() else {}
-    for aspect, card in cards(kept).items():
-        if card.dataset != dataset:
-            raise InputError(f"{out}: its {aspect} was trained on {card.dataset}; give another --out")
-    parts = {**kept, **here}
-    pack(parts, out, model_card.render(cards(parts)))
+    with alone_at(out):
+        kept = open_bundle(out) if out.exists() else {}
+        for aspect, card in cards(kept).items():
+            if card.dataset != dataset:
+                raise InputError(f"{out}: its {aspect} was trained on {card.dataset}; give another --out")
+        parts = {**kept, **here}
+        pack(parts, out, model_card.render(cards(parts)))
     print(f"bundle: {', '.join(parts)} in {out}; score with m3agiqa predict --bundle {out}", file=sys.stderr)

@@ -9,7 +9,7 @@ from m3agiqa.workspace import parts_here
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """--bundle and --dataset."""
-    parser.add_argument("--bundle", metavar="PATH", help="a bundle, or hf://owner/name@revision; else this clone's")
+    parser.add_argument("--bundle", metavar="PATH", help="a bundle, or hf://owner/name@commit; else this clone's")
     parser.add_argument("--dataset", metavar="NAME", help="what this clone's were trained on, where it has several")
 
 

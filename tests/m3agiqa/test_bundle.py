@@ -1,6 +1,7 @@
 """A bundle scores as the workspace does, and one that is damaged, changed or of another version is refused."""
 
 import json
+import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -120,7 +121,8 @@ class _Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
-        if self.path.startswith("/api/models/me/scorer/revision/v1"):
+        about = self.path.partition("?")[0].removeprefix("/api/models/me/scorer/revision/")
+        if about in ("v1", "main", self.COMMIT):
             listing = {"id": "me/scorer", "sha": self.COMMIT, "siblings": [{"rfilename": name} for name in names]}
             self._send(json.dumps(listing).encode(), {"Content-Type": "application/json"})
         elif self.path.startswith(f"/api/models/me/scorer/tree/{self.COMMIT}"):
@@ -162,25 +164,44 @@ def hub(own, tmp_path, monkeypatch):
     server.server_close()
 
 
-def test_a_bundle_comes_from_a_hub_at_a_revision(hub, parts):
-    scorer = Scorer.load("hf://me/scorer@v1", device="cpu")
+HUB = f"hf://me/scorer@{_Hub.COMMIT}"
+
+
+def test_a_bundle_comes_from_a_hub_at_a_commit(hub, parts):
+    scorer = Scorer.load(HUB, device="cpu")
     assert scorer(**ASK, aspect="quality") == Scorer(parts, device="cpu")(**ASK, aspect="quality")
 
 
 def test_a_hub_that_changed_a_byte_is_refused(hub):
     path = hub / "quality/head/head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    with pytest.raises(InputError, match=r"hf://me/scorer@v1: quality/head/head.safetensors changed"):
-        bundle.open_bundle("hf://me/scorer@v1")
+    with pytest.raises(InputError, match=rf"{HUB}: quality/head/head.safetensors changed"):
+        bundle.open_bundle(HUB)
 
 
-@pytest.mark.parametrize("place", ["hf://me/scorer", "hf://scorer@v1", "hf://me/scorer@"])
-def test_a_hub_bundle_needs_a_name_and_a_revision(place):
-    with pytest.raises(InputError, match="expected hf://owner/name@revision"):
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("hf://me/scorer@v1", "v1 is now"),  # a tag, which may move
+        ("hf://me/scorer@main", "main is now"),
+        ("hf://me/scorer", "the latest is now"),
+        ("hf://me/scorer@", "the latest is now"),
+    ],
+)
+def test_a_hub_bundle_is_named_by_its_commit_and_told_which(hub, place, what):
+    expected = f"{place}: expected hf://owner/name@<40 hex digits of a commit>; {what} {_Hub.COMMIT}, so write {HUB}"
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}$"):
+        bundle.open_bundle(place)
+
+
+@pytest.mark.parametrize("place", ["hf://me/other@v1", "hf://scorer@v1", "hf://a/b/c", "hf://me/scorer@0123abc"])
+def test_where_the_hub_does_not_know_it_is_said_where_to_look(hub, place):
+    with pytest.raises(InputError, match=r"<40 hex digits of a commit>; a repository's page on the hub lists its"):
         bundle.open_bundle(place)
 
 
 def test_what_the_hub_has_not_is_one_line(hub):
-    with pytest.raises(InputError, match="hf://me/other@v1: the hub cannot give it") as error:
-        bundle.open_bundle("hf://me/other@v1")
+    place = f"hf://me/other@{_Hub.COMMIT}"
+    with pytest.raises(InputError, match=f"{place}: the hub cannot give it") as error:
+        bundle.open_bundle(place)
     assert "\n" not in str(error.value)
