@@ -9,24 +9,27 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FEWEST_LETTERS, MOST_WORDS = 15, 150
+from analyzers.repeats import repeats
 
-_NUMBER = r"(?:\d+(?:[.,]\d+)?|zero|one|two|three|four|five)"
-_DECIMAL = re.compile(r"\d+[.,]\d+")
-_RATING = re.compile(
-    rf"\bmean opinion\b|\bMOS\b"
-    rf"|\b{_NUMBER}\s*(?:/|out of)\s*(?:5|five|10|ten|100)\b"
-    rf"|(?<!-)\b(?:score|scores|scored|scoring|rate|rates|rated|rating)\b[^.!?\n]{{0,24}}?\b{_NUMBER}\b"
-    rf"|\b{_NUMBER}\s+(?:stars?|points?)\b",
-    re.IGNORECASE,
-)
+FEWEST_LETTERS, MOST_WORDS = 15, 150
+REPEATS = "repeats the score"  # the one complaint about a text that could be learned from all the same
+
+_JSON = json.JSONDecoder(strict=False)  # models write line breaks into strings
+_OBJECT = re.compile(r"\{\s*\"")
 
 
 def parse(text: str) -> Any:
-    """What a service wrote: JSON if it is that, else the text itself."""
+    """The JSON object that stands in what a service wrote, else the text itself.
+
+    A fence, a list around it, a word before or after it and a bracket too many do no harm. The object is whole: nothing
+    is taken out of one that is cut off or damaged.
+    """
+    start = _OBJECT.search(text)
+    if not start:
+        return text
     try:
-        return json.loads(text)
-    except ValueError:
+        return _JSON.raw_decode(text, start.start())[0]
+    except (ValueError, RecursionError):
         return text
 
 
@@ -48,8 +51,13 @@ def check(said: Any, mos: Mapping[str, float]) -> Checked:
         elif complaint := _complaint(said[aspect], score):
             wrong[aspect] = complaint
         else:
-            usable[aspect] = " ".join(said[aspect].split())
+            usable[aspect] = one_line(said[aspect])
     return Checked(usable, wrong)
+
+
+def one_line(text: str) -> str:
+    """The same words with single spaces between them."""
+    return " ".join(text.split())
 
 
 def _complaint(text: Any, score: float) -> str | None:
@@ -61,12 +69,4 @@ def _complaint(text: Any, score: float) -> str | None:
         return f"fewer than {FEWEST_LETTERS} letters"
     if len(text.split()) > MOST_WORDS:
         return f"more than {MOST_WORDS} words"
-    if _RATING.search(text) or any(_is(score, number) for number in _DECIMAL.findall(text)):
-        return "repeats the score"
-    return None
-
-
-def _is(score: float, number: str) -> bool:
-    """Whether `number`, as written, is the score rounded to as many decimals."""
-    decimals = len(re.split("[.,]", number)[1])
-    return abs(float(number.replace(",", ".")) - score) <= 0.5 * 10.0**-decimals + 1e-9
+    return REPEATS if repeats(one_line(text), score) else None

@@ -1,8 +1,10 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers.explanations import MOST_WORDS, check, parse
+from analyzers.explanations import MOST_WORDS, REPEATS, check, parse
 from tests.gemini_server import TEXTS
 
 GOOD = TEXTS["quality"]
@@ -50,41 +52,53 @@ def test_what_is_no_explanation(said, complaint):
     assert complaint in wrong["quality"]
 
 
-@pytest.mark.parametrize(
-    "repeats",
-    [
-        "It has a score of 3.",
-        "Rated 3.4 by people.",
-        "That is 3/5.",
-        "I give it 4 out of 5.",
-        "MOS: high.",
-        "About 3,4.",
-        "It deserves three stars.",
-        "The mean opinion is high.",
-        "3.42",
-        "It scores about four here.",
-    ],
-)
-def test_the_score_is_not_to_be_repeated(repeats):
-    assert check({"quality": f"{GOOD} {repeats}"}, {"quality": 3.42})[1] == {"quality": "repeats the score"}
+def test_the_score_is_not_to_be_repeated():
+    assert check({"quality": f"{GOOD} A solid\nfour."}, {"quality": 3.42}) == ({}, {"quality": REPEATS})
+    assert check({"quality": f"{GOOD} Taken at f/1.8."}, {"quality": 1.8}).wrong == {}
+
+
+OBJECT = {"quality": f'{GOOD} "So {{it}} is".', "correspondence": "Two [of] them."}
+WRITTEN = json.dumps(OBJECT)
 
 
 @pytest.mark.parametrize(
-    "harmless",
+    "text",
     [
-        "Three balls are there, and 3 were asked for.",
-        "The f/1.8 look blurs it.",
-        "It scores well.",
-        "A sign says 50.",
-        "An underrated beauty of 1912.",
-        "Its first-rate sharpness shows in 2 places.",
-        "The generate button shows 4.",
+        WRITTEN,
+        json.dumps(OBJECT, indent=2),
+        f"```json\n{WRITTEN}\n```",
+        f"[{WRITTEN}]",
+        f"{WRITTEN}}}",
+        f"{{{WRITTEN}}}",
+        f"Here it is: {WRITTEN}",
+        f"Here {{as asked}} it is: {WRITTEN} I hope that {{this}} helps.",
+        f"\ufeff{WRITTEN}\n\n{WRITTEN}",
+        WRITTEN.replace(" is", "\n is"),
     ],
+    ids=["plain", "indented", "fence", "list", "closing", "opening", "before", "around", "twice", "line-break"],
 )
-def test_numbers_in_the_picture_are_no_score(harmless):
-    assert check({"quality": f"{GOOD} {harmless}"}, {"quality": 3.42})[1] == {}
+def test_the_object_that_stands_there(text):
+    found = parse(text)
+    assert check(found, MOS) == check(OBJECT, MOS)
+    assert found.keys() == OBJECT.keys()
 
 
-def test_json_or_text():
-    assert parse('{"a": 1}') == {"a": 1}
-    assert parse("{") == "{"
+plain = st.text(st.characters(exclude_characters="{", exclude_categories=["Cs"]))
+objects = st.dictionaries(st.text(), st.text() | st.dictionaries(st.text(), st.text()), min_size=1)
+
+
+@given(plain, objects, st.text())
+def test_what_stands_around_an_object_does_no_harm(before, said, after):
+    assert parse(before + json.dumps(said) + after) == said
+
+
+@given(plain, objects, st.data())
+def test_nothing_is_taken_out_of_an_object_that_is_cut_off(before, said, data):
+    whole = json.dumps(said)
+    cut = before + whole[: data.draw(st.integers(0, len(whole) - 1))]
+    assert parse(cut) == cut
+
+
+@pytest.mark.parametrize("text", ["", "{", "no JSON", "[1, 2]", "{}", '{"a": {"quality": "x"}, b}', '{"a":' * 100_000])
+def test_no_object_no_change(text):
+    assert parse(text) == text
