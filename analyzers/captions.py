@@ -1,6 +1,6 @@
 """What a teacher gives: for each image its explanations, or why there are none, and what that took."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from analyzers.ledger import Totals
@@ -14,6 +14,7 @@ class Described:
     image_id: str
     explanations: Mapping[str, str] | None = None  # by aspect
     failure: str | None = None
+    repeating: Collection[str] = ()  # aspects whose explanation repeats the score, and was kept all the same
 
 
 @dataclass(frozen=True)

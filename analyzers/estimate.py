@@ -9,7 +9,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from analyzers.limits import Limits
-from analyzers.teacher import Question
+from analyzers.patience import patiently
+from analyzers.teacher import Question, Refused
 
 SAMPLE = 8
 
@@ -22,10 +23,28 @@ class Sampled(NamedTuple):
 
 
 def sampled_input(questions: Iterable[Question], number: int, count_tokens: Callable[[Question], int]) -> Sampled:
-    """Input tokens of this `number` of requests, counted on a few that are evenly spread."""
+    """Input tokens of this `number` of requests, counted on a few that are evenly spread. Raises as input_tokens."""
     step = max(1, number // SAMPLE)
-    counts = [count_tokens(question) for question in islice(islice(questions, step // 2, None, step), SAMPLE)]
+    counts = input_tokens(islice(islice(questions, step // 2, None, step), SAMPLE), count_tokens)
     return Sampled(round(sum(counts) / len(counts) * number), len(counts))
+
+
+def input_tokens(questions: Iterable[Question], count_tokens: Callable[[Question], int]) -> list[int]:
+    """Input tokens of each question that the service takes.
+
+    Raises:
+        Refused: it takes none of them.
+        DailyQuota, Unavailable, InputError: as the service says.
+    """
+    counts, refusal = [], None
+    for question in questions:
+        try:
+            counts.append(patiently()(count_tokens, question))
+        except Refused as refused:
+            refusal = refused
+    if refusal and not counts:
+        raise refusal
+    return counts
 
 
 def duration(requests: int, input_tokens: int, limits: Limits) -> str:

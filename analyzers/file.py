@@ -11,20 +11,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analyzers.explanations import check
+from analyzers.captions import Described
+from analyzers.explanations import REPEATS, check, one_line
 from analyzers.teacher import Question
 from m3agiqa.errors import InputError
 
 
-def read_explanations(path: Path, questions: Iterable[Question], others: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The explanations that `path` has, by image_id; `others` are file names of the data set that need none.
+def read_explanations(path: Path, questions: Iterable[Question], others: Iterable[str]) -> dict[str, Described]:
+    """What `path` says, by image_id; `others` are file names of the data set that need no explanation.
+
+    One that repeats the score is kept, as the last answer of any other teacher is.
 
     Raises:
-        InputError: naming the row: an unknown or repeated name, an explanation that check() refuses.
+        InputError: naming the row: an unknown or repeated name, an explanation that check() refuses for more than that.
     """
     by_name = {question.path.name: question for question in questions}
     known = {*by_name, *others}
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, Described] = {}
     first: dict[str, str] = {}
     for where, row in _rows(path):
         name = row.get("name")
@@ -34,11 +37,17 @@ def read_explanations(path: Path, questions: Iterable[Question], others: Iterabl
             raise InputError(f"{where}: name {name!r} stands in {first[name]} already")
         first[name] = where.removeprefix(f"{path}, ")
         if question := by_name.get(name):
-            usable, wrong = check(row, question.mos)
-            for aspect, complaint in wrong.items():
-                raise InputError(f"{where}: {aspect} of {name!r}: {complaint}")
-            found[question.image_id] = usable
+            found[question.image_id] = _described(where, row, question)
     return found
+
+
+def _described(where: str, row: Mapping[str, Any], question: Question) -> Described:
+    usable, wrong = check(row, question.mos)
+    for aspect, complaint in wrong.items():
+        if complaint != REPEATS:
+            raise InputError(f"{where}: {aspect} of {question.path.name!r}: {complaint}")
+    said = {aspect: usable.get(aspect) or one_line(row[aspect]) for aspect in question.mos}
+    return Described(question.image_id, said, repeating=tuple(wrong))
 
 
 class _Row(NamedTuple):

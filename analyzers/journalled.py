@@ -15,13 +15,14 @@ from pathlib import Path
 
 from analyzers.asking import Asker
 from analyzers.captions import Captions, Described
-from analyzers.estimate import duration, sampled_input
+from analyzers.estimate import duration, input_tokens, sampled_input
+from analyzers.explanations import REPEATS
 from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
 from analyzers.limits import NO_LIMITS, Limiter, Limits
 from analyzers.prices import cost
 from analyzers.questions import questions
-from analyzers.teacher import Question, Teacher, Usage
+from analyzers.teacher import Question, Refused, Teacher, Usage
 from m3agiqa.errors import InputError
 from m3agiqa.journal import Journal
 from m3agiqa.progress import progress
@@ -80,7 +81,11 @@ def journalled(settings: Settings, options: Options) -> Iterator[Captions]:
 
 
 def estimate(settings: Settings, options: Options) -> str:
-    """What `journalled` would take; nothing is paid to find out."""
+    """What `journalled` would take; nothing is paid to find out.
+
+    Raises:
+        DailyQuota, Unavailable, InputError: as the service says when it is to count tokens.
+    """
     terms = _terms(settings)
     with Journal(_kept(settings, "answers.jsonl")) as journal:
         ledger = Ledger(journal, terms.teacher)
@@ -92,7 +97,10 @@ def estimate(settings: Settings, options: Options) -> str:
         if terms.service is None or not number:
             return new
         teacher, prices = terms.service.teacher, terms.service.prices
-        tokens, counted = sampled_input(_missing(ledger, settings), number, teacher.count_tokens)
+        try:
+            tokens, counted = sampled_input(_missing(ledger, settings), number, teacher.count_tokens)
+        except Refused as refused:
+            raise InputError(f"{refused} ({refused.advice})") from None
         mean = ledger.mean_output()
     most = teacher.max_output_tokens
     usage = Usage(tokens, round((most if mean is None else mean) * number))
@@ -163,7 +171,7 @@ def _missing(ledger: Ledger, settings: Settings) -> Iterator[Question]:
 def _described(ledger: Ledger, settings: Settings) -> Iterator[Described]:
     for question in questions(settings):
         answered = ledger.of(question)
-        yield Described(question.image_id, answered.explanations, answered.failure)
+        yield Described(question.image_id, answered.explanations, answered.failure, answered.repeating)
 
 
 def _count(questions: Iterable[Question]) -> int:
@@ -173,7 +181,9 @@ def _count(questions: Iterable[Question]) -> int:
 def _ask(terms: Terms, ledger: Ledger, settings: Settings, total: int) -> None:
     largest = _largest(terms, ledger, settings)
     limiter = Limiter(**terms.limits._asdict(), tokens_a_request=largest, notes=_kept(settings, "requests.txt"))
-    settled = Asker(terms.teacher, ledger, limiter, terms.concurrency).settle(_missing(ledger, settings))
+    accepted = any(part.at for question in questions(settings) for part in ledger.of(question).values())
+    asker = Asker(terms.teacher, ledger, limiter, terms.concurrency, accepted=accepted)
+    settled = asker.settle(_missing(ledger, settings))
 
     def spent() -> str:
         money = f", ${cost(terms.prices, ledger.spent):.2f}" if terms.prices else ""
@@ -182,8 +192,11 @@ def _ask(terms: Terms, ledger: Ledger, settings: Settings, total: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # as an exception: what is under way is kept
     with closing(settled):
         for question in progress(settled, total=total, desc="caption", unit="images", note=spent):
-            if reason := ledger.of(question).failure:
+            answered = ledger.of(question)
+            if reason := answered.failure:
                 print(f"caption: {question.path}: {reason}", file=sys.stderr)
+            for aspect in answered.repeating:
+                print(f"caption: {question.path}: {aspect} {REPEATS}, and is kept", file=sys.stderr)
 
 
 def _largest(terms: Terms, ledger: Ledger, settings: Settings) -> int:
@@ -194,7 +207,10 @@ def _largest(terms: Terms, ledger: Ledger, settings: Settings) -> int:
         return ledger.largest_input
     wordiest = max(_missing(ledger, settings), key=lambda question: len(question.prompt))
     heaviest = max(_missing(ledger, settings), key=lambda question: question.path.stat().st_size)
-    return max(map(terms.service.teacher.count_tokens, (wordiest, heaviest)))
+    try:
+        return max(input_tokens((wordiest, heaviest), terms.service.teacher.count_tokens))
+    except Refused:
+        return 0  # the first answer will tell: until then one is asked at a time
 
 
 def _kept(settings: Settings, name: str) -> Path:

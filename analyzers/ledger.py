@@ -4,8 +4,9 @@ Every answer that was paid for is one record, usable or not. It tells by `parts`
 was asked for, what it answers: whoever asks the same again, about the same bytes and in the same words, finds it
 here, whatever else has changed since.
 
-An aspect is described by its last usable explanation. It is failed, and left alone from then on, when the model
-refused the image, or its answers were unusable as often as the teacher may try.
+An aspect is described by its last usable explanation. It is failed, and left alone from then on, when the model or the
+service refused the image, when its answers were cut off twice, or unusable as often as the teacher may try. A text with
+no fault but that it repeats the score then stands after all: three answers were paid for it.
 
 Nothing of this is kept in memory: which records tell of which part stands in a temporary SQLite file, made anew from
 the journal each time.
@@ -16,32 +17,50 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from analyzers.explanations import Checked, check
-from analyzers.teacher import Answer, Question, Teacher, Usage
+from analyzers.explanations import REPEATS, Checked, check, one_line
+from analyzers.teacher import CUT, Answer, Question, Teacher, Usage
 from m3agiqa.journal import Journal
 
+REFUSED = "REFUSED"  # in place of a finish reason, where the service did not even take the request
+MOST_CUT = 2  # answers that end at the limit of tokens: a second one may be shorter
 
-@dataclass
+
+@dataclass(frozen=True)
 class AspectState:
     """One aspect of one image, as the records so far leave it."""
 
     explanation: str | None = None
     failure: str | None = None
-    unusable: int = 0
+    repeating: str | None = None  # the last text that was refused for nothing but repeating the score
+    unusable: int = 0  # answers
+    cut: int = 0  # answers
     at: float = 0.0  # of the last record, in seconds since the epoch
 
     def after(self, record: dict[str, Any], aspect: str, tries: int) -> "AspectState":
         """The same, one record later."""
         if aspect in record["explanations"]:
             return AspectState(record["explanations"][aspect], at=record["at"])
-        if record["blocked"]:
-            return AspectState(self.explanation, record["blocked"], self.unusable, record["at"])
-        often = self.unusable + 1 >= tries
-        failure = f"unusable: {record['unusable'][aspect]}" if often else self.failure
-        return AspectState(self.explanation, failure, self.unusable + 1, record["at"])
+        if blocked := record["blocked"]:
+            cut = self.cut + (record["finish_reason"] == CUT)
+            again = record["finish_reason"] == CUT and cut < MOST_CUT
+            return replace(self, cut=cut, at=record["at"]).failed(None if again else blocked)
+        failure = f"unusable: {record['unusable'][aspect]}" if self.unusable + 1 >= tries else None
+        repeating = record.get("repeating", {}).get(aspect, self.repeating)
+        return replace(self, unusable=self.unusable + 1, repeating=repeating, at=record["at"]).failed(failure)
+
+    def failed(self, failure: str | None) -> "AspectState":
+        """With this failure, if it is one, or with the text that is better than none."""
+        if failure and self.repeating and self.explanation is None:
+            return replace(self, explanation=self.repeating)
+        return replace(self, failure=failure or self.failure)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the explanation repeats the score."""
+        return self.explanation is not None and self.explanation == self.repeating
 
 
 class ImageState(dict[str, AspectState]):
@@ -63,6 +82,11 @@ class ImageState(dict[str, AspectState]):
         """Why the image is not described, if that is settled."""
         return next((part.failure for part in self.values() if part.explanation is None and part.failure), None)
 
+    @property
+    def repeating(self) -> tuple[str, ...]:
+        """The aspects whose explanation repeats the score."""
+        return tuple(aspect for aspect, part in self.items() if part.repeats)
+
 
 class Ledger:
     """The journal's answers, as the questions to `teacher` find them."""
@@ -71,7 +95,7 @@ class Ledger:
         self._journal, self._teacher = journal, teacher
         self._index = _Index()
         self._lock = threading.Lock()
-        self._outputs = 0
+        self._answers, self._outputs = 0, 0
         self.largest_input = 0  # tokens of the largest request so far, 0 where there was none
         self.spent = Usage()  # since this ledger was opened
         for number, record in enumerate(journal):
@@ -106,6 +130,7 @@ class Ledger:
             "parts": self._keys(question),
             "explanations": usable,
             "unusable": wrong,
+            "repeating": {aspect: one_line(answer.said[aspect]) for aspect in wrong if wrong[aspect] == REPEATS},
             "blocked": answer.blocked,
             "finish_reason": answer.finish_reason,
             "model_version": answer.model_version,
@@ -117,6 +142,11 @@ class Ledger:
         with self._lock:
             self._enter(self._journal.append(record), record)
             self.spent += answer.usage
+
+    def refuse(self, question: Question, reason: str, *, attempts: int, at: float) -> None:
+        """Put it on the disk that the service does not take this request, then into the state."""
+        refusal = Answer(None, finish_reason=REFUSED, model_version="", usage=Usage(), blocked=f"request: {reason}")
+        self.record(question, refusal, attempts=attempts, seconds=0.0, at=at)
 
     def totals(self, questions: Iterable[Question]) -> "Totals":
         """What was spent on these images, over all runs, and who served."""
@@ -131,7 +161,7 @@ class Ledger:
 
     def mean_output(self) -> float | None:
         """Output and thinking tokens of an answer, on average; None before the first."""
-        return self._outputs / len(self._journal) if len(self._journal) else None
+        return self._outputs / self._answers if self._answers else None
 
     def _keys(self, question: Question) -> dict[str, str]:
         return {aspect: self._teacher.key(question.about([aspect])) for aspect in question.mos}
@@ -139,6 +169,7 @@ class Ledger:
     def _enter(self, number: int, record: dict[str, Any]) -> None:
         usage = record["usage"]
         self.largest_input = max(self.largest_input, usage["input"])
+        self._answers += record["finish_reason"] != REFUSED
         self._outputs += usage["output"] + usage["thinking"]
         self._index.add(record["parts"].values(), number)
 
@@ -177,7 +208,8 @@ class Totals:
         self.versions: Counter[str] = Counter()
 
     def add(self, record: dict[str, Any]) -> None:
-        self.answers += 1
         self.requests += record["attempts"]
         self.usage += Usage(**record["usage"])
-        self.versions[record["model_version"]] += 1
+        if record["finish_reason"] != REFUSED:
+            self.answers += 1
+            self.versions[record["model_version"]] += 1

@@ -1,10 +1,11 @@
-"""What a teacher that costs time or money is: it answers a Question, or says in one of three ways why it did not.
+"""What a teacher that costs time or money is: it answers a Question, or says in one of four ways why it did not.
 
-| raised       | means                                                  | what asking.py does                   |
-|--------------|--------------------------------------------------------|---------------------------------------|
-| TryAgain     | an error that passes: overload, timeout, a lost answer | asks again, after `wait` if it is set |
-| DailyQuota   | nothing more today                                     | stops, everything kept                |
-| InputError   | no request can succeed: key, model, settings           | stops at once                         |
+| raised     | means                                                  | what asking.py does                          |
+|------------|--------------------------------------------------------|----------------------------------------------|
+| TryAgain   | an error that passes: overload, timeout, a lost answer | asks again, after `wait` if it is set        |
+| Refused    | this request cannot succeed; others may                | records it; stops where nothing was accepted |
+| DailyQuota | nothing more today                                     | stops, everything kept                       |
+| InputError | no request can succeed: key, model                     | stops at once                                |
 
 An Answer is what was paid for, usable or not: `blocked` says why the model will not describe the image.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 from zoneinfo import ZoneInfo
 
+CUT = "MAX_TOKENS"  # the finish reason of an answer that did not fit
 PACIFIC = ZoneInfo("America/Los_Angeles")  # where Google's day begins
 
 
@@ -83,6 +85,14 @@ class TryAgain(Exception):  # noqa: N818 (what to do says more than that it is a
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class Refused(Exception):  # noqa: N818 (the image's failure, or the settings')
+    """The service does not take this request; `advice` is for whoever finds that it takes no other one either."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 class DailyQuota(Exception):  # noqa: N818 (nothing went wrong)

@@ -48,8 +48,8 @@ def file(settings: Settings) -> Captions:
     open_questions = list(questions(settings))
     names = [question_about(settings, row).path.name for row in samples(settings) if row["split"] == "test"]
     found = read_explanations(local_path(str(profile.path)), open_questions, names)
-    explanations = ((question.image_id, found.get(question.image_id)) for question in open_questions)
-    return Captions([Described(image_id, said, None if said else NOT_THERE) for image_id, said in explanations])
+    image_ids = (question.image_id for question in open_questions)
+    return Captions([found.get(image_id, Described(image_id, failure=NOT_THERE)) for image_id in image_ids])
 
 
 FREE: dict[str, Callable[[Settings], Captions]] = {"offline": offline, "file": file}

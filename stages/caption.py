@@ -3,7 +3,8 @@
 Test images never reach the teacher: what it says is what the student learns from. Where each aspect has a test list of
 its own, an image that is tested on one aspect is described for the others, and what was said of that one is left out.
 An image that the teacher does not describe has no row, so that nothing is distilled from it; results/caption.json
-counts those by reason, and the stage fails where they are more than `caption.max_failed` of all.
+counts those by reason, and the stage fails where they are more than `caption.max_failed` of all. It also counts the
+explanations that repeat the score although the teacher was asked again.
 """
 
 import argparse
@@ -13,9 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from analyzers.asking import Unavailable
 from analyzers.captions import Captions
 from analyzers.journalled import Options, estimate
+from analyzers.patience import Unavailable
 from analyzers.prices import cost
 from analyzers.teacher import DailyQuota
 from analyzers.teachers import FREE, captions
@@ -32,13 +33,13 @@ QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVA
 
 
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-    if options.dry_run:
-        kind = settings.teachers[settings.teacher].kind
-        print(f"teacher {kind} is free" if kind in FREE else estimate(settings, options))
-        return
+    kind = settings.teachers[settings.teacher].kind
     try:
-        with captions(settings, options) as work:
-            _write(settings, work)
+        if options.dry_run:
+            print(f"teacher {kind} is free" if kind in FREE else estimate(settings, options))
+        else:
+            with captions(settings, options) as work:
+                _write(settings, work)
     except (DailyQuota, Unavailable) as error:
         print(f"caption: {error}", file=sys.stderr)
         sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
@@ -53,9 +54,11 @@ def _write(settings: Settings, work: Captions) -> None:
     columns = dict.fromkeys(("image_id", *aspects), str) | {name: type(value) for name, value in always.items()}
     tested = _tested(settings)
     ends: Counter[str | None] = Counter()  # images by why they are not described, None where they are
+    repeating = 0  # explanations
     with row_writer(paths.captions(settings.dataset), columns) as write:
         for image in work.images:
             ends[image.failure] += 1
+            repeating += len(image.repeating) if image.explanations else 0
             if image.explanations:
                 said = {
                     aspect: None if image.image_id in tested.get(aspect, ()) else text
@@ -64,13 +67,13 @@ def _write(settings: Settings, work: Captions) -> None:
                 write({"image_id": image.image_id, **said, **always})
         described = ends[None]
         failures = Counter({reason: count for reason, count in ends.items() if reason is not None})
-        write_json(paths.RESULTS / "caption.json", _summary(settings, work, described, failures))
+        write_json(paths.RESULTS / "caption.json", _summary(settings, work, described, failures, repeating))
         _check(described, failures, settings.caption.max_failed)
 
 
 def _tested(settings: Settings) -> dict[str, set[str]]:
     """For each aspect that has a split of its own: the images that are tested on it."""
-    splits = read_table(paths.splits(settings.dataset), ["split"])
+    splits = read_table(paths.splits(settings.dataset))
     own = {aspect: split_column(splits, aspect) for aspect in ASPECTS}
     return {
         aspect: set(splits.loc[splits[column] == "test", "image_id"])
@@ -79,7 +82,9 @@ def _tested(settings: Settings) -> dict[str, set[str]]:
     }
 
 
-def _summary(settings: Settings, work: Captions, described: int, failures: Counter[str]) -> dict[str, object]:
+def _summary(
+    settings: Settings, work: Captions, described: int, failures: Counter[str], repeating: int
+) -> dict[str, object]:
     """The same for every teacher; one that is free spent nothing."""
     totals, prices = work.totals, work.prices
     return {
@@ -89,6 +94,7 @@ def _summary(settings: Settings, work: Captions, described: int, failures: Count
         "described": described,
         "failed": failures.total(),
         "failures": dict(sorted(failures.items())),
+        "explanations_that_repeat_the_score": repeating,
         "requests": totals.requests,
         "answers": totals.answers,
         "tokens": totals.usage.as_dict(),

@@ -1,6 +1,7 @@
 """The caption stage, run in this process: what it wrote, how it ended."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -27,8 +28,8 @@ def totals():
     return json.loads((paths.RESULTS / "caption.json").read_text())
 
 
-def ends(capsys):
+def ends(capsys, **options):
     """The exit status of the stage and what it said last."""
     with pytest.raises(SystemExit) as stopped:
-        stage(caption.main)
+        stage(partial(caption.main, options=Options(**options)))
     return stopped.value.code, capsys.readouterr().err.splitlines()[-1]

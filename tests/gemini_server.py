@@ -1,7 +1,8 @@
 """A local HTTP server that behaves like the Gemini API: what it does with each request, a test decides.
 
 It answers `models/<m>:generateContent` and `:countTokens`, checks the key, and remembers what came and when. A
-`script` is a function of the request that gives a Move; moves for the API's many ways to fail are below.
+`script` is a function of the request that gives a Move, `count_script` one of the text to count; moves for the API's
+many ways to fail are below.
 """
 
 import json
@@ -77,10 +78,19 @@ def blocked_prompt(request: Request) -> Move:
     return Move(200, feedback | {"modelVersion": "gemini-3.8-flash"})
 
 
-def error(status: int, message: str = "It failed.", details: Iterable[dict[str, Any]] = ()) -> Move:
+def error(status: int, message: str = "It failed.", details: Iterable[dict[str, Any]] = (), name: str = "") -> Move:
     names = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
-    name = names.get(status, "RESOURCE_EXHAUSTED" if status == 429 else "UNAVAILABLE")
+    name = name or names.get(status, "RESOURCE_EXHAUSTED" if status == 429 else "UNAVAILABLE")
     return Move(status, {"error": {"code": status, "message": message, "status": name, "details": list(details)}})
+
+
+def bad_key() -> Move:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    return error(400, "API key not valid. Please pass a valid API key.", [info])
+
+
+def bad_image() -> Move:
+    return error(400, "Unable to process input image. Please retry or report it.")
 
 
 def too_many(delay: str = "0.3s", quota: str = "GenerateRequestsPerMinutePerProjectPerModel") -> Move:
@@ -105,6 +115,10 @@ def _enums_as_numbers(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def count(text: str) -> Move:
+    return Move(200, {"totalTokens": prompt_tokens(text)})
+
+
 def prompt_tokens(text: str) -> int:
     return 258 + len(text) // 4
 
@@ -114,6 +128,7 @@ class GeminiServer(LocalServer):
     """Runs in threads of the test; use it as a context."""
 
     script: Callable[[Request], Move] = answer
+    count_script: Callable[[str], Move] = count  # of a request's text
     requests: list[Request] = field(default_factory=list)
     counted: int = 0
     answered: list[Request] = field(default_factory=list)  # well, and to the last byte
@@ -147,12 +162,12 @@ def _handler(server: GeminiServer) -> type[BaseHTTPRequestHandler]:
             at = time.time()
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.headers.get("x-goog-api-key") != KEY:
-                self._send(error(400, "API key not valid. Please pass a valid API key."))
+                self._send(bad_key())
             elif self.path.partition("?")[0].endswith(":countTokens"):
                 server.counted += 1
                 inner = body.get("generateContentRequest", body)
                 text = "".join(part.get("text", "") for part in inner["contents"][0]["parts"])
-                self._send(Move(200, {"totalTokens": prompt_tokens(text)}))
+                self._send(server.count_script(text))
             else:
                 request = server.receive(body, at)
                 move = server.script(request)

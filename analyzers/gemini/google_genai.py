@@ -15,6 +15,8 @@ from google.genai import errors, types
 from analyzers.gemini.picture import Picture
 from analyzers.gemini.teacher import ApiError, Lost, Reply
 
+NOT_THE_API = (AttributeError, TypeError, ValueError)  # what a body of another shape ends in
+
 
 class Connection:
     """One client of one model; its requests may run side by side."""
@@ -37,23 +39,14 @@ class Connection:
         )
         response = self._call(self._client.models.generate_content, text, image, config=config)
         try:
-            found = json.loads(response.sdk_http_response.body)
-        except ValueError as error:
+            return _reply(json.loads(response.sdk_http_response.body))
+        except NOT_THE_API as error:
             raise Lost(type(error).__name__) from None
-        candidate = found["candidates"][0] if found.get("candidates") else {}
-        usage = found.get("usageMetadata", {})
-        return Reply(
-            text="".join(part.get("text", "") for part in candidate.get("content", {}).get("parts", ())),
-            finish_reason=candidate.get("finishReason", ""),
-            block_reason=found.get("promptFeedback", {}).get("blockReason", ""),
-            model_version=found.get("modelVersion", ""),
-            prompt_tokens=usage.get("promptTokenCount", 0),
-            candidate_tokens=usage.get("candidatesTokenCount", 0),
-            total_tokens=usage.get("totalTokenCount", 0),
-        )
 
     def count_tokens(self, text: str, image: Picture) -> int:
-        tokens: int = self._call(self._client.models.count_tokens, text, image).total_tokens
+        tokens: int | None = self._call(self._client.models.count_tokens, text, image).total_tokens
+        if not tokens:
+            raise Lost("no number of tokens")
         return tokens
 
     def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
@@ -61,7 +54,22 @@ class Connection:
         try:
             return method(model=self._model, contents=contents, **options)
         except errors.APIError as error:
-            details = error.details.get("error", {}).get("details", ()) if isinstance(error.details, dict) else ()
-            raise ApiError(error.code or 500, error.message or "", details) from None
-        except httpx2.HTTPError as error:
+            body = error.details.get("error") if isinstance(error.details, dict) else None
+            details = body.get("details") if isinstance(body, dict) else None
+            raise ApiError(error.code or 500, error.status or "", error.message or "", details) from None
+        except (httpx2.HTTPError, *NOT_THE_API) as error:
             raise Lost(type(error).__name__) from None
+
+
+def _reply(found: dict[str, Any]) -> Reply:
+    candidate = found["candidates"][0] if found.get("candidates") else {}
+    content, usage = candidate.get("content") or {}, found.get("usageMetadata") or {}
+    return Reply(
+        text="".join(part.get("text", "") for part in content.get("parts") or ()),
+        finish_reason=candidate.get("finishReason", ""),
+        block_reason=(found.get("promptFeedback") or {}).get("blockReason", ""),
+        model_version=found.get("modelVersion", ""),
+        prompt_tokens=usage.get("promptTokenCount", 0),
+        candidate_tokens=usage.get("candidatesTokenCount", 0),
+        total_tokens=usage.get("totalTokenCount", 0),
+    )

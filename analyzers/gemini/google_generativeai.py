@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     from google.protobuf.json_format import ParseError
 
 LOST = (requests.exceptions.RequestException, TransportError, api.RetryError, ParseError)
+NOT_THE_API = (AttributeError, TypeError)  # what the SDK makes of an error whose body has another shape
 # Enums by a metaclass that says nothing of its types.
 _FINISH: Any = genai.protos.Candidate.FinishReason
 _BLOCK: Any = genai.protos.GenerateContentResponse.PromptFeedback.BlockReason
@@ -63,6 +64,8 @@ class Connection:
 
     def count_tokens(self, text: str, image: Picture) -> int:
         tokens: int = self._call(self._model.count_tokens, text, image).total_tokens
+        if not tokens:
+            raise Lost("no number of tokens")
         return tokens
 
     def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
@@ -71,6 +74,15 @@ class Connection:
         try:
             return method(contents, request_options=self._request_options, **options)
         except api.GoogleAPICallError as error:
-            raise ApiError(error.code or 500, re.sub(r"^POST \S+: ", "", error.message), error.details) from None
-        except LOST as error:
+            message = re.sub(r"^POST \S+: ", "", error.message)
+            raise ApiError(error.code or 500, _name(error), message, error.details) from None
+        except (*LOST, *NOT_THE_API) as error:
             raise Lost(type(error).__name__) from None
+
+
+def _name(error: api.GoogleAPICallError) -> str:
+    """Such as INVALID_ARGUMENT. The SDK's own class for a 400 has one name for several."""
+    try:
+        return str(error.response.json()["error"]["status"])
+    except (LookupError, TypeError, ValueError):  # an error of something between the service and us
+        return ""

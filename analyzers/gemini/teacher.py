@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 from analyzers.explanations import parse
 from analyzers.gemini.brief import brief
 from analyzers.gemini.picture import MOST_PIXELS_A_SIDE, Picture, picture
-from analyzers.teacher import Answer, DailyQuota, Question, TryAgain, Usage
+from analyzers.teacher import CUT, Answer, DailyQuota, Question, Refused, TryAgain, Usage
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 
@@ -26,10 +26,12 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 KEY, ENDPOINT = "GEMINI_API_KEY", "GEMINI_API_ENDPOINT"
 SDKS = {"google-generativeai": "google_generativeai", "google-genai": "google_genai"}
-# The model will not describe this image however often it is asked; any other end without text may be an accident.
-FINAL = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "MAX_TOKENS"}
+# The model gave no whole description, and why; any other end without text may be an accident.
+ENDS = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", CUT}
+# Statuses that may be about one request, its picture or its words. Those about the account are not: a place, billing.
+OF_A_REQUEST, OF_THE_ACCOUNT = {400, 413, 422}, "FAILED_PRECONDITION"
 HELP = {
-    400: f"the request is not accepted; if it is about the key, check {KEY}, else teachers.gemini",
+    400: f"if it is about the key, check {KEY}, else teachers.gemini",
     401: f"check {KEY}",
     403: f"check that the project of {KEY} may use this model",
     404: "check teachers.gemini.model",
@@ -52,9 +54,10 @@ class Reply:
 class ApiError(Exception):
     """The service answered with an error status."""
 
-    def __init__(self, status: int, message: str, details: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, status: int, name: str, message: str, details: Iterable[object] | None) -> None:
         super().__init__(message)
-        self.status, self.details = status, details
+        self.status, self.name = status, name  # 400, and such as INVALID_ARGUMENT; "" where the service names none
+        self.details = [detail for detail in details or () if isinstance(detail, Mapping)]
 
 
 class Lost(Exception):  # noqa: N818 (the answer is lost, not we)
@@ -102,7 +105,7 @@ class Gemini:
 
     def ask(self, prepared: Prepared) -> Answer:
         reply = _call(prepared.connection.generate, prepared.text, prepared.image, prepared.schema)
-        why = reply.block_reason or (reply.finish_reason if reply.finish_reason in FINAL else None)
+        why = reply.block_reason or (reply.finish_reason if reply.finish_reason in ENDS else None)
         return Answer(
             said=parse(reply.text),
             finish_reason=reply.finish_reason,
@@ -166,7 +169,10 @@ def _meaning(error: ApiError, without: str) -> Exception:
         return TryAgain(said, _retry_delay(error.details))
     if error.status >= 500 or error.status in (408, 499):
         return TryAgain(said)
-    return InputError(f"{said} ({HELP.get(error.status, 'no request like this can succeed')})")
+    advice = HELP.get(error.status, "no request like this can succeed")
+    if error.status in OF_A_REQUEST and error.name != OF_THE_ACCOUNT and "api key" not in said.casefold():
+        return Refused(said, advice)
+    return InputError(f"{said} ({advice})")
 
 
 def _retry_delay(details: Sequence[Mapping[str, Any]]) -> float | None:

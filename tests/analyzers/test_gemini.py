@@ -3,6 +3,7 @@
 import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,22 @@ from PIL import Image
 
 from analyzers.gemini.teacher import ENDPOINT, SDKS, Gemini
 from analyzers.gemini.teacher import KEY as KEY_NAME
-from analyzers.teacher import DailyQuota, Question, TryAgain, Usage
+from analyzers.teacher import DailyQuota, Question, Refused, TryAgain, Usage
 from m3agiqa.errors import InputError
 from m3agiqa.files import sha256
-from tests.gemini_server import KEY, TEXTS, GeminiServer, Move, answer, blocked_prompt, daily_quota, error, too_many
+from tests.gemini_server import (
+    KEY,
+    TEXTS,
+    GeminiServer,
+    Move,
+    answer,
+    bad_image,
+    bad_key,
+    blocked_prompt,
+    daily_quota,
+    error,
+    too_many,
+)
 
 STANDARD = str.maketrans("-_", "+/")  # the API takes both alphabets of base64
 MOS = {"quality": 3.42, "correspondence": 1.5}
@@ -169,14 +182,40 @@ def test_a_daily_quota_says_when_to_resume(server, sdk, question):
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"),
-    [(400, "GEMINI_API_KEY"), (401, "GEMINI_API_KEY"), (403, "may use this model"), (404, r"teachers\.gemini\.model")],
+    ("move", "advice"),
+    [
+        (bad_key(), "GEMINI_API_KEY"),
+        (error(400, "API Key not found."), "GEMINI_API_KEY"),
+        (error(400, "User location is not supported.", name="FAILED_PRECONDITION"), r"teachers\.gemini"),
+        (error(401, "Not so."), "GEMINI_API_KEY"),
+        (error(403, "Not so."), "may use this model"),
+        (error(404, "Not so."), r"teachers\.gemini\.model"),
+    ],
 )
-def test_errors_that_stay_say_what_to_do(server, sdk, question, status, advice):
-    server.script = lambda _: error(status, "Not so.")
-    with pytest.raises(InputError, match=f"{status}: Not so.*{advice}"):
+def test_errors_that_stay_say_what_to_do(server, sdk, question, move, advice):
+    server.script = lambda _: move
+    with pytest.raises(InputError, match=rf"{move.status}: {move.body['error']['message']}.*{advice}"):
         ask(teacher(sdk), question)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("move", [bad_image(), error(413, "Too large."), Move(400, "<html>Bad request</html>")])
+def test_a_request_that_is_refused_may_be_the_only_one(server, sdk, question, move):
+    server.script = lambda _: move
+    with pytest.raises(Refused, match=str(move.status)) as refused:
+        ask(teacher(sdk), question)
+    assert refused.value.advice
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 429, 503])
+@pytest.mark.parametrize("body", ["[]", "null", "", '{"error": "no"}', '{"candidates": [null]}'])
+def test_a_body_of_another_shape_is_no_bug_of_ours(server, sdk, question, status, body):
+    server.script = server.count_script = lambda _: Move(status, body)
+    with suppress(TryAgain, Refused):
+        assert not ask(teacher(sdk), question).said
+    with pytest.raises((TryAgain, Refused)):
+        teacher(sdk).count_tokens(question)
 
 
 def test_without_a_key_nothing_is_sent(server, sdk, question, monkeypatch):
@@ -188,6 +227,12 @@ def test_without_a_key_nothing_is_sent(server, sdk, question, monkeypatch):
 def test_tokens_are_counted_for_nothing(server, sdk, question):
     assert teacher(sdk).count_tokens(question) > 258
     assert not server.requests
+
+
+def test_what_earlier_versions_were_answered_is_found(sdk, question):
+    """The key of an answer that was paid for does not change."""
+    kept = "cc053919e8d8d79faeb7776ddcaee5ce2a30328aa44d35731108efd40c5bbe1b"
+    assert teacher(sdk).key(replace(question, sha256="00ff")) == kept
 
 
 def test_the_scores_can_be_kept_back(server, sdk, question):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzers.captions import Described
 from analyzers.file import read_explanations
 from analyzers.teacher import Question
 from m3agiqa.errors import InputError
@@ -24,7 +25,7 @@ def test_csv_and_jsonl_say_the_same(tmp_path, first):
     rows = [{"name": "b.png", "quality": QUALITY, "correspondence": f"{MATCH}\n", "by": "x"}, {"name": "test.png"}]
     lines = [f'"{row["name"]}","{row.get("correspondence", "")}","{row.get("quality", "")}"' for row in rows]
     table = read(tmp_path / "t.csv", first + "\n".join(["name, correspondence,quality", *lines]) + "\n")
-    assert table == {"b": {"quality": QUALITY, "correspondence": MATCH}}
+    assert table == {"b": Described("b", {"quality": QUALITY, "correspondence": MATCH})}
     assert read(tmp_path / "t.jsonl", first + "\n\n".join(map(json.dumps, rows))) == table
 
 
@@ -34,7 +35,6 @@ def test_csv_and_jsonl_say_the_same(tmp_path, first):
         (f"name,quality\na.png,{QUALITY}\n", "row 2: correspondence of 'a.png': missing"),
         (f'name,quality,correspondence\na.png,{QUALITY},""\n', "row 2: correspondence of 'a.png': empty"),
         (f"name,quality,correspondence\na.png,{QUALITY},no\n", "correspondence of 'a.png': fewer than 15 letters"),
-        (f"name,quality,correspondence\na.png,{QUALITY} 3.4,{MATCH}\n", "quality of 'a.png': repeats the score"),
         (f"name,quality,correspondence\na.png,{QUALITY}\n", "row 2: 2 fields, expected 3"),
         (f"name,quality,correspondence\nc.png,{QUALITY},{MATCH}\n", "row 2: name is 'c.png', which is no image"),
         ("quality\nx\n", "row 2: name is None"),
@@ -46,6 +46,14 @@ def test_a_bad_row_is_named(tmp_path, text, complaint):
     with pytest.raises(InputError, match=re.escape(complaint)) as error:
         read(tmp_path / "mine.csv", text)
     assert "mine.csv" in str(error.value)
+
+
+def test_a_row_that_repeats_the_score_is_kept_and_known(tmp_path):
+    table = read(
+        tmp_path / "mine.csv", f"name,quality,correspondence\na.png,{QUALITY} 3.4,{MATCH}\nb.png,{MATCH},{MATCH}"
+    )
+    assert table["a"] == Described("a", {"quality": f"{QUALITY} 3.4", "correspondence": MATCH}, repeating=("quality",))
+    assert not table["b"].repeating
 
 
 @pytest.mark.parametrize(("line", "complaint"), [("[1]", "line 1: expected an object"), ("{", "line 1: not JSON")])

@@ -144,11 +144,12 @@ def test_a_copy_of_the_repository_shares_the_answers(project, server, tmp_path, 
 def test_teacher_file(project, server, capsys):
     project(teacher="file", **{"teachers.file.path": "mine.csv", "caption.max_failed": 0.1})
     rows = [f'{number}.png,"{TEXTS["quality"]}","{TEXTS["correspondence"]}"' for number in range(IMAGES)]
+    rows[0] = f'0.png,"{TEXTS["quality"]} A solid four.","{TEXTS["correspondence"]}"'
     Path("mine.csv").write_text("\n".join(["name,quality,correspondence", *rows[:1], *rows[2:]]))
     run()
     assert captions()["teacher"].eq("file").all()
     assert totals()["failures"] == {"not in the file": 1}
-    assert (totals()["described"], totals()["usd"]) == (11, 0)
+    assert (totals()["described"], totals()["explanations_that_repeat_the_score"], totals()["usd"]) == (11, 1, 0)
     Path("mine.csv").write_text("name,quality,correspondence\n0.png,,x")
     status, said = ends(capsys)
     assert status == 2

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from analyzers import asking
+from analyzers import patience
 from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
 from analyzers.teacher import Answer, Question, Usage
@@ -69,11 +69,11 @@ def test_too_many_failures_fail_the_stage(project, server, capsys):
 
 
 def test_a_service_that_is_down_ends_the_run_with_everything_kept(project, server, capsys, monkeypatch):
-    monkeypatch.setattr(asking, "PATIENCE", 0)
+    monkeypatch.setattr(patience, "PATIENCE", 0)
     server.script = lambda request: answer(request) if request.number < 5 else too_many("0s")
     status, said = ends(capsys)
     assert status == 69
-    assert f"no answer after {asking.MOST_ATTEMPTS} attempts, the last one: Gemini answers 429" in said
+    assert f"no answer after {patience.MOST_ATTEMPTS} attempts, the last one: Gemini answers 429" in said
     assert KEY not in said
     server.script, asked = answer, len(server.requests)
     run()
