@@ -51,7 +51,7 @@ def write(rows: Sequence[Scored], folder: Path, *, on_the_page: int = ON_THE_PAG
     The page holds the first `on_the_page` images, and says how many it does not show; the other two hold them all.
     """
     with _text_file(folder / "scores.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")  # a lone \r in a prompt, too
         writer.writerow(FIELDS)
         writer.writerows(map(_cell, record.values()) for record in records(rows))
     with _text_file(folder / "scores.jsonl") as file:

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 
 import pytest
 
 from m3agiqa import gallery
+from m3agiqa.aspects import Scale
 from m3agiqa.image_list import ListedImage
-from m3agiqa.scorer import Score
+from m3agiqa.score import Score
 from tests.tiny_mllm import picture
 
 EVIL = "</style><script>document.title='got in'</script><img src=x onerror=\"document.title='got in'\">\u202e\x1b[2J"
@@ -45,6 +47,58 @@ def test_csv_and_jsonl_say_the_same(rows, tmp_path):
         "status": "",
         "warnings": [],
     }
+
+
+@pytest.mark.parametrize("begins", ["=1+", "+1", "-", "@SUM", "\t=", "\r=", "\n=", "\0=", "＝", "＋", "－", "＠"])
+def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path, begins):
+    """As OWASP advises on CSV injection; a score below 0 stays a number, and the JSONL what it was."""
+    text = f"{begins}cmd|' /C calc'!A0"
+    score = Score("quality", "ok", -1.5, (-2, 2), text, text, (text, "more"), Scale(-2, 2))
+    gallery.write([gallery.Scored(ListedImage(text, tmp_path / "none.png", text), [score])], tmp_path)
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    line = json.loads((tmp_path / "scores.jsonl").read_text(encoding="utf-8"))
+    for column in ("image", "prompt", "word", "description"):
+        assert (row[column], line[column]) == (f"'{text}", text)
+    assert (row["warnings"], line["warnings"]) == (f"'{text}; more", [text, "more"])
+    assert (row["score"], row["low"], row["scale_low"]) == ("-1.5", "-2", "-2")
+
+
+def test_ordinary_texts_are_as_they_are(rows, tmp_path):
+    gallery.write(rows, tmp_path)
+    assert "'" not in (tmp_path / "scores.csv").read_text(encoding="utf-8").replace("document.title='got in'", "")
+
+
+def test_a_name_that_is_not_utf_8_is_written(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    rows = [gallery.Scored(ListedImage(name, tmp_path / name, name), [Score("quality", f"failed: {name}")])]
+    gallery.write(rows, tmp_path / "out")
+    line = json.loads((tmp_path / "out/scores.jsonl").read_text(encoding="utf-8"))
+    assert (line["image"], line["status"]) == (name, f"failed: {name}")  # the very name, to open the file with
+    for file in ("scores.csv", "gallery.html"):
+        assert r"caf\udce9.png" in (tmp_path / "out" / file).read_text(encoding="utf-8")
+    assert gallery.table(rows).encode()
+
+
+def test_the_page_holds_the_first_images_however_many_there_are(rows, tmp_path):
+    def page(count: int, **how: int) -> str:
+        gallery.write([rows[0]] * count, tmp_path, **how)
+        assert len((tmp_path / "scores.jsonl").read_text().splitlines()) == 2 * count
+        return (tmp_path / "gallery.html").read_text(encoding="utf-8")
+
+    assert len(page(1000)) == pytest.approx(len(page(200)), abs=300)
+    assert page(1000).count("<img") == gallery.ON_THE_PAGE == 200
+    assert "These are the first 200 images. The other 800 are not shown here" in page(1000)
+    assert "not shown" not in page(200)
+    assert page(7, on_the_page=3).count("<img") == 3
+    assert "first 0 images. The other 7 are not" in page(7, on_the_page=0)
+
+
+def test_a_long_name_does_not_fill_the_page(tmp_path):
+    name = "data:image/png;base64," + "A" * 100_000
+    rows = [gallery.Scored(ListedImage(name, tmp_path / name, ""), [Score("quality", "failed: too long")])]
+    assert len("".join(gallery.gallery(rows))) < 10_000
+    assert len(gallery.table(rows)) < 1_000
 
 
 def test_the_terminal_is_safe_from_control_characters(rows):
