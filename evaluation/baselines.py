@@ -30,9 +30,10 @@ from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder
 
 from data.splitting.prompts import prompt_groups
+from evaluation import ridge
 
 Floats = NDArray[np.float64]
 
@@ -51,15 +52,15 @@ class Rows:
 
     `table` has one row an image with image_id, split, mos, prompt, generator, description, level
     (the student's rating word, 0-4) and piqe (0 good to 100). `measurements` and `states` hold one
-    row an image, in its order.
+    row an image, in its order; the states may lie in a file.
     """
 
     table: pd.DataFrame
     measurements: pd.DataFrame
-    states: NDArray[np.float32]
+    states: ridge.Table
 
     def __post_init__(self) -> None:
-        lengths = {len(self.table), len(self.measurements), len(self.states)}
+        lengths = {len(self.table), len(self.measurements), self.states.shape[0]}
         if len(lengths) > 1:
             raise ValueError(f"table, measurements and states differ in length: {sorted(lengths)}")
         hidden = self.table.assign(mos=self.table["mos"].where(self.table["split"] != "test"))
@@ -125,7 +126,7 @@ def piqe(rows: Rows) -> Floats:
 
 
 def pixel_measurements(rows: Rows) -> Floats:
-    return _ridge(StandardScaler(), rows.measurements.to_numpy(float), rows)
+    return _dense_ridge(rows.measurements.to_numpy(float), rows)
 
 
 def tfidf_description(rows: Rows) -> Floats:
@@ -135,7 +136,7 @@ def tfidf_description(rows: Rows) -> Floats:
 
 
 def mean_hidden_states(rows: Rows) -> Floats:
-    return _ridge(StandardScaler(), np.asarray(rows.states, float), rows)
+    return _dense_ridge(rows.states, rows)
 
 
 def student_word(rows: Rows) -> Floats:
@@ -183,28 +184,31 @@ def _tfidf() -> TfidfVectorizer:
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=word)
 
 
-def _ridge(encoder: TransformerMixin, inputs: pd.DataFrame | pd.Series | Floats, rows: Rows) -> Floats:
+def _ridge(encoder: TransformerMixin, inputs: pd.DataFrame | pd.Series, rows: Rows) -> Floats:
     """Encode (fitted on train), regress with each penalty, keep the one with the best SRCC on val, predict all.
 
     Raises: NotComputableError if the training texts hold no word at all.
     """
-
-    def pick(split: str) -> pd.DataFrame | pd.Series | Floats:
-        chosen = rows.where(split)
-        return inputs[chosen] if isinstance(inputs, np.ndarray) else inputs.iloc[chosen]
-
     encoder = make_pipeline(encoder)
     try:
-        train = encoder.fit_transform(pick("train"))
+        train = encoder.fit_transform(inputs.iloc[rows.where("train")])
     except ValueError as error:
         if "empty vocabulary" in str(error):
             raise NotComputableError("the texts hold no words") from None
         raise
-    val, val_mos = encoder.transform(pick("val")), rows.mos("val")
+    val, val_mos = encoder.transform(inputs.iloc[rows.where("val")]), rows.mos("val")
     fits = [Ridge(alpha).fit(train, rows.mos("train")) for alpha in PENALTIES]
     best = max(fits, key=lambda fit: _score(fit.predict(val), val_mos))
     predicted: Floats = best.predict(encoder.transform(inputs))
     return predicted
+
+
+def _dense_ridge(inputs: ridge.Table, rows: Rows) -> Floats:
+    """The same on columns of numbers, standardised."""
+    val, mos = rows.where("val"), rows.mos("val")
+    predicted = ridge.fit(inputs, rows.where("train"), rows.mos("train"), PENALTIES).predict(inputs)  # (N, penalties)
+    best = max(range(len(PENALTIES)), key=lambda column: _score(predicted[val, column], mos))
+    return predicted[:, best]
 
 
 class _Score(NamedTuple):

@@ -131,7 +131,8 @@ def _tied(counts: Floats, values: list[Floats]) -> Floats:
     order = np.lexsort(values)
     new = np.any([np.diff(one[order], prepend=np.nan) != 0 for one in values], axis=0)
     copies = np.add.reduceat(counts[:, order], np.flatnonzero(new), axis=1)
-    return np.einsum("rg,rg->r", copies, copies)
+    pairs: Floats = np.einsum("rg,rg->r", copies, copies)
+    return pairs
 
 
 def _opposite(counts: Floats, x: Floats, y: Floats) -> Floats:
