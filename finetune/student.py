@@ -1,10 +1,25 @@
 """The local MLLM of the settings: as it came, or as the distill stage left it."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
 from m3agiqa.device import device
+from m3agiqa.errors import InputError
 from m3agiqa.mllm import adapters
+from m3agiqa.mllm.fitting import TooLongError
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline import paths
 from pipeline.settings import Settings
+
+
+@contextmanager
+def naming(files: Sequence[Path]) -> Iterator[None]:
+    """Say of which of the images, given in this order, a conversation does not fit."""
+    try:
+        yield
+    except TooLongError as error:
+        raise InputError(f"{files[error.row]}: {error}") from None
 
 
 def load_student(settings: Settings) -> LocalMLLM:

@@ -2,8 +2,8 @@
 
 The same text feeds the head in training and in use, so the student describes the train images too:
 the teacher's words never reach the head. `description` is what fits the model together with the image;
-`fewer_views` and `shortened` tell where something had to give way for that. Each batch is journalled
-as soon as it is answered.
+`fewer_views` and `shortened` tell where something had to give way for that, `cut_off` where the MLLM had not
+ended when it had written `max_new_tokens`. Each batch is journalled as soon as it is answered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 from PIL.Image import Image
 
-from data.tables.frames import read_table, require_aspect, write_table
-from finetune.student import load_student
+from data.tables.frames import read_samples, write_table
+from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.files import fingerprint
 from m3agiqa.images import load_image
 from m3agiqa.journal import Journal, records
 from m3agiqa.mllm.conversation import Conversation, conversation, questions_fingerprint
-from m3agiqa.mllm.model import Inputs, LocalMLLM
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.readings import Inputs
 from pipeline import paths
 from pipeline.paths import DatasetPaths
 from pipeline.processes import first_shows_progress, process, share
@@ -29,7 +30,7 @@ from pipeline.stage import stage
 from pipeline.unfinished import unfinished
 
 JOURNAL = "journal.jsonl"
-COLUMNS = ("description", "word", "fewer_views", "shortened")
+COLUMNS = ("description", "word", "fewer_views", "shortened", "cut_off")
 
 
 def main(settings: Settings) -> None:
@@ -39,8 +40,7 @@ def main(settings: Settings) -> None:
 def describe_all(settings: Settings, of: DatasetPaths) -> None:
     """Write the descriptions of every image of a data set."""
     aspect, profile = settings.aspect, settings.mllms[settings.mllm]
-    samples = read_table(of.samples, ["path", "prompt", "sha256"])
-    require_aspect(samples, aspect)
+    samples = read_samples(of.samples, aspect, ["path", "prompt", "sha256"])
     here = process(settings.runtime.device)
     student = load_student(settings)
     made_from = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
@@ -78,6 +78,12 @@ class _Questions(NamedTuple):
 class _Described(NamedTuple):
     images: list[Image]
     conversations: list[Conversation]
+    cut_off: list[bool]
+
+
+class _SecondPass(NamedTuple):
+    inputs: list[Inputs]
+    cut_off: list[bool]
 
 
 def answers(
@@ -90,23 +96,31 @@ def answers(
     aspect, most = settings.aspect, settings.mllms[settings.mllm].max_new_tokens
 
     def questions(batch: pd.DataFrame) -> _Questions:
-        images = [load_image(raw / path) for path in batch["path"]]
+        files = [raw / path for path in batch["path"]]
+        images = [load_image(file) for file in files]
         chats = [conversation(aspect, prompt) for prompt in batch["prompt"]]
-        return _Questions(images, student.questions(images, chats, most))
+        with naming(files):
+            return _Questions(images, student.questions(images, chats, most))
 
     def described() -> Iterator[_Described]:
         made = ahead(questions, batches, DECODERS if student.device.type == "cuda" else 1)
         for batch, (images, inputs) in zip(batches, made, strict=True):
-            rounds = zip(batch["prompt"], student.answers(inputs, most), strict=True)
-            yield _Described(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
+            written = student.answers(inputs, most)
+            rounds = zip(batch["prompt"], written, strict=True)
+            chats = [conversation(aspect, prompt, answer.text) for prompt, answer in rounds]
+            yield _Described(images, chats, [not answer.ended for answer in written])
 
-    for inputs in ahead(lambda pairs: student.inputs(*pairs), described(), 1):
+    def second_pass(batch: _Described) -> _SecondPass:
+        return _SecondPass(student.inputs(batch.images, batch.conversations), batch.cut_off)
+
+    for inputs, cut_off in ahead(second_pass, described(), 1):
         readings = student.read_inputs(inputs)
         yield {
             "description": [reading.fitted.description for reading in readings],
             "word": [reading.word for reading in readings],
             "fewer_views": [reading.fitted.level > 0 for reading in readings],
             "shortened": [reading.fitted.shortened for reading in readings],
+            "cut_off": cut_off,
         }
 
 

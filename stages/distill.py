@@ -6,19 +6,19 @@ written, and the later stages use the MLLM as it came.
 """
 
 import shutil
-from dataclasses import dataclass
 
-import pandas as pd
+from accelerate.utils import gather_object
 
-from data.tables.frames import joined, read_table, require_aspect
+from data.tables.frames import joined, read_samples, read_table
+from finetune.distill.examples import Collator, Examples
 from finetune.distill.training import Conversations, distill
 from finetune.student import load_untaught
+from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.files import fingerprint, write_json, write_text
-from m3agiqa.images import load_image
 from m3agiqa.mllm import conversation
-from m3agiqa.mllm.fitting import Example
+from m3agiqa.mllm.fitting import Fitter
 from pipeline import paths
-from pipeline.processes import first_shows_progress, process
+from pipeline.processes import first_shows_progress, process, share
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
@@ -26,27 +26,10 @@ from pipeline.unfinished import unfinished
 NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
 
 
-@dataclass
-class Examples:
-    """The images of one part of the split and their conversations, read from disk when needed."""
-
-    settings: Settings
-    rows: pd.DataFrame
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Example:
-        row, aspect = self.rows.iloc[index], self.settings.aspect
-        word = conversation.word_of(row[f"mos_{aspect}"])
-        chat = conversation.conversation(aspect, row["prompt"], row[aspect], word)
-        return Example(load_image(paths.raw(self.settings.dataset) / row["path"]), chat)
-
-
 def main(settings: Settings) -> None:
     aspect, options = settings.aspect, settings.distill
-    samples = joined(read_table(paths.samples(settings.dataset)), read_table(paths.splits(settings.dataset)), aspect)
-    require_aspect(samples, aspect)
+    samples = read_samples(paths.samples(settings.dataset), aspect, ["path", "prompt", "sha256"])
+    samples = joined(samples, read_table(paths.splits(settings.dataset)), aspect)
     out, curve = paths.adapter(settings.dataset, aspect), paths.RESULTS / "training" / "distill.csv"
     here = process(settings.runtime.device)
     if here.is_main_process:
@@ -59,8 +42,10 @@ def main(settings: Settings) -> None:
 
     captions = read_table(paths.captions(settings.dataset), [aspect])
     captioned = samples.merge(captions, on="image_id", validate="1:1")
-    train, val = (Examples(settings, captioned[captioned["split"] == part]) for part in ("train", "val"))
+    raw = paths.raw(settings.dataset)
+    train, val = (Examples(raw, aspect, captioned[captioned["split"] == part]) for part in ("train", "val"))
     student = load_untaught(settings)
+    readers = DECODERS if student.device.type == "cuda" else 0
     lora = settings.mllms[settings.mllm].lora
     learned_from = captioned[["image_id", "split", "sha256", "prompt", aspect, f"mos_{aspect}"]]
     inputs = {
@@ -73,7 +58,11 @@ def main(settings: Settings) -> None:
     }
     learner = student.add_lora(lora, seed=options.seed)
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
-    data = Conversations(train, val, train.rows[aspect].str.len().tolist(), student.training_batch)
+    collate = Collator(student.fitter, student.dtype)
+    data = Conversations(train, val, train.rows[aspect].str.len().tolist(), collate)
+    shortened = {
+        name: _shortened(part, student.fitter, readers or 1) for name, part in (("train", train), ("val", val))
+    }
     with unfinished("distill", inputs, wait=here.wait_for_everyone) as scratch:
         history = distill(
             learner,
@@ -82,10 +71,20 @@ def main(settings: Settings) -> None:
             checkpoints=scratch.path,
             out=out,
             activation_checkpointing=settings.runtime.activation_checkpointing,
+            workers=readers,
             progress=first_shows_progress,
         )
         if here.is_main_process:
+            write_json(out / "distill.json", {"enabled": True, "shortened": shortened})
             write_text(curve, history.to_csv(index=False))
+
+
+def _shortened(examples: Examples, fitter: Fitter, readers: int) -> int:
+    """How many explanations lose sentences. Looks at every image first, so that none stops the run on its way."""
+    rows = share(range(len(examples)))
+    looked_at = ahead(lambda row: examples.is_shortened(row, fitter), rows, readers)
+    shown = first_shows_progress(looked_at, total=len(rows), desc="look at what is taught", unit="images")
+    return sum(gather_object([sum(shown)]))
 
 
 if __name__ == "__main__":

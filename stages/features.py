@@ -11,14 +11,15 @@ from pathlib import Path
 import pandas as pd
 
 from data.feature_store.writer import FeatureWriter
-from data.tables.frames import read_table, require_aspect
-from finetune.student import load_student
+from data.tables.frames import read_samples, read_table
+from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.files import fingerprint, sha256
 from m3agiqa.head.batch import Row
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
-from m3agiqa.mllm.model import Inputs, LocalMLLM, Reading
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.readings import Inputs, Reading
 from pipeline import paths
 from pipeline.paths import DatasetPaths
 from pipeline.processes import first_shows_progress, process, share
@@ -34,8 +35,7 @@ def main(settings: Settings) -> None:
 def read_all(settings: Settings, of: DatasetPaths) -> None:
     """Write the hidden states of every image of a data set."""
     aspect = settings.aspect
-    samples = read_table(of.samples, ["path", "prompt", "sha256"])
-    require_aspect(samples, aspect)
+    samples = read_samples(of.samples, aspect, ["path", "prompt", "sha256"])
     descriptions = read_table(of.descriptions, ["description"])
     samples = samples.merge(descriptions, on="image_id", validate="1:1").set_index("image_id")
 
@@ -72,9 +72,11 @@ def states(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings
     batches = [batch for part in parts for batch in _batches(part, settings.runtime.batch)]
 
     def inputs(batch: pd.DataFrame) -> list[Inputs]:
-        images = [load_image(raw / path) for path in batch["path"]]
+        files = [raw / path for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
-        return student.inputs(images, [conversation(settings.aspect, prompt, text) for prompt, text in rounds])
+        chats = [conversation(settings.aspect, prompt, text) for prompt, text in rounds]
+        with naming(files):
+            return student.inputs([load_image(file) for file in files], chats)
 
     on_gpu = student.device.type == "cuda"
     read = ahead(student.read_inputs, ahead(inputs, batches, DECODERS if on_gpu else 1), 2 if on_gpu else 1)

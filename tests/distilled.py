@@ -8,6 +8,7 @@ from unittest import mock
 from transformers import logging
 
 from finetune.distill import training as module
+from finetune.distill.examples import Collator
 from finetune.distill.training import Conversations, distill
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
@@ -64,7 +65,7 @@ def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, v
     with mock.patch.multiple(module, CHECKPOINTS=2, PER_LOG=2):
         return distill(
             mllm.model,
-            Conversations(train, val, lengths, mllm.training_batch),
+            Conversations(train, val, lengths, Collator(mllm.fitter, mllm.dtype)),
             settings,
             checkpoints=folder / "checkpoints",
             out=folder / "adapter",

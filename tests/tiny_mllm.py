@@ -31,6 +31,7 @@ from transformers import (
 from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
+from finetune.distill.examples import Collator
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Lora, Profile
 
@@ -75,6 +76,12 @@ def load(folder: Path, *, adapter: Path | None = None, **settings: Any) -> Local
 def lora(**settings: Any) -> Lora:
     """A few LoRA matrices in the language model."""
     return Lora(**{"r": 2, "alpha": 2, "dropout": 0.0, "targets": LANGUAGE_LORA, "modules_to_save": [], **settings})
+
+
+def training_batch(mllm: LocalMLLM, examples: Any) -> dict[str, torch.Tensor]:
+    """The one set of tensors that these examples make: all images are taken in as many views."""
+    (batch,) = Collator(mllm.fitter, mllm.dtype)(examples)
+    return batch
 
 
 def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:

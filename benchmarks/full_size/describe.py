@@ -10,7 +10,8 @@ from PIL import Image
 from benchmarks.full_size.model import Ceilings, gpu_seconds, largest_batches, peak, peak_of
 from m3agiqa.mllm import gpu
 from m3agiqa.mllm.conversation import conversation
-from m3agiqa.mllm.model import Inputs, LocalMLLM
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.readings import Inputs
 
 BATCH = 32
 SHORT, LONG = 2, 130  # new tokens; the difference leaves the images and the prompt out

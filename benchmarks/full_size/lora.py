@@ -9,7 +9,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -19,10 +18,9 @@ import torch
 from peft import PeftModel
 
 from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
+from finetune.distill.examples import Collator, Examples
 from finetune.distill.training import Conversations, distill
-from m3agiqa.images import load_image
-from m3agiqa.mllm.conversation import conversation
-from m3agiqa.mllm.fitting import Example
+from m3agiqa.ahead import DECODERS
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.settings import load
 
@@ -31,20 +29,10 @@ STEPS = 24
 BATCHES = (2, 4)
 
 
-@dataclass(frozen=True)
-class Examples:
-    """The described images with a rating word, read from disk when asked for."""
-
-    table: pd.DataFrame
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Example:
-        row = self.table.iloc[index % len(self.table)]
-        chat = conversation("quality", row["prompt"], row["description"], "good")
-        return Example(load_image(Path(row["path"])), chat)
+def _examples(table: pd.DataFrame, count: int) -> Examples:
+    """The described images with a rating word, over again until there are `count`."""
+    rows = table.iloc[[row % len(table) for row in range(count)]]
+    return Examples(Path(), "quality", rows.assign(quality=rows["description"], mos_quality=3.5))
 
 
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twice: bool = False) -> None:
@@ -86,15 +74,16 @@ def _step(
             yield step
 
     settings = load().distill.model_copy(update={"epochs": 1, "batch": batch})
-    train, val = Examples(table, STEPS * batch), Examples(table, batch)
+    train, val = _examples(table, STEPS * batch), _examples(table, batch)
     with tempfile.TemporaryDirectory() as folder:
         distill(
             learner,
-            Conversations(train, val, [1] * len(train), student.training_batch),
+            Conversations(train, val, [1] * len(train), Collator(student.fitter, student.dtype)),
             settings,
             checkpoints=Path(folder) / "checkpoints",
             out=Path(folder) / "out",
             activation_checkpointing=activation_checkpointing,
+            workers=DECODERS,
             progress=clock,
         )
     return statistics.median(end - start for start, end in pairwise(ends[5:]))

@@ -1,6 +1,12 @@
-"""transformers' Trainer, on each process's share of given batches."""
+"""transformers' Trainer, on each process's share of given batches.
+
+A share may come in several sets of tensors, because images are taken in different numbers of views
+(finetune/distill/examples.py). Their gradients add up before the step is made: it is the step of the whole batch.
+"""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -13,7 +19,8 @@ from transformers import Trainer
 
 from m3agiqa.mllm import adapters
 
-Collate = Callable[[list[Any]], dict[str, Tensor]]
+Tensors = dict[str, Tensor]
+Collate = Callable[[list[Any]], list[Tensors]]
 
 
 class Examples(Protocol):
@@ -34,21 +41,37 @@ class _Example(NamedTuple):
     learned: bool
 
 
+@dataclass(frozen=True)
+class _Share:
+    """`collate`, of rows that may teach nothing."""
+
+    collate: Collate
+
+    def __call__(self, rows: list[_Example]) -> list[Tensors]:
+        batches = self.collate([row.example for row in rows])
+        if not rows[0].learned:
+            return [{**tensors, "labels": torch.full_like(tensors["labels"], -100)} for tensors in batches]
+        return batches
+
+
 class ShareTrainer(Trainer):
     """Trainer on shares of given batches, with logits only where something is learned, that saves the adapter alone."""
 
     def __init__(
         self,
         *,
-        data_collator: Collate,
+        collate: Collate,
         train_dataset: Examples,
         eval_dataset: Examples,
         batches: list[list[int]],
         **options: Any,
     ) -> None:
         datasets: dict[str, Any] = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
-        super().__init__(data_collator=data_collator, **datasets, **options)
-        self.learned_from, self.scored_on, self.batches = train_dataset, eval_dataset, batches
+        super().__init__(**datasets, **options)
+        self.collate, self.learned_from, self.batches = collate, train_dataset, batches
+        size, rows = self.args.per_device_eval_batch_size, range(len(eval_dataset))
+        self.val_batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
+        self.val_shares = self._shares(eval_dataset, self.val_batches)
 
     def get_train_dataloader(self) -> DataLoader[_Example]:
         """Each batch's share for this process."""
@@ -61,65 +84,79 @@ class ShareTrainer(Trainer):
             [_Row(row, learned=True) for row in batch[first::step]] or [_Row(batch[0], learned=False)]
             for batch in batches
         ]
-        collate = self.data_collator
-
-        def share(rows: list[_Example]) -> dict[str, Tensor]:
-            tensors: dict[str, Tensor] = collate([row.example for row in rows])
-            if not rows[0].learned:
-                tensors["labels"] = torch.full_like(tensors["labels"], -100)
-            return tensors
-
+        workers = self.args.dataloader_num_workers
         return DataLoader(
             _Rows(examples),
             batch_sampler=shares,
-            collate_fn=share,
-            num_workers=self.args.dataloader_num_workers,
+            collate_fn=_Share(self.collate),
+            num_workers=workers,
+            persistent_workers=workers > 0,  # they are slow to start
             pin_memory=self.args.dataloader_pin_memory,
+            generator=torch.Generator(),  # not the one that dropout draws from: workers would shift it
         )
 
-    def compute_loss(
+    def training_step(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Tensor],
-        return_outputs: bool = False,
+        inputs: Any,
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002  nothing is accumulated over batches
-    ) -> Any:
-        """Mean cross-entropy of the learned tokens of the whole batch, of which this process has a share.
+    ) -> Tensor:
+        """Add up the gradients of a share; returns its loss.
 
-        The mean over the processes is that mean; so is that of the gradients.
+        The loss is the mean cross-entropy of the learned tokens of the whole batch, of which this process has a share:
+        the mean over the processes is that mean, and so is that of the gradients.
         """
-        following = inputs.pop("labels")[:, 1:]  # (B, T-1): the token after each
-        learned = (following != -100).any(dim=0).nonzero().flatten()  # (K,)
-        outputs = model(**inputs, logits_to_keep=learned, use_cache=False)
-        logits = outputs.logits  # (B, K, V), or (B, T, V) where a model does not know logits_to_keep
-        if logits.shape[1] != len(learned):
-            logits = logits[:, learned]
-        targets = following[:, learned].flatten()  # (B K)
-        total = cross_entropy(logits.float().flatten(0, 1), targets, reduction="sum")
-        tokens = self.accelerator.reduce((targets != -100).sum().float(), "mean")
-        loss = total / tokens
-        return (loss, outputs) if return_outputs else loss
+        model.train()
+        share = cast("list[Tensors]", self._prepare_inputs(inputs))  # as _Share makes it
+        tokens, losses = self._learned_tokens(share), []
+        for left, tensors in enumerate(share, start=1 - len(share)):
+            with nullcontext() if left == 0 else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = _total_loss(model, tensors) / tokens
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The val loss: the mean over the examples of their batch's loss."""
-        size = self.args.per_device_eval_batch_size
-        rows = range(len(self.scored_on))
-        batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
         model = cast("PeftModel", self.model)
         model.eval()
         losses = []
-        for batch, share in zip(batches, self._shares(self.scored_on, batches), strict=True):
-            loss = self.compute_loss(model, self._prepare_inputs(share))
+        for batch, inputs in zip(self.val_batches, self.val_shares, strict=True):
+            share = cast("list[Tensors]", self._prepare_inputs(inputs))
+            tokens = self._learned_tokens(share)
+            loss = torch.stack([_total_loss(model, tensors) / tokens for tensors in share]).sum()
             losses.append(self.accelerator.reduce(loss, "mean").repeat(len(batch)))
         scores = {"eval_loss": float(torch.cat(losses).mean())}
         self.log(scores)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
+    def _learned_tokens(self, share: list[Tensors]) -> Tensor:
+        """How many a process learns on average, of the whole batch."""
+        learned = torch.stack([(tensors["labels"][:, 1:] != -100).sum() for tensors in share]).sum()
+        tokens: Tensor = self.accelerator.reduce(learned.float(), "mean")
+        return tokens
+
+    def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
+        """Nobody asks, and Trainer could not count them in several sets of tensors."""
+        return 0
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
         if self.args.should_save and output_dir is not None:  # Trainer always names it
             adapters.save(cast("PeftModel", self.model), Path(output_dir))
+
+
+def _total_loss(model: torch.nn.Module, tensors: Tensors) -> Tensor:
+    """The cross-entropy of the learned tokens, added up, with logits only where something is learned."""
+    inputs = {name: tensor for name, tensor in tensors.items() if name != "labels"}
+    following = tensors["labels"][:, 1:]  # (B, T-1): the token after each
+    learned = (following != -100).any(dim=0).nonzero().flatten()  # (K,)
+    logits = model(**inputs, logits_to_keep=learned, use_cache=False).logits  # (B, K, V)
+    if logits.shape[1] != len(learned):  # (B, T, V): a model that does not know logits_to_keep
+        logits = logits[:, learned]
+    return cross_entropy(logits.float().flatten(0, 1), following[:, learned].flatten(), reduction="sum")
 
 
 class _Rows(Dataset[_Example]):

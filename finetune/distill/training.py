@@ -27,7 +27,6 @@ from transformers import PrinterCallback, TrainingArguments
 from finetune.distill.checkpoints import Keeper, newest
 from finetune.distill.order import order
 from finetune.distill.trainer import Collate, Examples, ShareTrainer
-from m3agiqa.ahead import DECODERS
 from m3agiqa.mllm import adapters
 from m3agiqa.progress import Progress, silent
 from pipeline.profiles import Distill
@@ -43,7 +42,7 @@ class Conversations:
     train: Examples
     val: Examples
     lengths: Sequence[int]  # of the train examples, in any unit: batches hold examples of similar length
-    collate: Collate  # makes a list of examples into tensors with labels (-100: not learned)
+    collate: Collate  # makes a list of examples into sets of tensors with labels (-100: not learned)
 
 
 def distill(
@@ -54,13 +53,15 @@ def distill(
     checkpoints: Path,
     out: Path,
     activation_checkpointing: bool = False,
+    workers: int = 0,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Train what is trainable in `model` and write the best epoch's adapter to the folder `out`.
 
     The learning rate rises over the share `settings.warmup` of the steps, then falls along a cosine to 0.
     `activation_checkpointing` keeps no block's inner activations for the backward pass and computes them twice: less
-    memory, more time, the same weights.
+    memory, more time, the same weights. `workers` are processes that read ahead; on Python 3.14, and where this one was
+    spawned, they are spawned, so that `data` must be picklable.
 
     `checkpoints` belongs to one run: name it by everything that shapes the run. A call with the checkpoints of a
     killed run goes on from there, and writes the same bytes as if nothing had happened.
@@ -80,8 +81,8 @@ def distill(
     keeper = Keeper(checkpoints, {math.ceil(steps * (epoch + 1) / epochs) for epoch in range(epochs)}, progress)
     trainer = ShareTrainer(
         model=model,
-        args=_arguments(model, settings, steps, checkpoints, activation_checkpointing),
-        data_collator=data.collate,
+        args=_arguments(model, settings, steps, checkpoints, activation_checkpointing, workers),
+        collate=data.collate,
         train_dataset=data.train,
         eval_dataset=data.val,
         callbacks=[keeper],
@@ -99,7 +100,7 @@ def distill(
 
 
 def _arguments(
-    model: PeftModel, settings: Distill, steps: int, checkpoints: Path, activation_checkpointing: bool
+    model: PeftModel, settings: Distill, steps: int, checkpoints: Path, activation_checkpointing: bool, workers: int
 ) -> TrainingArguments:
     every = max(1, steps // (CHECKPOINTS * PER_LOG))
     device = next(model.parameters()).device
@@ -124,7 +125,7 @@ def _arguments(
         prediction_loss_only=True,
         label_names=["labels"],
         remove_unused_columns=False,
-        dataloader_num_workers=DECODERS if device.type == "cuda" else 0,
+        dataloader_num_workers=workers,
         dataloader_pin_memory=device.type == "cuda",
         disable_tqdm=True,
         report_to="none",

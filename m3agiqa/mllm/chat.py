@@ -20,8 +20,9 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 
+from m3agiqa.aspects import ASPECTS
 from m3agiqa.errors import InputError
-from m3agiqa.mllm.conversation import Conversation
+from m3agiqa.mllm.conversation import Conversation, conversation
 from m3agiqa.spans import Span
 
 
@@ -82,6 +83,13 @@ class Chat:
     def length(self, messages: Conversation, *, answer: bool) -> int:
         """The number of tokens, the image's placeholder unexpanded."""
         return len(self._ids(messages, answer=answer))
+
+    @cached_property
+    def second_question(self) -> int:
+        """The tokens that follow a description until its rating word: the most that any aspect's take."""
+        first = [self.length(conversation(aspect, ""), answer=True) for aspect in ASPECTS]
+        whole = [self.length(conversation(aspect, "", ""), answer=True) for aspect in ASPECTS]
+        return max(after - before for after, before in zip(whole, first, strict=True))
 
     def labels(self, batch: BatchFeature, conversations: Sequence[Conversation]) -> Tensor:
         """(B, T): the assistant's tokens of a right-padded batch, end-of-turn included; -100 elsewhere."""

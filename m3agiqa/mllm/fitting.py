@@ -2,7 +2,8 @@
 
 Never the question, and never a part of the image alone: first the whole image is taken in fewer views (slices, tiles,
 pixels; a profile's `fewer_views` names the image processor's settings, one after the other), then the description
-loses sentences from its end. Where nothing is left to give, the input is refused.
+loses sentences from its end. Where nothing is left to give, the input is refused. What gives way is decided for each
+image alone: neither its neighbours in a batch nor the number of processes change what is seen of it.
 """
 
 import re
@@ -54,11 +55,10 @@ def fitted(conversation: Conversation, levels: int, fits: Callable[[Conversation
     return None
 
 
-class Example(NamedTuple):
-    """An image, and a whole conversation about it to learn from."""
+class TooLongError(InputError):
+    """A conversation that does not fit, whatever gives way."""
 
-    image: Image
-    conversation: Conversation
+    row = 0  # which of those that were given together
 
 
 class MiniBatch(NamedTuple):
@@ -67,18 +67,6 @@ class MiniBatch(NamedTuple):
     rows: list[int]  # which of them
     fits: list[Fitted]
     tensors: BatchFeature
-
-
-class OneBatch(NamedTuple):
-    """All conversations that were given, as they are in one forward pass."""
-
-    tensors: BatchFeature
-    conversations: list[Conversation]
-
-
-class _Tried(NamedTuple):
-    tensors: BatchFeature | None  # None where not all fit as they are
-    fits: list[Fitted]
 
 
 @dataclass(frozen=True)
@@ -90,62 +78,47 @@ class Fitter:
     fewer_views: Sequence[dict[str, Any]]
 
     def batches(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], *, padding_side: str, reserve: int = 0
-    ) -> Iterator[MiniBatch]:
-        """Conversations that end with a question: all rows as one batch, or a batch for each level among them.
-
-        `reserve` tokens are to come.
-
-        Raises:
-            InputError: a conversation does not fit, whatever gives way.
-        """
-        batch, fits = self._fit_all(images, conversations, padding_side=padding_side, answer=True, reserve=reserve)
-        if batch is not None:
-            yield MiniBatch(list(range(len(images))), fits, batch)
-            return
-        for level in sorted({fit.level for fit in fits}):
-            rows = [row for row, fit in enumerate(fits) if fit.level == level]
-            chosen = [fits[row] for row in rows]
-            texts = [fit.conversation for fit in chosen]
-            some = [images[row] for row in rows]
-            yield MiniBatch(rows, chosen, self._tensors(some, texts, level, padding_side, answer=True))
-
-    def one_batch(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], *, padding_side: str, answer: bool
-    ) -> OneBatch:
-        """One batch, at the level of the row that needs the highest.
-
-        Raises:
-            InputError: a conversation does not fit, whatever gives way.
-        """
-        batch, fits = self._fit_all(images, conversations, padding_side=padding_side, answer=answer, reserve=0)
-        texts = [fit.conversation for fit in fits]
-        if batch is None:
-            batch = self._tensors(images, texts, max(fit.level for fit in fits), padding_side, answer=answer)
-        return OneBatch(batch, texts)
-
-    def _fit_all(
         self,
         images: Sequence[Image],
         conversations: Sequence[Conversation],
         *,
         padding_side: str,
         answer: bool,
-        reserve: int,
-    ) -> _Tried:
-        """The batch if it fits as it is, else none; and how each row fits."""
+        reserve: int = 0,
+    ) -> Iterator[MiniBatch]:
+        """All rows as one batch, or a batch for each level among them.
+
+        With `answer` it is the assistant's turn to speak; `reserve` tokens are to come.
+
+        Raises:
+            TooLongError: a conversation does not fit, whatever gives way.
+        """
         batch = self._tensors(images, conversations, 0, padding_side, answer=answer)
         lengths = batch["attention_mask"].sum(dim=1).tolist()
-        as_they_are = [Fitted(messages, 0, shortened=False) for messages in conversations]
+        fits = [Fitted(messages, 0, shortened=False) for messages in conversations]
         if max(lengths) + reserve <= self.max_length:
-            return _Tried(batch, as_they_are)
-        fits = [
-            fit if length + reserve <= self.max_length else self._fit(image, fit.conversation, answer, reserve)
-            for image, fit, length in zip(images, as_they_are, lengths, strict=True)
-        ]
-        return _Tried(None, fits)
+            yield MiniBatch(list(range(len(images))), fits, batch)
+            return
+        for row, length in enumerate(lengths):
+            if length + reserve > self.max_length:
+                try:
+                    fits[row] = self.fit(images[row], conversations[row], answer=answer, reserve=reserve)
+                except TooLongError as error:
+                    error.row = row
+                    raise
+        for level in sorted({fit.level for fit in fits}):
+            rows = [row for row, fit in enumerate(fits) if fit.level == level]
+            chosen = [fits[row] for row in rows]
+            texts = [fit.conversation for fit in chosen]
+            some = [images[row] for row in rows]
+            yield MiniBatch(rows, chosen, self._tensors(some, texts, level, padding_side, answer=answer))
 
-    def _fit(self, image: Image, messages: Conversation, answer: bool, reserve: int) -> Fitted:
+    def fit(self, image: Image, messages: Conversation, *, answer: bool, reserve: int = 0) -> Fitted:
+        """How one conversation fits.
+
+        Raises:
+            TooLongError: it does not, whatever gives way.
+        """
         views: dict[int, int] = {}  # tokens that the image adds at each level
 
         def length(conversation: Conversation, level: int) -> int:
@@ -158,7 +131,7 @@ class Fitter:
         fit = fitted(messages, levels, lambda *tried: length(*tried) + reserve <= self.max_length)
         if fit is None:
             to_come = f" and {reserve} to be written" if reserve else ""
-            raise InputError(
+            raise TooLongError(
                 f"a conversation of {length(messages, levels)} tokens{to_come} does not fit max_length "
                 f"{self.max_length}; it begins: {messages[0]['content'][-1]['text'][:200]!r}"
             )

@@ -24,30 +24,10 @@ from m3agiqa.files import fingerprint
 from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import RATING_WORDS, Conversation, conversation
-from m3agiqa.mllm.fitting import Example, Fitted, Fitter
+from m3agiqa.mllm.fitting import Fitter
 from m3agiqa.mllm.loading import load
 from m3agiqa.mllm.profile import Lora, Profile
-from m3agiqa.spans import Span
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one forward pass over image + Q1 + description + Q2 gives."""
-
-    word: str
-    states: Tensor  # (T, D): what the vocabulary head would see, padding left out
-    description: Span  # where in T the description stands, its end-of-turn token included
-    fitted: Fitted  # the conversation as it was read
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """One forward pass's worth of images, on the CPU."""
-
-    rows: list[int]  # which of the images that were given
-    fits: list[Fitted]  # their conversations, as they fit
-    spans: list[Span]  # where in each sequence its description stands; none where it is yet to be written
-    tensors: dict[str, Tensor]  # the model's
+from m3agiqa.mllm.readings import Inputs, Reading, Written
 
 
 @dataclass
@@ -103,6 +83,12 @@ class LocalMLLM:
         """D of the hidden states."""
         return int(self._network.config.get_text_config().hidden_size)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and of the hidden states."""
+        dtype: torch.dtype = self._network.dtype
+        return dtype
+
     def add_lora(self, lora: Lora, *, seed: int) -> PeftModel:
         """Freeze the model and add trainable LoRA matrices, or go on with those of the adapter that lies on it.
 
@@ -121,40 +107,34 @@ class LocalMLLM:
                 parameter.data = parameter.data.float()
         return self.model
 
-    def training_batch(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The tensors of whole conversations, right-padded, on the CPU; one that does not fit alone is made to.
-
-        `labels` (B, T) holds the assistant's tokens, each turn's end-of-turn token included, and -100 elsewhere.
-        All images of a batch are taken in as few views as the one that needs the fewest.
-        """
-        images, conversations = zip(*examples, strict=True)
-        batch, fitting = self._fitter.one_batch(images, conversations, padding_side="right", answer=False)
-        return {**batch.to(dtype=self._network.dtype), "labels": self._chat.labels(batch, fitting)}
-
     def describe(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
     ) -> list[str]:
         """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        return self.answers(self.questions(images, conversations, max_new_tokens), max_new_tokens)
+        questions = self.questions(images, conversations, max_new_tokens)
+        return [written.text for written in self.answers(questions, max_new_tokens)]
 
     def questions(
         self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
     ) -> list[Inputs]:
         """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
-        return self._inputs(images, conversations, padding_side="left", reserve=max_new_tokens)
+        reserve = max_new_tokens + self._chat.second_question
+        return self._inputs(images, conversations, padding_side="left", reserve=reserve)
 
     @torch.inference_mode()
-    def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[str]:
+    def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[Written]:
         """`describe` of images whose inputs are made already."""
-        said: dict[int, str] = {}
+        said: dict[int, Written] = {}
         for inputs in questions:
             given = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
             rows, length = given["input_ids"].shape
             how = self.graph.options(rows, length + max_new_tokens) if self.graph else {}
             tokens = self.model.eval().generate(**given, max_new_tokens=max_new_tokens, use_cache=True, **how)
             answers = tokens[:, length:]  # (B, new)
-            said |= zip(inputs.rows, self.processor.batch_decode(answers, skip_special_tokens=True), strict=True)
-        return [said[row].strip() for row in sorted(said)]
+            texts = self.processor.batch_decode(answers, skip_special_tokens=True)
+            for row, text, answer in zip(inputs.rows, texts, answers.tolist(), strict=True):
+                said[row] = Written(text.strip(), ended=not self._chat.ends.isdisjoint(answer))
+        return [said[row] for row in sorted(said)]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
         """The rating word and the hidden states of described images' conversations, from one forward pass.
@@ -199,7 +179,7 @@ class LocalMLLM:
 
     def _inputs(self, images: Sequence[Image], conversations: Sequence[Conversation], **how: Any) -> list[Inputs]:
         made = []
-        for rows, fits, batch in self._fitter.batches(images, conversations, **how):
+        for rows, fits, batch in self.fitter.batches(images, conversations, answer=True, **how):
             lengths = batch["attention_mask"].sum(dim=1).tolist()
             spans = [
                 self._chat.last_answer(fit.conversation, length)
@@ -246,5 +226,6 @@ class LocalMLLM:
         return Chat(self.processor, {ends} if isinstance(ends, int) else set(ends), self.name)
 
     @property
-    def _fitter(self) -> Fitter:
+    def fitter(self) -> Fitter:
+        """What makes the model's inputs; it needs no weights."""
         return Fitter(self._chat, self.max_length, self.fewer_views)

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from finetune.distill.examples import Collator
 from finetune.distill.order import order
 from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import conversation
+from tests import tiny_mllm
 from tests.distilled import IMAGES, STEPS, run, same, student
-from tests.tiny_mllm import lora
+from tests.tiny_mllm import lora, training_batch
 
 
 def test_loss_falls_and_the_curve_tells_it(whole):
@@ -45,12 +47,46 @@ def test_activations_computed_twice_teach_the_same(model, whole, tmp_path):
 def test_the_adapter_is_the_epoch_with_the_lowest_val_loss(model, tmp_path):
     """What val says is never taught, so its loss rises, and the adapter scores what its best epoch scored."""
     val = [(image, conversation("quality", "x", "Zq#7 @@" + "W" * i, "poor")) for i, image in enumerate(IMAGES[:4])]
-    losses = run(model, tmp_path, val=val, epochs=12, lr=0.03, warmup=0.0).val_loss.dropna().tolist()
+    losses = run(model, tmp_path, val=val, epochs=12, lr=0.1, warmup=0.0).val_loss.dropna().tolist()
     assert losses[-1] > min(losses)
     mllm = student(model, adapter=tmp_path / "adapter")
     with torch.no_grad():
-        score = float(mllm.model(**mllm.training_batch(val)).loss)
+        score = float(mllm.model(**training_batch(mllm, val)).loss)
     assert score == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_images_in_different_numbers_of_views_make_one_batch(tmp_path):
+    """Its loss is the mean over all its tokens, as if each image were alone."""
+    folder = tiny_mllm.idefics3(tmp_path / "model")
+    chats = [conversation("quality", "x", "It is" + " so" * row + " good.", "good") for row in range(4)]
+    val = [(tiny_mllm.picture(row, 64, 64 if row % 2 else 16), chat) for row, chat in enumerate(chats)]
+    longest = max(training_batch(student(folder), [one])["input_ids"].shape[1] for one in val[::2])
+    mllm = student(folder, max_length=longest, fewer_views=[{"size": {"longest_edge": 32}}])
+    batches = Collator(mllm.fitter, mllm.dtype)(val)
+    assert [len(batch["labels"]) for batch in batches] == [2, 2]
+    (loss,) = run(folder, tmp_path, mllm, train=val, val=val, epochs=1).val_loss.dropna()
+    mllm.model.eval()
+    alone = [training_batch(mllm, [one]) for one in val]
+    tokens = [int((batch["labels"][:, 1:] != -100).sum()) for batch in alone]
+    with torch.no_grad():
+        losses = [float(mllm.model(**batch).loss) for batch in alone]
+    mean = sum(each * count for each, count in zip(losses, tokens, strict=True)) / sum(tokens)
+    assert loss == pytest.approx(mean, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_that_read_ahead_change_nothing(model, whole, tmp_path, monkeypatch, method):
+    """Those of a spawned process are spawned, and on Python 3.14 those of any: what they need must be picklable."""
+    before = torch.multiprocessing.get_start_method()
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # which tokenizers asks for where a process forks
+    torch.multiprocessing.set_start_method(method, force=True)
+    try:
+        again = run(model, tmp_path, workers=1)
+    finally:
+        torch.multiprocessing.set_start_method(before, force=True)
+    folder, curve = whole
+    assert same(tmp_path, folder)
+    assert again.equals(curve)
 
 
 def test_only_lora_and_the_modules_to_save_move(model, tmp_path):
@@ -73,6 +109,9 @@ def test_the_distilled_student_says_what_it_was_taught(model, tmp_path):
     assert student(model, adapter=None).describe(IMAGES[:4], asked, 12) != ["It is good."] * 4
     distilled = student(model, adapter=tmp_path / "adapter")
     assert distilled.describe(IMAGES[:4], asked, 12) == ["It is good."] * 4
+    for most, ended in ((12, True), (4, False)):
+        written = distilled.answers(distilled.questions(IMAGES[:4], asked, most), most)
+        assert [answer.ended for answer in written] == [ended] * 4
     readings = distilled.read(IMAGES[:4], [messages[:3] for _, messages in taught])
     assert [reading.word for reading in readings] == ["good"] * 4
 

@@ -14,6 +14,8 @@ from transformers import logging
 
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import SHARD_IMAGES
+from data.tables.frames import read_table
+from m3agiqa.files import read_json
 from pipeline import paths, processes
 from stages import describe, distill, features
 from tests import tiny_mllm
@@ -36,13 +38,16 @@ def run(*arguments: str) -> str:
 
 @pytest.fixture
 def chosen(tmp_path, monkeypatch):
-    """Settings for two processes, in params.yaml too; batches of three, so that shares are unequal."""
+    """Settings for two processes, in params.yaml too; batches of three, so that shares are unequal.
+
+    Three of four images fit in fewer views alone, so that batches are taken apart.
+    """
     monkeypatch.chdir(tmp_path)
     for name, value in (("DVC_ROOT", str(tmp_path)), ("PYTHONPATH", str(ROOT)), ("OMP_NUM_THREADS", "1")):
         monkeypatch.setenv(name, value)
-    folder = tiny_mllm.smolvlm(tmp_path / "model")
-    profile = {"model": str(folder), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
-    chosen = project(profile | {"fewer_views": [], "lora": LORA}, IMAGES)
+    folder = tiny_mllm.idefics3(tmp_path / "model")
+    profile = {"model": str(folder), "revision": None, "dtype": "float32", "max_length": 205, "max_new_tokens": 8}
+    chosen = project(profile | {"fewer_views": [{"size": {"longest_edge": 32}}], "lora": LORA}, IMAGES)
     values = chosen.model_dump(mode="json")
     values["distill"] |= {"epochs": 2, "batch": 3, "lr": 1e-3}
     values["runtime"] |= {"batch": 16, "device": "cpu", "launcher": {"processes": 2}}
@@ -69,8 +74,12 @@ def test_two_processes_write_what_one_writes(chosen):
     pd.testing.assert_frame_equal(pd.read_csv(curve), losses, atol=1e-5, rtol=1e-5)
     assert len(losses) == 4  # ten examples in batches of three: in the last one a process has no row
 
+    report = read_json(paths.adapter(chosen.dataset, chosen.aspect) / "distill.json")
+    assert report["shortened"] == {"train": 0, "val": 0}
+
     describe.main(chosen)  # from here on bit for bit: the batches are the same
     features.main(chosen)
+    assert set(read_table(described)["fewer_views"]) == {True, False}
     bytes_alone = {path.name: path.read_bytes() for path in [described, *cached.iterdir()]}
     assert len(FeatureStore.open(cached)) == IMAGES
     (journal,) = Path(".cache/describe").glob("*/journal.jsonl")

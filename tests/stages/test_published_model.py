@@ -59,7 +59,7 @@ def project(folders, tmp_path, monkeypatch):
     for row, (image_id, size) in enumerate(zip(IDS, SIZES, strict=True)):
         picture(row, *size).save(paths.raw(dataset) / "images" / f"{image_id}.png")
     samples = pd.DataFrame({"image_id": IDS, "path": [f"images/{i}.png" for i in IDS], "prompt": "a cat"})
-    samples = samples.assign(sha256=IDS, **{f"mos_{aspect}": [row / 2 for row in range(len(IDS))]})
+    samples = samples.assign(sha256=IDS, pixels=IDS, **{f"mos_{aspect}": [row / 2 for row in range(len(IDS))]})
     write_table(samples, paths.samples(dataset))
     write_table(pd.DataFrame({"image_id": IDS, "split": ["train", "val"] * 4}), paths.splits(dataset))
     write_table(pd.DataFrame({"image_id": IDS, aspect: "It is good."}), paths.captions(dataset))

@@ -4,12 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import logging
 
+from finetune.distill.examples import Collator
 from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.fitting import SENTENCE, fitted
 from m3agiqa.mllm.model import LocalMLLM
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import picture
+from tests.tiny_mllm import picture, training_batch
 
 logging.disable_progress_bar()
 
@@ -93,9 +94,9 @@ def test_training_and_asking_give_way_alike(model):
     taught = conversation("quality", "a cat", DESCRIPTION, "good")
     mllm.max_length = lengths[-1] - 1
     try:
-        batch = mllm.training_batch([(image, taught) for image in IMAGES])
-        assert batch["input_ids"].shape[1] <= mllm.max_length
-        row = batch["labels"][0]
+        batches = Collator(mllm.fitter, mllm.dtype)([(image, taught) for image in IMAGES])
+        assert max(batch["input_ids"].shape[1] for batch in batches) <= mllm.max_length
+        row = batches[-1]["labels"][0]
         said = mllm.processor.tokenizer.decode(row[row != -100])
         assert "The cat is sharp." in said
         assert "Hardly" not in said
@@ -105,11 +106,32 @@ def test_training_and_asking_give_way_alike(model):
             mllm._chat.tensors(IMAGES[:1], [question], padding_side="left", views=given, answer=True)
             for given in ({}, mllm.fewer_views[0])
         ]
-        mllm.max_length = asked[1]["input_ids"].shape[1] + 4
-        assert mllm.max_length < asked[0]["input_ids"].shape[1] + 4
+        room = 4 + mllm.fitter.chat.second_question
+        mllm.max_length = asked[1]["input_ids"].shape[1] + room
+        assert mllm.max_length < asked[0]["input_ids"].shape[1] + room
         (answer,) = mllm.describe(IMAGES[:1], [question], 4)
         tokens = mllm.model.generate(**asked[1], max_new_tokens=4)[:, asked[1]["input_ids"].shape[1] :]
         assert answer == mllm.processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
+    finally:
+        mllm.max_length = 500
+
+
+def test_an_image_is_taught_as_it_would_be_alone(model):
+    """Whatever the others in its batch are, and however many processes share the batch."""
+    mllm, _ = model
+    taught = [(image, conversation("quality", "a cat", DESCRIPTION, "good")) for image in IMAGES]
+    large, small = (len(training_batch(mllm, [taught[row]])["input_ids"][0]) for row in (0, 1))
+    mllm.max_length = max(large - 1, small)
+    collate = Collator(mllm.fitter, mllm.dtype)
+    try:
+        together = collate(taught)
+        assert len(together) == (2 if small < large else 1)
+        for row, place in [(0, (-1, 0)), (1, (0, 0)), (2, (-1, -1))]:
+            (alone,) = collate([taught[row]])
+            batch, length = together[place[0]], len(alone["input_ids"][0])
+            for name in ("input_ids", "labels", "attention_mask"):
+                assert torch.equal(batch[name][place[1], :length], alone[name][0]), (row, name)
+            assert batch["attention_mask"][place[1]].sum() == length
     finally:
         mllm.max_length = 500
 

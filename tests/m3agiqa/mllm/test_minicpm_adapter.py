@@ -7,6 +7,7 @@ import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
+from finetune.distill.examples import Collator
 from finetune.distill.training import Conversations, distill
 from m3agiqa.errors import InputError
 from m3agiqa.mllm import adapters
@@ -117,7 +118,7 @@ def test_distillation_starts_from_the_published_adapter(folder, published, tmp_p
     ]
     curve = distill(
         mllm.model,
-        Conversations(examples, examples[:2], [1] * len(examples), mllm.training_batch),
+        Conversations(examples, examples[:2], [1] * len(examples), Collator(mllm.fitter, mllm.dtype)),
         Distill(enabled=True, seed=0, epochs=2, batch=2, lr=1e-3, warmup=0.0, weight_decay=0.1, beta2=0.95),
         checkpoints=tmp_path / "checkpoints",
         out=tmp_path / "adapter",

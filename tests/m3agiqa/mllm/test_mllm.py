@@ -10,7 +10,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import RATING_WORDS, conversation
 from tests import tiny_mllm
 from tests.rated import ASK, DESCRIPTIONS, IMAGES, RATE, WHOLE, WORDS, states_of
-from tests.tiny_mllm import load, lora
+from tests.tiny_mllm import load, lora, training_batch
 
 
 def test_threads_do_not_change_each_others_padding(mllm):
@@ -92,7 +92,7 @@ def test_states_change_with_the_image_and_each_text(mllm):
 
 
 def test_labels_are_the_assistants_turns(mllm):
-    batch = mllm.training_batch(list(zip(IMAGES, WHOLE, strict=True)))
+    batch = training_batch(mllm, list(zip(IMAGES, WHOLE, strict=True)))
     for labels, ids, mask, texts in zip(
         batch["labels"], batch["input_ids"], batch["attention_mask"], zip(DESCRIPTIONS, WORDS, strict=True), strict=True
     ):
@@ -107,7 +107,7 @@ def test_labels_are_the_assistants_turns(mllm):
 
 def test_training_sees_what_reading_sees(mllm):
     """Without the word, a training sequence is token for token the one that states are read from."""
-    trained = mllm.training_batch([(IMAGES[1], WHOLE[1])])["input_ids"][0]
+    trained = training_batch(mllm, [(IMAGES[1], WHOLE[1])])["input_ids"][0]
     read = mllm._chat.tensors([IMAGES[1]], [RATE[1]], padding_side="right", answer=True)["input_ids"][0]
     assert torch.equal(trained[: len(read)], read)
     assert int(trained[len(read)]) == mllm._word_tokens[WORDS[1]]
@@ -130,7 +130,7 @@ def test_a_sequence_that_does_not_fit_is_refused(smolvlm):
     smolvlm.max_length = tokens - 1
     for refused in (
         lambda: smolvlm.read(IMAGES[:1], RATE[:1]),
-        lambda: smolvlm.training_batch([(IMAGES[0], WHOLE[0])]),
+        lambda: training_batch(smolvlm, [(IMAGES[0], WHOLE[0])]),
         lambda: smolvlm.describe(IMAGES[:1], ASK[:1], 200),
     ):
         with pytest.raises(InputError, match=f"tokens.* max_length {tokens - 1}.*a red cube"):
@@ -159,7 +159,7 @@ def test_words_that_begin_alike_are_refused(smolvlm, monkeypatch):
 def test_a_template_that_cannot_be_learned_from_is_refused(tmp_path, template, complaint):
     mllm = load(tiny_mllm.smolvlm(tmp_path / "model", template))
     with pytest.raises(InputError, match=complaint):
-        mllm.training_batch([(IMAGES[0], WHOLE[0])])
+        training_batch(mllm, [(IMAGES[0], WHOLE[0])])
 
 
 def test_settings_that_do_not_fit_are_refused(folders, tmp_path, smolvlm):

@@ -1,0 +1,36 @@
+"""What goes into a local MLLM, and what comes out of it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from m3agiqa.mllm.fitting import Fitted
+from m3agiqa.spans import Span
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one forward pass over image + Q1 + description + Q2 gives."""
+
+    word: str
+    states: Tensor  # (T, D): what the vocabulary head would see, padding left out
+    description: Span  # where in T the description stands, its end-of-turn token included
+    fitted: Fitted  # the conversation as it was read
+
+
+class Written(NamedTuple):
+    """What the model wrote about an image."""
+
+    text: str
+    ended: bool  # by itself; False where `max_new_tokens` cut it off
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One forward pass's worth of images, on the CPU."""
+
+    rows: list[int]  # which of the images that were given
+    fits: list[Fitted]  # their conversations, as they fit
+    spans: list[Span]  # where in each sequence its description stands; none where it is yet to be written
+    tensors: dict[str, Tensor]  # the model's
