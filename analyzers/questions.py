@@ -31,5 +31,5 @@ def question_about(settings: Settings, row: Row) -> Question:
 
 
 def mos_of(row: Row) -> dict[str, float]:
-    """A sample's MOS of each aspect that it has, 0 to 5."""
-    return {aspect: row[f"mos_{aspect}"] for aspect in aspects_of(row)}
+    """A sample's MOS of each aspect that it was rated on, 0 to 5."""
+    return {aspect: mos for aspect in aspects_of(row) if (mos := row[f"mos_{aspect}"]) is not None}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.splitting.prompts import prompt_groups
+from data.splitting.prompts import prompt_groups, prompts_of
 from evaluation import bootstrap, metrics
 from evaluation.bootstrap import Figure
 
@@ -34,12 +34,12 @@ class Agreement:
     @cached_property
     def prompts(self) -> pd.Series:
         """What each image was generated from, normalised."""
-        return prompt_groups(self.table)
+        return prompts_of(self.table)
 
-    @property
+    @cached_property
     def sampling(self) -> dict[str, Any]:
-        """How intervals are drawn: images of one normalised prompt together."""
-        return {"clusters": pd.factorize(self.prompts)[0], "resamples": self.resamples, "seed": self.seed}
+        """How intervals are drawn: images of one normalised prompt together, and those that are one picture."""
+        return {"clusters": pd.factorize(prompt_groups(self.table))[0], "resamples": self.resamples, "seed": self.seed}
 
     def interval(self, figure: Figure, scores: Scores) -> list[float] | None:
         return bootstrap.interval(figure, scores, self.mos, **self.sampling)

@@ -1,9 +1,11 @@
 """The images that somebody wants scored: one, the rows of a CSV file, or the files of a folder."""
 
+import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from m3agiqa.csv_rows import IMAGE, Record, image_column, records
+from m3agiqa.csv_rows import IMAGE, Record, by_column, header_of, image_column, records, repeated_column
 from m3agiqa.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -28,18 +30,17 @@ def from_csv(table: Path) -> list[ListedImage]:
         InputError: naming the file, the row and what was expected.
     """
     rows = records(table)
-    header = [column.strip() for column in next(rows, Record(1, [])).fields]
+    first = next(rows, Record(1, []))
+    header = header_of(first)
     column = image_column(header)
-    if column not in header or len(set(header)) < len(header):
+    if column not in header or repeated_column(header):
         expected = f"{' or '.join(IMAGE)}, and prompt, each once"
-        raise InputError(f"{table}, row 1: expected a header with {expected}; it has {header}")
+        raise InputError(f"{table}, row {first.number}: expected a header with {expected}; it has {header}")
     images = []
-    for number, fields in rows:
-        if len(fields) != len(header):
-            raise InputError(f"{table}, row {number}: {len(fields)} fields, expected {len(header)} as in the header")
-        row = dict(zip(header, fields, strict=True))
+    for record in rows:
+        row = by_column(table, header, record)
         if not row[column].strip():
-            raise InputError(f"{table}, row {number}: {column} is empty, expected a path")
+            raise InputError(f"{table}, row {record.number}: {column} is empty, expected a path")
         images.append(ListedImage(row[column], _path(table.parent, row[column]), row.get("prompt", "")))
     if not images:
         raise InputError(f"{table}: a header and no rows, expected a row for each image")
@@ -47,19 +48,27 @@ def from_csv(table: Path) -> list[ListedImage]:
 
 
 def from_folder(folder: Path) -> list[ListedImage]:
-    """The image files directly in `folder`, by name, without prompts.
+    """The image files directly in `folder`, by name, without prompts; hidden ones, such as macOS' `._a.png`, are not.
 
     Raises:
         InputError: no such folder, or no images in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and _is_shown(path))
     if not files:
         raise InputError(f"{folder}: no images here, expected files that end in {', '.join(SUFFIXES)}")
     return [ListedImage(path.name, path, "") for path in files]
 
 
+def _is_shown(path: Path) -> bool:
+    """Whether it is no folder and not hidden. A link to nothing is shown: that it is broken is worth saying."""
+    return not path.is_dir() and not path.name.startswith(".")
+
+
 def _path(folder: Path, name: str) -> Path:
-    beside, within = folder / name, folder / "images" / name
-    return within if within.exists() and not beside.exists() else beside
+    """The file that is meant: beside the table, or in images/. Zips of macOS have accents in another Unicode form."""
+    forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    places = [place / form for place in (folder, folder / "images") for form in (name, *forms)]
+    # os.path's: a data: address, or another name too long for a file's, is not there, where Path's raises.
+    return next((path for path in places if os.path.exists(path)), folder / name)

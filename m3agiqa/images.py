@@ -9,6 +9,7 @@ A score is about what people saw, so an image is taken only where it is certain 
 | transparency                 | laid on white, as a browser or a sheet of paper shows it          |
 | EXIF orientation             | turned, as every viewer does                                      |
 | ICC profile                  | ignored: generators write sRGB                                    |
+| text, a generator's workflow | ignored, and up to 64 MB of it: editors and ComfyUI write megabytes |
 | CMYK and other inks          | refused: how it looks depends on a profile that we do not apply   |
 | 16-bit, float                | refused: which part of the range was shown is not known           |
 | more than one picture        | refused: which one was rated is not known                         |
@@ -17,18 +18,22 @@ A score is about what people saw, so an image is taken only where it is certain 
 | truncated, empty, not an image | refused: never a grey half                                      |
 """
 
+import hashlib
 import struct
 import warnings
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from m3agiqa.errors import InputError
 
 MIN_SIDE = 16
 MAX_PIXELS = 50_000_000
+# Bytes of a PNG's text or profile, unpacked: Pillow stops at 1 MB, which editors exceed; a bomb would go on for ever.
+MAX_TEXT = 64 * 2**20
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1")
 # What Pillow's decoders are known to raise on damaged files.
@@ -64,6 +69,8 @@ def decode_image(file: BinaryIO, name: str) -> Image.Image:
         except UnidentifiedImageError:
             raise InputError(f"{name}: not an image, or not one of {', '.join(FORMATS)}") from None
         except DAMAGE as error:
+            if str(error).startswith(("Decompressed data too large", "Too much memory used in text")):
+                raise InputError(f"{name}: more than {MAX_TEXT >> 20} MB of text or profile; save it without") from None
             raise InputError(f"{name}: damaged or truncated image ({' '.join(str(error).split())})") from None
 
 
@@ -74,9 +81,11 @@ def plain_image(image: Image.Image, name: str) -> Image.Image:
     return _to_rgb(image)
 
 
-def check_image(path: Path | str) -> None:
-    """Refuse what `load_image` would refuse. It decodes: truncation shows in no other way."""
-    load_image(path)
+def pixels_sha256(image: Image.Image) -> str:
+    """What the picture is, whatever file it stands in: SHA-256 over its size and its RGB values."""
+    found = hashlib.sha256(f"{image.width} x {image.height}\n".encode())
+    found.update(image.convert("RGB").tobytes())
+    return found.hexdigest()
 
 
 def _check_kind(image: Image.Image, name: str) -> None:

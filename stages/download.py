@@ -2,7 +2,9 @@
 
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,11 +43,25 @@ def _labelled(profile: Labelled, dataset: str, out: Path) -> pd.DataFrame:
 
     with kept(f"download/{dataset}", [address(source) for source in profile.source]) as scratch:
         roots = fetch(profile.source, scratch.path, bar=byte_bar)
-        samples, left_out = ingest(profile.reader, roots, out, scale=Scale(*profile.scale), progress=progress)
+        samples, about = ingest(profile.reader, roots, out, scale=Scale(*profile.scale), progress=progress)
         shutil.rmtree(scratch.path / "unpacked", ignore_errors=True)
-    for why, count in left_out.items():
-        print(f"download: {count:,} images left out: {why}", file=sys.stderr)
+    for said in _to_be_known(about):
+        print(f"download: {said}", file=sys.stderr)
     return samples
+
+
+def _to_be_known(about: Mapping[str, Any]) -> Iterator[str]:
+    """What a data set does not have, and what it has twice, in a line each."""
+    for why, count in about["left_out"].items():
+        yield f"{count:,} images left out: {why}"
+    for aspect, count in about["unrated"].items():
+        yield f"{count:,} images have no MOS of {aspect}, and are left out where it is learnt and tested"
+    if count := about["repeated"]["pictures"]:
+        yield f"{count:,} images show the picture of another one; no split that is dealt here takes them apart"
+    if count := about["repeated"]["prompts"]:
+        yield f"{count:,} prompts are another one, but for case, spaces or punctuation; they count as that one"
+    if (count := about["groups"]["largest"]) > about["images"] / 2:
+        yield f"{count:,} of {about['images']:,} images are one group: they share prompts or pictures"
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
         "path": [f"images/{image_id}.png" for image_id in ids],
         "prompt": [f"{prompt} {row // 4}" if prompt else "" for row in range(IMAGES)],
         "generator": [generator.format(row % 4) for row in range(IMAGES)],
+        "pixels": ids,
         f"mos_{aspect}": mos,
     }
     write_table(pd.DataFrame({"image_id": ids, **columns}), paths.samples(dataset))

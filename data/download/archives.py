@@ -43,6 +43,7 @@ MAX_BYTES = 200 * 10**9
 MAX_RATIO = 200  # unpacked to packed size, of what is above
 RATIO_FROM = 100 * 10**6
 CHUNK = 1 << 20
+UTF8_FLAG = 1 << 11  # of a member of a zip; without it names are in code page 437
 # What the three libraries raise on damaged archives, as 40,000 damaged ones showed.
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, ArchiveError, lzma.LZMAError, zlib.error, struct.error, EOFError,
           OSError, ValueError)  # fmt: skip
@@ -160,9 +161,19 @@ def _unzip(archive: Path, budget: _Budget) -> None:
         budget.plan(member.file_size for member in members)
         for member in members:
             kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive does not say
-            path = budget.place(member.filename, plain=kind in {0, stat.S_IFREG})
+            path = budget.place(_name(member), plain=kind in {0, stat.S_IFREG})
             with file.open(member) as source:
                 budget.copy(source, path)
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """Its name as UTF-8 where it is that: macOS writes UTF-8, and does not set the flag that says so."""
+    if member.flag_bits & UTF8_FLAG:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
 
 
 def _untar(archive: Path, budget: _Budget) -> None:

@@ -10,6 +10,7 @@ from m3agiqa.strict import Strict
 
 ON_THE_NET = ("hf://", "https://", "http://")
 PIN = "#sha256="
+IGNORED = {".cache", ".git", "__MACOSX"}  # folders that hold nothing of a data set
 
 
 class LocalFiles(Strict):
@@ -49,7 +50,7 @@ def look_at(source: str) -> LocalFiles:
     """
     root, seen = local_path(source), sha256()
     count = size = 0
-    for path in _files(root):
+    for path in files_below(root):
         facts = path.stat()
         seen.update(
             f"{path.relative_to(root).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(
@@ -60,12 +61,30 @@ def look_at(source: str) -> LocalFiles:
     return LocalFiles(source=source, files=count, bytes=size, sha256=seen.hexdigest())
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """`root`, or the files below it, in an order that is the same every time."""
+def files_below(root: Path) -> Iterator[Path]:
+    """`root`, or the files of a data set below it, in an order that is the same every time.
+
+    Links are followed: yours may lead anywhere, and an archive with links is not unpacked. What tools leave (`IGNORED`,
+    and macOS' `._` files), links to nothing, and links to a folder that they lie in are passed over.
+    """
     if root.is_file():
         yield root
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        yield from (
-            path for name in sorted(names) if (path := Path(folder) / name).exists()
-        )  # not so: a link to nothing
+    elif root.is_dir():
+        yield from _below(root, ())
+
+
+def _below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    here = folder.resolve()
+    if here in above:
+        return
+    try:
+        entries = sorted(folder.iterdir())
+    except PermissionError:
+        raise InputError(f"{folder}: may not be read") from None
+    for path in entries:
+        if path.name in IGNORED or path.name.startswith("._"):
+            continue
+        if path.is_dir():
+            yield from _below(path, (*above, here))
+        elif path.is_file():
+            yield path

@@ -26,7 +26,7 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers
 
 from data.download.archives import Bar, is_archive, no_bar, safe_path, unpack
-from data.download.local_files import PIN, is_local, local_path
+from data.download.local_files import PIN, files_below, is_local, local_path
 from data.download.transfer import Remote, download, reason
 from m3agiqa.errors import InputError
 from m3agiqa.files import read_json, sha256, write_json
@@ -61,8 +61,7 @@ def address(source: str) -> str:
 def _opened(root: Path, into: Path, bar: Bar, depth: int = 0) -> list[Path]:
     """`root`, and what was in its archives."""
     roots = [root]
-    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    for archive in filter(is_archive, files):
+    for archive in filter(is_archive, list(files_below(root))):
         if depth == NESTED:
             raise InputError(f"{archive}: an archive in an archive in an archive; unpack it yourself")
         folder = into / sha256(archive)[:16]

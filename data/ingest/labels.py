@@ -1,13 +1,12 @@
 """What every reader gives for an image, `Rated`, and the rows of its label files (m3agiqa/csv_rows.py), checked."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from m3agiqa.csv_rows import Record, records
+from m3agiqa.csv_rows import Record, by_column, header_of, records, repeated_column
 from m3agiqa.errors import InputError
 
 Row = dict[str, str]
@@ -23,7 +22,7 @@ class Rated:
     prompt: str
     generator: str = ""
     comment: str = ""
-    mos: Mapping[str, str | float] = field(default_factory=dict)  # aspect -> on the data set's own scale
+    mos: Mapping[str, str | float] = field(default_factory=dict)  # aspect -> on its own scale; blank: not rated
     std: Mapping[str, str | float] = field(default_factory=dict)  # likewise; "" or NaN where it is not known
     part: str = ""  # of the authors' own split: train, val, test
     left_out: str = ""  # why no one can learn from it, such as "no MOS (val)": it is counted, and not taken
@@ -53,19 +52,19 @@ def read_rows(
             or repeated value in the column `unique`, no rows at all.
     """
     numbered = records(table)
-    header = [column.strip() for column in next(numbered, Record(1, [])).fields]
+    first = next(numbered, Record(1, []))
+    header = header_of(first)
+    if not header:
+        raise InputError(f"{table}: the file is empty, expected a header with {', '.join(required)}")
     header = [also[column] if column in also and also[column] not in header else column for column in header]
-    _check_header(table, header, required, one_of)
+    _check_header(f"{table}, row {first.number}", header, required, one_of)
     rows: list[LabelRow] = []
     first_row: dict[str, int] = {}
-    for number, fields in numbered:
-        where = f"{table}, row {number}"
-        if len(fields) != len(header):
-            raise InputError(f"{where}: {len(fields)} fields, expected {len(header)} as in the header")
-        row = dict(zip(header, fields, strict=True))
+    for record in numbered:
+        where, row = f"{table}, row {record.number}", by_column(table, header, record)
         if not row[unique].strip():
             raise InputError(f"{where}: {unique} is empty")
-        if (earlier := first_row.setdefault(row[unique], number)) != number:
+        if (earlier := first_row.setdefault(row[unique], record.number)) != record.number:
             raise InputError(f"{where}: {unique} {row[unique]!r} occurs in row {earlier} already")
         rows.append(LabelRow(where, row))
     if not rows:
@@ -73,14 +72,11 @@ def read_rows(
     return rows
 
 
-def _check_header(table: Path, header: list[str], required: Sequence[str], one_of: Sequence[str]) -> None:
-    if not header:
-        raise InputError(f"{table}: the file is empty, expected a header with {', '.join(required)}")
+def _check_header(where: str, header: list[str], required: Sequence[str], one_of: Sequence[str]) -> None:
     for column in required:
         if column not in header:
-            raise InputError(f"{table}, row 1: missing column {column!r}; it has {', '.join(map(repr, header))}")
+            raise InputError(f"{where}: missing column {column!r}; it has {', '.join(map(repr, filter(None, header)))}")
     if one_of and not set(one_of) & set(header):
-        raise InputError(f"{table}, row 1: no MOS column, expected at least one of {', '.join(one_of)}")
-    twice = [column for column, count in Counter(header).items() if count > 1]
-    if twice:
-        raise InputError(f"{table}, row 1: column {twice[0]!r} occurs twice")
+        raise InputError(f"{where}: no MOS column, expected at least one of {', '.join(one_of)}")
+    if twice := repeated_column(header):
+        raise InputError(f"{where}: column {twice!r} occurs twice")

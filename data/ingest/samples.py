@@ -8,19 +8,21 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from data.ingest.labels import Rated
 from data.ingest.lookup import Files
 from data.readers import read_labels
+from data.splitting.prompts import prompt_groups, repeated
 from data.tables.frames import check_samples, write_table
 from m3agiqa.aspects import ASPECTS, MOS_RANGE, Scale
 from m3agiqa.errors import InputError
 from m3agiqa.files import sha256, write_json
-from m3agiqa.images import check_image
+from m3agiqa.images import load_image, pixels_sha256
 from m3agiqa.progress import Progress, silent
 
 MAX_NAME_BYTES = 200  # file systems stop at 255, and a temporary name is longer
@@ -30,7 +32,7 @@ class Ingested(NamedTuple):
     """A data set as the pipeline knows it."""
 
     samples: pd.DataFrame
-    left_out: dict[str, int]  # rated images that are not among them, counted by reason
+    about: dict[str, Any]  # what about.json says: how many images, and what was left out, unrated or repeated
 
 
 def ingest(
@@ -41,9 +43,10 @@ def ingest(
     scale: Scale,
     progress: Progress = silent,
 ) -> Ingested:
-    """Read the data set below `roots`, copy its images to `out`/images/; the samples, and counts of what is left out.
+    """Read the data set below `roots`, copy its images to `out`/images/; the samples, and what is to be known of them.
 
     `scale` is the lowest and the highest MOS that the data set's own scale has; its MOS and std are mapped to 0 to 5.
+    An image without a MOS of an aspect is no sample of that aspect, and one without any is left out; both are counted.
     Images in `out` that are not part of the set are removed. The counts are in `out`/about.json too, and the authors'
     own split, where the label files tell of one, in `out`/published_split.parquet.
 
@@ -54,14 +57,15 @@ def ingest(
     _check_scale(scale)
     _check_apart(roots, out)
     files = Files(roots)
-    rated = list(read_labels(reader, files, scale))
+    rated = [_without_mos(row) for row in read_labels(reader, files, scale)]
     used = [row for row in rated if not row.left_out]
     if not used:
         raise InputError(f"{rated[0].where}: no image with a MOS, in this row or another")
     for row in used:
         _check_name(row)
     ids = _image_ids([row.name for row in used])
-    labels = [_labels(row, scale) for row in used]
+    aspects = [aspect for aspect in ASPECTS if any(_is_given(row.mos.get(aspect, "")) for row in used)]
+    labels = [_labels(row, aspects, scale) for row in used]
     paths = [files.find(row.file, row.where) for row in used]
 
     _remove_strangers(out / "images", {row.name for row in used})
@@ -69,17 +73,26 @@ def ingest(
     work = zip(used, ids, labels, paths, strict=True)
     for row, image_id, label, path in progress(work, total=len(used), desc="read images", unit="images"):
         sample = {"image_id": image_id, "path": f"images/{row.name}", "prompt": row.prompt}
-        sample |= {"generator": row.generator, "comment": row.comment, "sha256": _take(row, path, out)}
-        samples.append(sample | label)
+        sample |= {"generator": row.generator, "comment": row.comment}
+        samples.append(sample | _take(row, path, out) | label)
     os.sync()  # once, instead of a flush for each of thousands of images
     table = check_samples(pd.DataFrame(samples), roots[0])
     if all(row.part for row in used):
         parts = pd.DataFrame({"image_id": ids, "split": [row.part for row in used]})
         write_table(parts, out / "published_split.parquet")
-    left_out = dict(Counter(row.left_out for row in rated if row.left_out))
-    about = {"reader": reader, "scale": list(scale), "rows": len(rated), "images": len(used), "left_out": left_out}
+    groups = prompt_groups(table).value_counts()
+    about = {
+        "reader": reader,
+        "scale": list(scale),
+        "rows": len(rated),
+        "images": len(used),
+        "left_out": dict(Counter(row.left_out for row in rated if row.left_out)),  # by reason
+        "unrated": {aspect: count for aspect in aspects if (count := int(table[f"mos_{aspect}"].isna().sum()))},
+        "repeated": repeated(table)._asdict(),
+        "groups": {"count": len(groups), "largest": int(groups.max())},  # of images that share a prompt or a picture
+    }
     write_json(out / "about.json", about)
-    return Ingested(table, left_out)
+    return Ingested(table, about)
 
 
 def _check_scale(scale: Scale) -> None:
@@ -112,14 +125,27 @@ def _image_ids(names: list[str]) -> list[str]:
     return [stem if taken[stem := Path(name).stem] == 1 else name for name in names]
 
 
-def _labels(row: Rated, scale: Scale) -> dict[str, float]:
-    """MOS and std of one image, on the scale 0 to 5."""
+def _without_mos(row: Rated) -> Rated:
+    """The same row, left out if no aspect of it was rated."""
+    return row if row.left_out or any(map(_is_given, row.mos.values())) else replace(row, left_out="no MOS")
+
+
+def _is_given(mos: str | float) -> bool:
+    """Whether it was rated at all: not so where the field is empty, or a MATLAB file has NaN."""
+    return bool(mos.strip()) if isinstance(mos, str) else not math.isnan(mos)
+
+
+def _labels(row: Rated, aspects: Iterable[str], scale: Scale) -> dict[str, float]:
+    """MOS and std of one image, on the scale 0 to 5; NaN for an aspect on which it was not rated."""
     low, high = scale
     lowest, highest = MOS_RANGE
     factor = (highest - lowest) / (high - low)
-    labels = {}
-    for aspect in (aspect for aspect in ASPECTS if aspect in row.mos):
-        given, given_std = row.mos[aspect], row.std.get(aspect, "")
+    labels: dict[str, float] = {}
+    for aspect in aspects:
+        given, given_std = row.mos.get(aspect, ""), row.std.get(aspect, "")
+        if not _is_given(given):
+            labels |= {f"mos_{aspect}": math.nan, f"std_{aspect}": math.nan}
+            continue
         mos, std = _number(given), _number(given_std)
         if not low <= mos <= high:  # NaN too
             raise InputError(f"{row.where}: mos_{aspect} is {given!r}, expected a number from {low:g} to {high:g}")
@@ -138,15 +164,15 @@ def _number(given: str | float) -> float:
         return math.nan
 
 
-def _take(row: Rated, path: Path, out: Path) -> str:
-    """Check an image, copy it and return its SHA-256."""
+def _take(row: Rated, path: Path, out: Path) -> dict[str, str]:
+    """Check an image and copy it; SHA-256 of the file, and of the picture in it."""
     try:
-        check_image(path)
+        pixels = pixels_sha256(load_image(path))  # truncation shows in no other way
     except InputError as error:
         raise InputError(f"{row.where}: {error}") from None
     copy = out / "images" / row.name
     shutil.copyfile(path, copy)
-    return sha256(copy)
+    return {"sha256": sha256(copy), "pixels": pixels}
 
 
 def _remove_strangers(folder: Path, names: set[str]) -> None:

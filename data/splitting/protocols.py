@@ -4,12 +4,14 @@
 |---|---|---|
 | prompt-disjoint | a share of the prompts, with all their images | a share of the other prompts |
 | k-fold | one of `folds` equal parts, no prompt in two of them | a share of the other prompts |
-| random | a share of the images, whatever their prompts | a share of the other images |
+| random | a share of the pictures, whatever their prompts | a share of the other pictures |
 | published | the authors' list; where each aspect has one of its own, each is split on its own | theirs, or as random |
 | ipce-k | IPCE's k-th list (`fold`) of ten, which share no prompt with the rest | a share of the other prompts |
 
 Images of one prompt show the same things, so a model that has seen one knows something of the others: where
-a protocol lets prompts be shared, its figures say how much they are (`prompts_seen`).
+a protocol lets prompts be shared, its figures say how much they are (`prompts_seen`). One picture under two
+names is in one part whatever the protocol deals out (data/splitting/prompts.py); only others' lists stay as they
+are, and how many of their test images were seen in training is said (`n_pictures_seen`).
 
 Val is never part of train or test: every choice is made on it.
 
@@ -22,7 +24,7 @@ own before the large one takes everything.
 import numpy as np
 import pandas as pd
 
-from data.splitting.prompts import prompt_groups
+from data.splitting.prompts import picture_groups, prompt_groups
 from data.splitting.published import lists_of, on_list
 from data.splitting.settings import Split
 from data.tables.frames import SPLITS, aspects_of
@@ -48,7 +50,7 @@ def split(samples: pd.DataFrame, dataset: str, settings: Split, own: pd.DataFram
         case "prompt-disjoint":
             return prompt_disjoint(samples, val=val, test=test, seed=seed)
         case "random":
-            return _table(samples, _dealt(samples, samples["image_id"], _fractions(val, test), seed))
+            return _table(samples, _dealt(samples, picture_groups(samples), _fractions(val, test), seed))
         case "k-fold":
             part = _dealt(samples, prompt_groups(samples), np.full(settings.folds, 1 / settings.folds), seed)
             return _table(samples, _with_val(samples, part == fold - 1, prompt_groups(samples), val, seed))
@@ -60,7 +62,7 @@ def split(samples: pd.DataFrame, dataset: str, settings: Split, own: pd.DataFram
 
 
 def prompt_disjoint(samples: pd.DataFrame, *, val: float, test: float, seed: int) -> pd.DataFrame:
-    """No prompt has images in two parts."""
+    """No prompt and no picture has images in two parts."""
     samples = samples.sort_values("image_id", kind="stable", ignore_index=True)
     return _table(samples, _dealt(samples, prompt_groups(samples), _fractions(val, test), seed))
 
@@ -76,10 +78,10 @@ def _published(samples: pd.DataFrame, dataset: str, val: float, seed: int) -> pd
     lists = lists_of(dataset)
     if "all" in lists:
         listed = on_list(samples, dataset, "all")
-        return _table(samples, _with_val(samples, listed, samples["image_id"], val, seed))
+        return _table(samples, _with_val(samples, listed, picture_groups(samples), val, seed))
     by_aspect = {
         f"split_{aspect}": _table(
-            samples, _with_val(samples, on_list(samples, dataset, aspect), samples["image_id"], val, seed)
+            samples, _with_val(samples, on_list(samples, dataset, aspect), picture_groups(samples), val, seed)
         )["split"]
         for aspect in aspects_of(samples)
     }
@@ -99,7 +101,8 @@ def _dealt(samples: pd.DataFrame, groups: pd.Series, fractions: np.ndarray, seed
     counts = pd.crosstab(groups.to_numpy(), samples["generator"].to_numpy())  # rows: groups, sorted by name
     if len(counts) < len(fractions):
         raise InputError(
-            f"split: {len(counts)} different prompts, at least {len(fractions)} needed (one for each part)"
+            f"split: the {len(samples)} images make {len(counts)} groups that share no prompt and no picture, at least "
+            f"{len(fractions)} needed (one for each part)"
         )
     part_of_group = pd.Series(_deal(counts.to_numpy(), fractions, seed), index=counts.index)
     return groups.map(part_of_group).to_numpy()

@@ -31,6 +31,7 @@ from data.synthetic.raters import comment, rate
 from data.synthetic.render import render as draw_pixels
 from data.synthetic.scenes import Scene, draw_scene
 from m3agiqa.files import atomic, sha256
+from m3agiqa.images import pixels_sha256
 
 BATCH = 12  # pictures rendered together
 DECIMALS = 6  # of scores: what random generators and roots leave in doubt is far below (see `exact`)
@@ -57,6 +58,11 @@ class _Task(NamedTuple):
     size: int
 
 
+class _Painted(NamedTuple):
+    sha256: str  # of the file
+    pixels: str  # of the picture
+
+
 def _unseen(iterable: Iterable[T], /, *, total: int, desc: str, unit: str) -> Iterable[T]:  # noqa: ARG001 (a Progress)
     return iterable
 
@@ -73,7 +79,7 @@ def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
     pictures = draw_pictures(seed, cells)
     ids = [f"p{i:03d}-{name.removeprefix('sim-')}" for i, _, name in cells]
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    hashes = _paint(folder, ids, pictures, size, progress)
+    painted = _paint(folder, ids, pictures, size, progress)
     truth = pd.DataFrame([picture.truth for picture in pictures])[list(ASPECTS)]
     mos, std = rate(truth.to_numpy(), raters, _rng(seed, 2))
     table = pd.DataFrame({
@@ -82,7 +88,8 @@ def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
         "prompt": [scene.prompt for _, scene, _ in cells],
         "generator": [name for _, _, name in cells],
         "comment": [comment(picture, _rng(seed, 3, k)) for k, picture in enumerate(pictures)],
-        "sha256": hashes,
+        "sha256": [picture.sha256 for picture in painted],
+        "pixels": [picture.pixels for picture in painted],
     })  # fmt: skip
     for column, aspect in enumerate(ASPECTS):
         table[f"mos_{aspect}"] = mos[:, column].round(DECIMALS)
@@ -114,23 +121,26 @@ def _rng(*key: int) -> Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-def _paint(folder: Path, ids: list[str], pictures: list[Picture], size: int, progress: Progress) -> list[str]:
-    """Render and save all pictures; their SHA-256, in order."""
+def _paint(folder: Path, ids: list[str], pictures: list[Picture], size: int, progress: Progress) -> list[_Painted]:
+    """Render and save all pictures; what their files and their pixels are, in order."""
     tasks = [_Task([folder / "images" / f"{image_id}.png" for image_id in ids[k : k + BATCH]],
                    [picture.layout for picture in pictures[k : k + BATCH]], size)
              for k in range(0, len(ids), BATCH)]  # fmt: skip
     workers = min(len(os.sched_getaffinity(0)), len(tasks))
     with ExitStack() as stack:
-        mapping: Callable[[Callable[[_Task], list[str]], list[_Task]], Iterable[list[str]]] = map
+        mapping: Callable[[Callable[[_Task], list[_Painted]], list[_Task]], Iterable[list[_Painted]]] = map
         if workers > 1:
             pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
             mapping = stack.enter_context(pool).map
-        hashes = (digest for batch in mapping(_paint_batch, tasks) for digest in batch)
-        return list(progress(hashes, total=len(ids), desc="draw", unit="image"))
+        painted = (picture for batch in mapping(_paint_batch, tasks) for picture in batch)
+        return list(progress(painted, total=len(ids), desc="draw", unit="image"))
 
 
-def _paint_batch(task: _Task) -> list[str]:
+def _paint_batch(task: _Task) -> list[_Painted]:
+    painted = []
     for path, pixels in zip(task.paths, draw_pixels(task.layouts, task.size).numpy(), strict=True):
+        image = Image.fromarray(pixels)
         with atomic(path) as temporary:
-            Image.fromarray(pixels).save(temporary, "PNG")
-    return [sha256(path) for path in task.paths]
+            image.save(temporary, "PNG")
+        painted.append(_Painted(sha256(path), pixels_sha256(image)))
+    return painted

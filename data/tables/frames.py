@@ -1,8 +1,9 @@
 """The tables that stages exchange: Parquet, one row an image, sorted by image_id.
 
 samples.parquet is the one that everything joins on; its columns are `SAMPLE_COLUMNS` and then, for
-each aspect that the data set has, `mos_<aspect>` and `std_<aspect>` on one 0 to 5 scale. What a table
-holds decides its bytes: no index, no time stamp, no library metadata.
+each aspect that the data set has, `mos_<aspect>` and `std_<aspect>` on one 0 to 5 scale. Where an image
+was not rated on an aspect, both are NaN, and it is no sample of that aspect. What a table holds decides
+its bytes: no index, no time stamp, no library metadata.
 """
 
 from collections.abc import Collection, Container, Iterator, Sequence
@@ -19,7 +20,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import atomic
 
 SPLITS = ("train", "val", "test")
-SAMPLE_COLUMNS = ("image_id", "path", "prompt", "generator", "comment", "sha256")
+SAMPLE_COLUMNS = ("image_id", "path", "prompt", "generator", "comment", "sha256", "pixels")  # hashes: file, picture
 ROW_GROUP = 1024  # rows that a reader must hold at once
 
 
@@ -33,15 +34,28 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> None:
         pq.write_table(table, temporary, row_group_size=ROW_GROUP, compression="zstd")
 
 
-def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """The table at `path`, which must hold image_id and `columns`.
+def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table at `path`, which must hold image_id: that and `columns`, and no others are read; None: all.
 
     Raises:
         InputError: no such file, not a table, or a column is missing.
     """
-    with open_table(path, ("image_id", *columns)) as table:
-        frame: pd.DataFrame = table.read().to_pandas()
+    wanted = None if columns is None else list(dict.fromkeys(["image_id", *columns]))
+    with open_table(path, wanted or ["image_id"]) as table:
+        frame: pd.DataFrame = table.read(wanted).to_pandas()
     return frame
+
+
+def read_samples(path: Path | str, aspect: str, columns: Sequence[str]) -> pd.DataFrame:
+    """The samples at `path` with `columns`, and MOS and std of `aspect`.
+
+    Raises:
+        InputError: what `read_table` and `require_aspect` raise.
+    """
+    with open_table(path, ["image_id"]) as table:
+        there = table.schema_arrow.names
+    require_aspect(there, aspect)
+    return read_table(path, [*columns, *(name for name in (f"mos_{aspect}", f"std_{aspect}") if name in there)])
 
 
 @contextmanager
@@ -82,10 +96,12 @@ def check_samples(frame: pd.DataFrame, source: Path | str) -> pd.DataFrame:
     _refuse(frame, frame["image_id"].duplicated(), source, "image_id occurs twice")
     for aspect in aspects:
         mos, std = frame[f"mos_{aspect}"], frame[f"std_{aspect}"]
-        wrong = ~mos.between(lowest, highest)  # NaN too
+        wrong = ~(mos.isna() | mos.between(lowest, highest))
         _refuse(frame, wrong, source, f"mos_{aspect} is not a number from {lowest:g} to {highest:g}")
         wrong = ~(std.isna() | (std.ge(0) & np.isfinite(std)))
         _refuse(frame, wrong, source, f"std_{aspect} is not a number of at least 0")
+    unrated = frame[[f"mos_{aspect}" for aspect in aspects]].isna().all(axis=1)
+    _refuse(frame, unrated, source, "no aspect has a MOS")
     return frame
 
 
@@ -94,16 +110,22 @@ def aspects_of(columns: Container[str]) -> tuple[str, ...]:
     return tuple(aspect for aspect in ASPECTS if f"mos_{aspect}" in columns)
 
 
-def require_aspect(frame: pd.DataFrame, aspect: str) -> None:
-    """Refuse an aspect that the data set has no MOS for."""
+def require_aspect(columns: Container[str], aspect: str) -> None:
+    """Refuse an aspect that a data set with these columns has no MOS for; a frame will do."""
     if aspect not in ASPECTS:
         raise InputError(f"unknown aspect {aspect!r}, expected one of {', '.join(ASPECTS)}")
-    if aspect not in aspects_of(frame):
-        raise InputError(f"this data set has no aspect {aspect!r}, only {', '.join(aspects_of(frame)) or 'none'}")
+    if aspect not in aspects_of(columns):
+        raise InputError(f"this data set has no aspect {aspect!r}, only {', '.join(aspects_of(columns)) or 'none'}")
 
 
 def joined(samples: pd.DataFrame, splits: pd.DataFrame, aspect: str | None = None) -> pd.DataFrame:
-    """The samples with their `split`, that of `aspect` where it has one of its own. Both tell of the same images."""
+    """The samples with their `split`. Both tables tell of the same images.
+
+    With an `aspect` they are its samples: those that have a MOS of it, with the split that is its own where it has one.
+
+    Raises:
+        InputError: the tables differ, a split is unknown, or nothing in a part of the split has a MOS of the aspect.
+    """
     odd = set(samples["image_id"]) ^ set(splits["image_id"])
     if odd:
         raise InputError(f"samples and splits differ in {len(odd)} images, such as {min(odd)!r}; run split again")
@@ -111,7 +133,17 @@ def joined(samples: pd.DataFrame, splits: pd.DataFrame, aspect: str | None = Non
     unknown = set(chosen["split"]) - set(SPLITS)
     if unknown:
         raise InputError(f"unknown split {min(map(str, unknown))!r}, expected one of {', '.join(SPLITS)}")
-    return samples.merge(chosen, on="image_id", how="left", validate="one_to_one")
+    both = samples.merge(chosen, on="image_id", how="left", validate="one_to_one")
+    return both if aspect is None else _rated(both, aspect)
+
+
+def _rated(samples: pd.DataFrame, aspect: str) -> pd.DataFrame:
+    """Those that have a MOS of `aspect`."""
+    require_aspect(samples, aspect)
+    rated = samples[samples[f"mos_{aspect}"].notna()]
+    if bare := set(samples["split"]) - set(rated["split"]):
+        raise InputError(f"no image of {min(bare)} has a MOS of {aspect}; rate more images, or split them otherwise")
+    return rated.reset_index(drop=True)
 
 
 def split_column(splits: pd.DataFrame, aspect: str | None) -> str:

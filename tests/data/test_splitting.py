@@ -95,7 +95,7 @@ def test_one_prompt_however_it_is_written(one, other):
 
 
 def test_too_few_prompts():
-    with pytest.raises(InputError, match="2 different prompts, at least 3 needed"):
+    with pytest.raises(InputError, match="the 40 images make 2 groups that share no prompt and no picture, at least 3"):
         prompt_disjoint(grid(2, 20), **FRACTIONS)
 
 

@@ -12,6 +12,7 @@ from data.synthetic.faults import ASPECTS
 from data.synthetic.generators import GENERATORS
 from data.synthetic.raters import comment, rate
 from m3agiqa.files import folder_sha256
+from m3agiqa.images import load_image, pixels_sha256
 
 SETTINGS = {"seed": 7, "prompts": 2, "size": 32, "raters": 6}
 
@@ -43,6 +44,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, monkeypatch):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == row.sha256
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", (32, 32))
+        assert pixels_sha256(load_image(path)) == row.pixels
     for aspect in ASPECTS:
         assert table[f"mos_{aspect}"].between(0, 5).all()
         assert (table[f"std_{aspect}"] > 0).all()

@@ -54,7 +54,7 @@ def fingerprints(folder):
         seen.add(hashlib.sha256(np.concatenate(floats).tobytes()).hexdigest())  # + 0: zeros have no sign
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core: no worker processes
     table = synthetic.build(folder, seed=3, prompts=6, size=16, raters=8)
-    tables = [table.drop(columns="sha256"), pd.read_parquet(folder / "truth.parquet")]
+    tables = [table.drop(columns=["sha256", "pixels"]), pd.read_parquet(folder / "truth.parquet")]
     return {
         "level": torch.backends.cpu.get_cpu_capability(),
         "pictures": sorted(seen),

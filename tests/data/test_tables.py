@@ -7,6 +7,7 @@ from data.tables.frames import (
     aspects_of,
     check_samples,
     joined,
+    read_samples,
     read_table,
     require_aspect,
     write_table,
@@ -71,7 +72,8 @@ def test_samples_in_canonical_form():
         ({"image_id": ["a", "b", ""]}, "image_id is empty"),
         ({"mos_quality": [0, 5.1, 2]}, "mos_quality is not a number from 0 to 5 for image 'b'"),
         ({"mos_quality": [0, -0.1, 2]}, "mos_quality is not"),
-        ({"mos_quality": [0, np.nan, 2]}, "mos_quality is not"),
+        ({"mos_quality": [0, np.nan, 2]}, "no aspect has a MOS for image 'b'"),
+        ({"mos_quality": [0, np.inf, 2]}, "mos_quality is not"),
         ({"std_quality": [0, -0.1, 2]}, "std_quality is not"),
         ({"std_quality": [0, np.inf, 2]}, "std_quality is not"),
         ({"prompt": ["a", None, "c"]}, "prompt is not text"),
@@ -121,5 +123,25 @@ def test_joined():
 def test_an_aspect_with_a_split_of_its_own():
     splits = pd.DataFrame({"image_id": ["a", "b", "c"], "split": "train", "split_quality": ["test", "val", "train"]})
     assert list(joined(samples(), splits)["split"]) == ["train"] * 3
-    assert list(joined(samples(), splits, "correspondence")["split"]) == ["train"] * 3
-    assert list(joined(samples(), splits, "quality")["split"]) == ["test", "val", "train"]
+    both = samples(mos_correspondence=1.0)
+    assert list(joined(both, splits, "correspondence")["split"]) == ["train"] * 3
+    assert list(joined(both, splits, "quality")["split"]) == ["test", "val", "train"]
+
+
+def test_an_image_that_was_not_rated_on_an_aspect_is_no_sample_of_it():
+    frame = samples(mos_authenticity=[1.0, np.nan, 2.0], std_authenticity=np.nan)
+    checked = check_samples(frame, "set")
+    splits = pd.DataFrame({"image_id": ["a", "b", "c"], "split": ["train", "train", "test"]})
+    assert list(joined(checked, splits, "authenticity")["image_id"]) == ["a", "c"]
+    assert list(joined(checked, splits, "quality")["image_id"]) == ["a", "b", "c"]
+    with pytest.raises(InputError, match=r"no image of val has a MOS of authenticity"):
+        joined(checked, splits.assign(split=["train", "val", "test"]), "authenticity")
+
+
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path):
+    write_table(samples(mos_authenticity=1.0), tmp_path / "table.parquet")
+    assert list(read_table(tmp_path / "table.parquet", ["prompt", "image_id"])) == ["image_id", "prompt"]
+    read = read_samples(tmp_path / "table.parquet", "authenticity", ["path"])
+    assert sorted(read) == ["image_id", "mos_authenticity", "path"]
+    with pytest.raises(InputError, match=r"no aspect 'correspondence', only quality, authenticity"):
+        read_samples(tmp_path / "table.parquet", "correspondence", ["path"])

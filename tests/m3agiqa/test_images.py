@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from m3agiqa.errors import InputError
-from m3agiqa.images import MAX_PIXELS, check_image, load_image
+from m3agiqa.images import MAX_PIXELS, load_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8)
 
@@ -30,7 +30,7 @@ def png(path, width, height, *, depth=8, colour=2, content=None):
 
 def refusal(path):
     with pytest.raises(InputError) as error:
-        check_image(path)
+        load_image(path)
     message = str(error.value)
     assert "\n" not in message
     assert message.startswith(f"{path}: ")

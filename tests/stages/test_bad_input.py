@@ -27,8 +27,8 @@ def project(tmp_path, monkeypatch):
     params["datasets"]["folder"]["source"] = "mine"
     images = tmp_path / "mine/images"
     images.mkdir(parents=True)
-    for name, _, _ in ROWS:
-        Image.new("RGB", (32, 32), (7, 70, 170)).save(images / name)
+    for number, (name, _, _) in enumerate(ROWS):
+        Image.new("RGB", (32, 32), (7, number, 170)).save(images / name)
 
     def write(rows=ROWS, header="name,prompt,mos_quality", **changes):
         lines = [header, *(",".join(row) for row in rows)]

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from data.ingest.lookup import Files
 from data.ingest.samples import ingest
 from data.readers.agiqa_3k import GENERATORS, read
+from finetune.distill import examples
 from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import word_of
-from pipeline.settings import load
-from stages import distill
 from tests.labelled import write_images
 
 REAL = Path(__file__).resolve().parents[4] / "shared/data/agiqa-3k"
@@ -74,11 +73,10 @@ def test_the_generator_mean_gives_what_was_measured_on_the_published_splits(samp
 @real
 def test_correspondence_is_taught_with_the_word_of_the_correspondence_mos(samples, monkeypatch):
     """In the published training data it is the word of the quality in all rows."""
-    monkeypatch.setattr(distill, "load_image", lambda _: None)
+    monkeypatch.setattr(examples, "load_image", lambda _: None)
     captioned = samples.assign(correspondence="Some of it is there.")
-    chosen = load(Path(__file__).parents[3] / "params.yaml").model_copy(update={"aspect": "correspondence"})
-    examples = distill.Examples(chosen, captioned)
-    taught = [conversation[-1]["content"][0]["text"] for _, conversation in (examples[n] for n in range(len(examples)))]
+    teaching = examples.Examples(Path(), "correspondence", captioned)
+    taught = [conversation[-1]["content"][0]["text"] for _, conversation in (teaching[n] for n in range(len(teaching)))]
     assert taught == list(samples["mos_correspondence"].map(word_of))
     assert np.mean(taught != samples["mos_quality"].map(word_of)) > 0.3
 

@@ -32,19 +32,26 @@ def folder(tmp_path):
 
 
 def test_images_without_a_mos_are_left_out_and_counted(folder, tmp_path):
-    samples, left_out = ingest("aigciqa-20k", [folder()], tmp_path / "out", scale=(0, 5))
+    samples, about = ingest("aigciqa-20k", [folder()], tmp_path / "out", scale=(0, 5))
     assert sorted(samples["path"]) == sorted(f"images/{name}" for name in TRAIN)
     assert sorted(samples["generator"]) == ["DALLE2", "PixArt-alpha", "SDXL_Turbo"]
-    assert left_out == {"no MOS (val)": 1, "no MOS (test)": 2}
-    assert read_json(tmp_path / "out/about.json") == {
-        "reader": "aigciqa-20k", "scale": [0, 5], "rows": 6, "images": 3, "left_out": left_out,
-    }  # fmt: skip
+    assert about == read_json(tmp_path / "out/about.json")
+    assert about == {
+        "reader": "aigciqa-20k",
+        "scale": [0, 5],
+        "rows": 6,
+        "images": 3,
+        "left_out": {"no MOS (val)": 1, "no MOS (test)": 2},
+        "unrated": {},
+        "repeated": {"pictures": 2, "prompts": 0},
+        "groups": {"count": 1, "largest": 3},
+    }
 
 
 def test_with_every_mos_the_authors_parts_are_kept(folder, tmp_path):
-    samples, left_out = ingest("aigciqa-20k", [folder(dict.fromkeys(ROWS, "2"))], tmp_path / "out", scale=(0, 5))
+    samples, about = ingest("aigciqa-20k", [folder(dict.fromkeys(ROWS, "2"))], tmp_path / "out", scale=(0, 5))
     split = read_table(tmp_path / "out/published_split.parquet", ["split"])
-    assert left_out == {}
+    assert about["left_out"] == {}
     assert list(split["image_id"]) == list(samples["image_id"])
     assert split["split"].value_counts().to_dict() == {"train": 3, "val": 1, "test": 2}
 

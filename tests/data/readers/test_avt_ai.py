@@ -35,21 +35,21 @@ def folder(tmp_path):
 
 
 def test_two_studies_become_one_table(folder, tmp_path):
-    samples, left_out = ingest("avt-ai", [folder()], tmp_path / "out", scale=(1, 5))
+    samples, about = ingest("avt-ai", [folder()], tmp_path / "out", scale=(1, 5))
     (row,) = samples.itertuples()
     assert (row.image_id, row.path, row.prompt) == ("craiyon_p01", "images/craiyon_p01.png", "A red colored car")
     assert row.generator == "craiyon"
     assert (row.mos_quality, row.std_quality) == (2.5, 1.5)
     assert (row.mos_correspondence, row.mos_authenticity) == (4.375, 1.25)
-    assert left_out == {"not published": 1, "a photograph": 1}
+    assert about["left_out"] == {"not published": 1, "a photograph": 1}
 
 
 def test_the_missing_image_counts_where_it_is_there(folder, tmp_path):
     source = folder()
     write_images(source / "images/midjourney", ["p25.png"])
-    samples, left_out = ingest("avt-ai", [source], tmp_path / "out", scale=(1, 5))
+    samples, about = ingest("avt-ai", [source], tmp_path / "out", scale=(1, 5))
     assert list(samples["image_id"]) == ["craiyon_p01", "midjourney_p25"]
-    assert left_out == {"a photograph": 1}
+    assert about["left_out"] == {"a photograph": 1}
 
 
 @pytest.mark.parametrize(
