@@ -7,9 +7,10 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from m3agiqa.errors import InputError
-from m3agiqa.images import MAX_PIXELS, load_image
+from m3agiqa.images import MAX_PIXELS, MAX_TEXT, load_image, pixels_sha256
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8)
 
@@ -69,6 +70,45 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6  # turn by 90° to the right
     Image.fromarray(NOISE).save(tmp_path / "image.png", exif=exif)
     np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "image.png")), np.rot90(NOISE, -1))
+
+
+@pytest.mark.parametrize("beside", ["text", "unicode text", "profile"])
+def test_megabytes_of_text_or_profile_are_no_damage(tmp_path, beside):
+    """Workflows of generators, and what editors write: above the 1 MB at which Pillow stops."""
+    content = np.random.default_rng(1).integers(32, 127, 3 * 2**20, dtype=np.uint8).tobytes()
+    kept = PngInfo()
+    if beside == "text":
+        kept.add_text("workflow", content.decode(), zip=True)
+    elif beside == "unicode text":
+        kept.add_itxt("workflow", content.decode(), zip=True)
+    path = tmp_path / "image.png"
+    Image.fromarray(NOISE).save(path, pnginfo=kept, icc_profile=content if beside == "profile" else None)
+    np.testing.assert_array_equal(np.asarray(load_image(path)), NOISE)
+
+
+@pytest.mark.parametrize("texts", [1, 3], ids=["one", "several"])
+def test_text_that_explodes_is_refused(tmp_path, texts):
+    kept = PngInfo()
+    for number in range(texts):
+        kept.add_text(f"text {number}", "a" * (MAX_TEXT // texts + 1000), zip=True)
+    Image.fromarray(NOISE).save(tmp_path / "image.png", pnginfo=kept)
+    assert (tmp_path / "image.png").stat().st_size < 200_000
+    assert "more than 64 MB of text or profile" in refusal(tmp_path / "image.png")
+
+
+def test_one_picture_is_one_whatever_its_file(tmp_path):
+    other = NOISE.copy()
+    other[3, 4, 2] ^= 1
+    kept = PngInfo()
+    kept.add_text("prompt", "a black picture")
+    Image.fromarray(NOISE).save(tmp_path / "a.png")
+    Image.fromarray(NOISE).save(tmp_path / "b.png", pnginfo=kept)
+    Image.fromarray(NOISE).save(tmp_path / "c.bmp")
+    Image.fromarray(other).save(tmp_path / "d.png")
+    Image.fromarray(NOISE.reshape(32, 40, 3)).save(tmp_path / "e.png")
+    found = [pixels_sha256(load_image(path)) for path in sorted(tmp_path.iterdir())]
+    assert found[0] == found[1] == found[2]
+    assert len(set(found)) == 3
 
 
 def test_missing(tmp_path):
