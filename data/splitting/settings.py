@@ -27,3 +27,12 @@ class Split(Strict):
         if self.fold > highest:
             raise ValueError(f"fold is {self.fold}, and {self.protocol} has {highest} folds, counted from 1")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _something_is_left(self) -> "Split":
+        tested = {"k-fold": 1 / self.folds, "prompt-disjoint": self.test, "random": self.test}.get(self.protocol, 0)
+        if self.val + tested >= 1:
+            raise ValueError(
+                f"val {self.val:g} and the {tested:g} that {self.protocol} tests leave nothing to train on"
+            )
+        return self

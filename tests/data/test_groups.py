@@ -56,6 +56,7 @@ def test_prompts_that_differ_in_more_are_two(one, other):
 def test_prompts_of_nothing_but_punctuation_are_prompts():
     frame = samples(["?!", "?!", "...", ""])
     assert together(frame) == [["i000", "i001"], ["i002"], ["i003"]]
+    assert prompts_of(frame).nunique() == 3
 
 
 def test_one_picture_joins_its_prompts_and_their_images():

@@ -149,8 +149,9 @@ def test_a_random_split_shares_prompts_and_keeps_the_generators():
 
 
 def test_val_that_takes_all_there_is_to_train_on_is_refused():
-    with pytest.raises(InputError, match=r"val 0.7 of 90 images leaves none of the 60 to train on"):
-        split(grid(30, 3), "any", Split(protocol="k-fold", val=0.7, test=0.25, seed=0, **FOLDS))
+    frame = grid(600, 4).assign(path=[f"{number}.png" for number in range(2400)])
+    with pytest.raises(InputError, match=r"val 0.8 of 2400 images leaves none of the 1800 to train on"):
+        split(frame, "aigciqa2023", Split(protocol="published", val=0.8, test=0.25, seed=0, **FOLDS))
 
 
 @pytest.mark.parametrize("protocol", ["published", "ipce-k"])
@@ -169,3 +170,14 @@ def test_a_data_set_that_brings_the_authors_split_is_split_so():
     nothing_tested = own.assign(split=own["split"].replace("test", "train"))
     with pytest.raises(InputError, match=r"leave 0 images for test"):
         split(frame, "any", Split(protocol="published", **FRACTIONS, **FOLDS), nothing_tested)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "shares"),
+    [("prompt-disjoint", (0.5, 0.5)), ("random", (0.7, 0.4)), ("k-fold", (0.67, 0.1))],
+)
+def test_shares_that_leave_nothing_are_refused_as_settings(protocol, shares):
+    val, test = shares
+    with pytest.raises(ValueError, match=rf"val {val} and the .* that {protocol} tests leave nothing to train on"):
+        Split(protocol=protocol, val=val, test=test, seed=0, **FOLDS)
+    Split(protocol="published", val=val, test=test, seed=0, **FOLDS)
