@@ -11,6 +11,7 @@ import torch
 from data.feature_store.store import FeatureStore
 from data.tables.frames import joined, read_samples, read_table
 from evaluation.conformal import outlier_threshold
+from m3agiqa.aspects import MOS_RANGE, Scale
 from m3agiqa.card import FORMAT, Card, head_sha256, write_card
 from m3agiqa.errors import InputError
 from m3agiqa.files import read_json
@@ -56,11 +57,17 @@ def main(settings: Settings) -> None:
             "prompt_characters": int(train["prompt"].str.len().max()),
             "distance": outlier_threshold(_distances(settings, store, list(val["image_id"]))),
         },
-        "scale": settings.datasets[dataset].scale,
+        "scale": _scale(dataset),
         "figures": figures,
         "made_with": versions(),
     }
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
+
+
+def _scale(dataset: str) -> Scale:
+    """What people rated the images on, as they were read in; nobody rated those that are rendered."""
+    about = paths.raw(dataset) / "about.json"
+    return Scale(*read_json(about)["scale"]) if about.exists() else MOS_RANGE
 
 
 class _Found(NamedTuple):

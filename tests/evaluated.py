@@ -46,7 +46,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     said = said.assign(fewer_views=[row < 3 for row in range(len(ids))], shortened=[row < 2 for row in range(len(ids))])
     write_table(said, paths.descriptions(dataset, aspect))
 
-    writer = FeatureWriter(paths.features(dataset, aspect), {"made": "up"}, ids)
+    writer = FeatureWriter(paths.features(dataset, aspect), {"mllm": "made up"}, ids)
     states = {image_id: torch.randn(5 + row % 3, DIM) * 0.2 for row, image_id in enumerate(ids)}
     for image_id, score in zip(ids, truth, strict=True):
         states[image_id][:, 0] += score
