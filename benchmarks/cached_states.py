@@ -29,6 +29,6 @@ class CachedStates(NamedTuple):
 def cached_states() -> CachedStates:
     settings = load()
     dataset, aspect = settings.dataset, settings.aspect
-    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)))
+    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)), aspect)
     table = table.rename(columns={f"mos_{aspect}": "mos"})
     return CachedStates(settings, table, FeatureStore.open(paths.features(dataset, aspect)))

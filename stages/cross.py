@@ -38,11 +38,11 @@ def _keep_test(settings: Settings, on: str) -> None:
     samples = read_table(of_cross.samples)
     require_aspect(samples, settings.aspect)
     parted = joined(samples, split_samples(on, settings.split, of_cross.raw), settings.aspect)
-    test = parted["split"] == "test"
-    for path in samples.loc[~test, "path"]:
+    test = parted[parted["split"] == "test"]
+    for path in samples.loc[~samples["path"].isin(test["path"]), "path"]:
         (of_cross.raw / path).unlink()
-    write_table(samples[test], of_cross.samples)
-    write_table(parted.loc[test, ["image_id", "split"]], of_cross.splits)
+    write_table(test.drop(columns="split"), of_cross.samples)
+    write_table(test[["image_id", "split"]], of_cross.splits)
 
 
 if __name__ == "__main__":

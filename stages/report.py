@@ -62,6 +62,8 @@ def _notes(settings: Settings, figures: Mapping[str, Any]) -> list[str]:
         notes.append(f"Cross data set: everything was learnt on {figures['dataset']}, and tested on {figures['on']}.")
     if figures["prompts_seen"]:
         notes.append(f"{figures['prompts_seen']:.0%} of the test prompts were seen in training, with other images.")
+    if seen := figures["n_pictures_seen"]:
+        notes.append(f"{seen} of the {figures['n']} test images show a picture that is among the training images, too.")
     if not figures["distilled"]:
         notes.append("The MLLM was used as it came, without distillation.")
     return notes

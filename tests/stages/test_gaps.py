@@ -13,7 +13,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import read_json
 from pipeline import paths
 from pipeline.settings import load
-from stages import caption, download, evaluate, split
+from stages import caption, cross, download, evaluate, split
 from tests.evaluated import build
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -61,6 +61,17 @@ def test_an_image_without_a_rating_is_described_and_learnt_from_for_the_other_as
     for aspect, without in {"quality": "07", "authenticity": "08"}.items():
         samples = joined(read_samples(paths.samples("folder"), aspect, []), read_table(paths.splits("folder")), aspect)
         assert set(samples["image_id"]) == {f"{number:02}" for number in range(IMAGES)} - {without}
+
+
+def test_of_another_data_set_what_was_not_rated_on_the_aspect_is_not_tested(project):
+    settings = project().model_copy(update={"aspect": "authenticity"})
+    place = paths.of_cross(settings.dataset, "authenticity")
+    download.bring("folder", settings.datasets["folder"], place.raw)
+    parts = split.split_samples("folder", settings.split, place.raw)
+    cross._keep_test(settings, "folder")
+    tested = set(parts.loc[parts["split"] == "test", "image_id"]) - {"08"}
+    assert set(read_table(place.samples)["image_id"]) == set(read_table(place.splits)["image_id"]) == tested
+    assert {path.stem for path in (place.raw / "images").iterdir()} == tested
 
 
 def test_twins_are_counted_said_and_kept_together(project, capsys):
