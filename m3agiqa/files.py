@@ -52,6 +52,17 @@ def one_at_a_time(lock: Path, busy: str) -> Iterator[None]:
         _unlock(descriptor, lock)
 
 
+@contextmanager
+def if_free(lock: Path) -> Iterator[bool]:
+    """Hold the file `lock` during the block, and yield True; False where another run holds it."""
+    descriptor = _try_lock(lock)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            _unlock(descriptor, lock)
+
+
 def _names(path: Path, number: int) -> tuple[Path, Path]:
     """The temporary file of a writer of `path`, and its lock."""
     return path.with_name(f".{path.name}.{number}.partial"), path.with_name(f".{path.name}.{number}.lock")

@@ -8,6 +8,7 @@ asked for: in memory is only where each of them ends, 8 bytes a record.
 import fcntl
 import json
 import os
+import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,12 @@ from m3agiqa.files import sync_folder
 
 
 class Journal:
-    """The records at `path` by their number, in the order in which they came. One process at a time holds its lock.
+    """The records at `path` by their number, in the order in which they came.
+
+    One process at a time writes there: another waits for it, and says so.
 
     Raises:
-        InputError: another process writes to it, or, where a record is read, its line is damaged.
+        InputError: where a record is read, its line is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,8 +34,8 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._file.close()
-            raise InputError(f"another run writes to {path}: wait for it or stop it") from None
+            print(f"another run writes to {path}; waiting for it to end", file=sys.stderr, flush=True)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
         sync_folder(path.parent)  # a new file's name, too, survives a power cut
         self._ends = array("Q", [0])
         with path.open("rb") as lines:

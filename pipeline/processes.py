@@ -11,6 +11,7 @@ import runpy
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -21,11 +22,12 @@ from m3agiqa.progress import progress
 from pipeline.ranks import RANK
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=2)  # with one another: the first may wait for another run, or load on a slow disk
 
 
 def process(device: str) -> PartialState:
     """Join the processes of the stage, at the first call; tells which one this is. `device` as in `runtime.device`."""
-    return PartialState(cpu=where(device) == "cpu")
+    return PartialState(cpu=where(device) == "cpu", timeout=PATIENCE)
 
 
 def share(work: Sequence[T]) -> Sequence[T]:

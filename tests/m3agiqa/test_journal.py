@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -40,14 +42,25 @@ def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path, line)
         list(journal)
 
 
-def test_one_writer_at_a_time(tmp_path):
+APPEND = """
+import sys
+from pathlib import Path
+from m3agiqa.journal import Journal
+with Journal(Path(sys.argv[1])) as journal:
+    journal.append({"key": "b", "after": len(journal)})
+"""
+
+
+def test_writers_are_one_after_the_other(tmp_path):
+    """The second waits, says so, and has read what the first has written."""
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
+        second = subprocess.Popen([sys.executable, "-c", APPEND, str(path)], stderr=subprocess.PIPE, text=True)
+        assert second.stderr.readline() == f"another run writes to {path}; waiting for it to end\n"
         journal.append({"key": "a"})
-        with pytest.raises(InputError, match="another run writes to"):
-            Journal(path)
+    assert second.communicate(timeout=60) == (None, "")
     with Journal(path) as journal:
-        assert list(journal) == [{"key": "a"}]
+        assert list(journal) == [{"key": "a"}, {"key": "b", "after": 1}]
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 """Unfinished work is found by the same work alone: the same inputs, the same deps in dvc.yaml, the same libraries."""
 
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
 import pytest
 from ruamel.yaml import YAML
 
 from m3agiqa import versions
-from m3agiqa.errors import InputError
 from pipeline.unfinished import kept, unfinished
 
 DAG = {
@@ -56,9 +59,52 @@ def test_another_library_is_other_work(monkeypatch):
     assert unfinished("describe", {}).path != before
 
 
-def test_two_runs_at_the_same_work_are_refused():
-    with kept("describe", {}), pytest.raises(InputError, match="another run is at this work"), kept("describe", {}):
+def work_on(inputs, seconds=0.0):
+    """In a process of its own: take the folder, note that it is held, count up in it, and let it go."""
+    with kept("describe", inputs) as scratch:
+        journal = scratch.path / "journal"
+        done = journal.read_text() if journal.exists() else ""
+        (scratch.path.parent / "held").touch()
+        time.sleep(seconds)
+        journal.write_text(done + "x")
+
+
+def test_two_runs_at_the_same_work_are_one_after_the_other(project, capfd):
+    """The second says whom it waits for, and finds what the first has done."""
+    spawned = get_context("fork")
+    first = spawned.Process(target=work_on, args=({}, 0.5))
+    first.start()
+    while not (project / ".cache/describe/held").exists():
+        time.sleep(0.01)
+    second = spawned.Process(target=work_on, args=({},))
+    second.start()
+    for process in (first, second):
+        process.join(20)
+        assert process.exitcode == 0
+    with kept("describe", {}) as scratch:
+        assert (scratch.path / "journal").read_text() == "xx"
+    said = capfd.readouterr().err
+    assert said.count(f"process {first.pid} in {Path.cwd()}, since") == 1
+    assert f"is at the work in {scratch.path}; waiting" in said
+
+
+def test_finishing_leaves_alone_what_another_run_is_at_again(project):
+    """Its marker says that it was finished once; a kill in its second run does not make it so."""
+    with kept("describe", "first") as first:
         pass
+    with kept("describe", "first"), kept("describe", "second"):
+        assert first.path.exists()
+    again = get_context("fork").Process(target=work_on, args=("first", 60))
+    again.start()
+    while not (project / ".cache/describe/held").exists():
+        time.sleep(0.01)
+    with kept("describe", "third"):
+        pass
+    again.kill()
+    again.join()
+    with kept("describe", "fourth"):
+        pass
+    assert first.path.exists()
 
 
 def test_finishing_drops_only_earlier_finished_work():
