@@ -14,7 +14,6 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +24,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from data.feature_store.writer import DTYPES, SCHEMA, ImageStates, canonical, planned
+from data.feature_store.index import Index, Location, PartIndex, read_index
+from data.feature_store.writer import DTYPES, ImageStates, canonical, planned
 from m3agiqa.ahead import ahead
 from m3agiqa.errors import InputError
 from m3agiqa.head.batch import Batch, fill
@@ -33,33 +33,10 @@ from m3agiqa.spans import Span
 
 CACHE_BYTES = 256 << 20  # 3,000 images of 150 tokens x 256 dims in bfloat16: such a store stays in memory
 READERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each reads one row group at a time
+FOOTERS = 256  # parts whose footer is kept: 0.1 MB each of 64 large images
 POOL_BATCHES = 16  # images sorted by length together: little padding, batches still well mixed
 
-
-@dataclass(frozen=True)
-class _Location:
-    """Where an image's row lies, and its shape."""
-
-    path: Path
-    group: int
-    row: int
-    tokens: int
-    dim: int
-    dtype: str
-    description: Span
-
-    @property
-    def key(self) -> tuple[Path, int]:
-        """What one read fetches."""
-        return self.path, self.group
-
-    def states(self, group: pa.LargeBinaryArray) -> Tensor:
-        """(T, D), a view of the group's memory, to be read only; an Arrow scalar would be a copy."""
-        _, offsets, data = group.buffers()
-        start, end = np.frombuffer(offsets, np.int64)[group.offset + self.row :][:2]
-        dtype = DTYPES[self.dtype]
-        flat = torch.frombuffer(data, dtype=dtype, offset=start, count=(end - start) // dtype.itemsize)
-        return flat.view(self.tokens, self.dim)
+Group = tuple[int, int]  # the number of a part, and of a row group in it: what one read fetches
 
 
 class FeatureStore:
@@ -67,17 +44,19 @@ class FeatureStore:
 
     def __init__(
         self,
-        locations: dict[str, _Location],
-        footers: dict[Path, pq.FileMetaData],
+        paths: list[Path],
+        index: Index,
         fingerprint: dict[str, Any],
         cache_bytes: int,
     ) -> None:
         self.fingerprint = fingerprint
-        self._locations = locations
-        self._footers = footers  # read once, not for every group
-        self._cache: OrderedDict[tuple[Path, int], pa.LargeBinaryArray] = OrderedDict()
-        self._cache_bytes = cache_bytes
-        self._lock = threading.Lock()  # of the cache; threads read the disk at the same time
+        ((self.dim, dtype),) = index.shapes  # the width of the states
+        self._dtype = DTYPES[dtype]
+        self._paths, self._index = paths, index
+        self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()  # not read again for every group
+        self._cache: OrderedDict[Group, pa.LargeBinaryArray] = OrderedDict()
+        self._cached, self._cache_bytes = 0, cache_bytes  # bytes in the cache, and at most
+        self._lock = threading.Lock()  # of the caches; threads read the disk at the same time
 
     @classmethod
     def open(
@@ -93,14 +72,13 @@ class FeatureStore:
         paths = sorted(folder.glob("part-*.parquet"))
         if not paths:
             raise InputError(f"{folder}: no feature store here; run the features stage")
-        locations: dict[str, _Location] = {}
-        footers: dict[Path, pq.FileMetaData] = {}
+        parts: list[PartIndex] = []
         first: dict[bytes, bytes] = {}
         for path in paths:
             try:
                 with pq.ParquetFile(path) as file:
-                    metadata, rows = file.schema_arrow.metadata or {}, _locations(path, file)
-                    footers[path] = file.metadata
+                    metadata = file.schema_arrow.metadata or {}
+                    parts.append(read_index(file, len(parts)))
             except (pa.ArrowException, KeyError) as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path}: not a whole part of a feature store ({reason})") from error
@@ -109,33 +87,28 @@ class FeatureStore:
             first = first or metadata
             for key in (b"fingerprint", b"plan"):
                 _refuse(path, json.loads(metadata[key]), json.loads(first[key]), f"{paths[0].name} has")
-            locations |= rows
+        index = Index(parts)
         plan, found = json.loads(first[b"plan"]), json.loads(first[b"fingerprint"])
-        if planned(list(locations), len(paths)) != first[b"plan"]:
+        if planned(list(index.rows), len(paths)) != first[b"plan"]:
             raise InputError(
-                f"{folder}: {len(paths)} parts with {len(locations)} images, "
+                f"{folder}: {len(paths)} parts with {len(index.rows)} images, "
                 f"where {plan['parts']} parts with {plan['images']} images belong; run the features stage"
             )
         if expect is not None:
             _refuse(paths[0], found, json.loads(canonical(expect)), "this run needs")
-        if len(shapes := {(location.dim, location.dtype) for location in locations.values()}) > 1:
-            raise InputError(f"{folder}: states of different width or type in one store: {sorted(shapes)}")
-        return cls(locations, footers, found, cache_bytes)
+        if len(index.shapes) > 1:
+            raise InputError(f"{folder}: states of different width or type in one store: {index.shapes}")
+        return cls(paths, index, found, cache_bytes)
 
     @property
     def ids(self) -> list[str]:
         """Every image, in the order in which the store was planned."""
-        return list(self._locations)
-
-    @property
-    def dim(self) -> int:
-        """Width of the states."""
-        return next(iter(self._locations.values())).dim
+        return list(self._index.rows)
 
     @property
     def max_tokens(self) -> int:
         """The longest sequence."""
-        return max(location.tokens for location in self._locations.values())
+        return int(self._index.tokens.max())
 
     def tokens(self, image_id: str) -> int:
         """Length of one image's sequence, without reading it."""
@@ -146,19 +119,19 @@ class FeatureStore:
         return self._location(image_id).description
 
     def __len__(self) -> int:
-        return len(self._locations)
+        return len(self._index.rows)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._locations
+        return image_id in self._index.rows
 
     def __getitem__(self, image_id: str) -> Tensor:
         """The states of one image, (T, D), a copy of its own."""
         location = self._location(image_id)
-        return location.states(self._group(location.key)).clone()
+        return self._states(location, self._group(location[:2])).clone()
 
     def rows(self) -> Iterator[ImageStates]:
         """Every image with its states, in order: each row group is read once."""
-        for image_id in self._locations:
+        for image_id in self._index.rows:
             yield ImageStates(image_id, self[image_id])
 
     def batches(
@@ -178,15 +151,15 @@ class FeatureStore:
         """Padded; each row group is read once and by one of `readers`, who also fills the rows of its images."""
         locations = [self._location(image_id) for image_id in ids]
         tokens, spans = [location.tokens for location in locations], [location.description for location in locations]
-        batch = Batch.to_fill(ids, tokens, spans, self.dim, DTYPES[locations[0].dtype], pin=pin)
-        wanted: dict[tuple[Path, int], list[tuple[Tensor, _Location]]] = {}
+        batch = Batch.to_fill(ids, tokens, spans, self.dim, self._dtype, pin=pin)
+        wanted: dict[Group, list[tuple[Tensor, Location]]] = {}
         for row, location in zip(batch.states, locations, strict=True):
-            wanted.setdefault(location.key, []).append((row, location))
+            wanted.setdefault(location[:2], []).append((row, location))
 
-        def fill_rows(key: tuple[Path, int]) -> None:
+        def fill_rows(key: Group) -> None:
             group = self._group(key)
             for row, location in wanted[key]:
-                fill(row, location.states(group))
+                fill(row, self._states(location, group))
 
         deque(readers.map(fill_rows, wanted), maxlen=0)
         return batch
@@ -203,39 +176,44 @@ class FeatureStore:
             buckets += [by_length[first : first + size] for first in range(0, len(by_length), size)]
         return [buckets[index] for index in random.permutation(len(buckets))]
 
-    def _location(self, image_id: str) -> _Location:
+    def _location(self, image_id: str) -> Location:
         try:
-            return self._locations[image_id]
+            return self._index[image_id]
         except KeyError:
             raise InputError(f"the feature store has no states of image {image_id!r}") from None
 
-    def _group(self, key: tuple[Path, int]) -> pa.LargeBinaryArray:
-        path, group = key
+    def _states(self, location: Location, group: pa.LargeBinaryArray) -> Tensor:
+        """(T, D), a view of the group's memory, to be read only; an Arrow scalar would be a copy."""
+        _, offsets, data = group.buffers()
+        start, end = np.frombuffer(offsets, np.int64)[group.offset + location.row :][:2]
+        flat = torch.frombuffer(data, dtype=self._dtype, offset=start, count=(end - start) // self._dtype.itemsize)
+        return flat.view(location.tokens, self.dim)
+
+    def _group(self, key: Group) -> pa.LargeBinaryArray:
+        part, group = key
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
+            footer = self._footers.get(part)
         try:
-            with pq.ParquetFile(path, metadata=self._footers[path], page_checksum_verification=True) as file:
-                column = file.read_row_group(group, columns=["states"], use_threads=False)["states"]
+            with pq.ParquetFile(self._paths[part], metadata=footer, page_checksum_verification=True) as file:
+                column, footer = (
+                    file.read_row_group(group, columns=["states"], use_threads=False)["states"],
+                    file.metadata,
+                )
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{path}: damaged since it was written ({error})") from error
+            raise InputError(f"{self._paths[part]}: damaged since it was written ({error})") from error
         with self._lock:
-            self._cache[key] = column.chunk(0)
-            while len(self._cache) > 1 and sum(group.nbytes for group in self._cache.values()) > self._cache_bytes:
-                self._cache.popitem(last=False)
+            self._footers[part] = footer
+            while len(self._footers) > FOOTERS:
+                self._footers.popitem(last=False)
+            if key not in self._cache:  # another thread may have read it, too
+                self._cache[key] = column.chunk(0)
+                self._cached += column.nbytes
+            while len(self._cache) > 1 and self._cached > self._cache_bytes:
+                self._cached -= self._cache.popitem(last=False)[1].nbytes
         return column.chunk(0)
-
-
-def _locations(path: Path, file: pq.ParquetFile) -> dict[str, _Location]:
-    names = [name for name in SCHEMA.names if name != "states"]
-    locations = {}
-    for group in range(file.num_row_groups):
-        columns = file.read_row_group(group, columns=names).to_pydict()
-        for row, values in enumerate(zip(*(columns[name] for name in names), strict=True)):
-            image_id, tokens, dim, dtype, *description = values
-            locations[image_id] = _Location(path, group, row, tokens, dim, dtype, Span(*description))
-    return locations
 
 
 def _refuse(path: Path, found: dict[str, Any], expected: dict[str, Any], who: str, field: str = "") -> None:

@@ -1,6 +1,7 @@
 """The feature store gives back the exact bits, alone and in batches, and refuses other and damaged states."""
 
 import threading
+import tracemalloc
 
 import hypothesis.strategies as st
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from data.feature_store import store as feature_store
 from data.feature_store import writer as feature_writer
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import DTYPES, FeatureWriter
 from m3agiqa.errors import InputError
-from tests.stored import FINGERPRINT, states_of, write
+from tests.stored import FINGERPRINT, row_of, states_of, write
 
 
 @settings(deadline=None, max_examples=20)
@@ -166,3 +168,19 @@ def test_the_cache_is_bounded_and_returns_private_copies(tmp_path, monkeypatch):
     assert torch.equal(store["image-004"], states_of(4))
     with pytest.raises(InputError, match="no states of image 'other'"):
         store["other"]
+
+
+def test_a_reader_holds_a_few_numbers_an_image(tmp_path, monkeypatch):
+    """200 bytes, its name among them, and a bounded number of footers: a million images must fit anywhere."""
+    writer = FeatureWriter(tmp_path, FINGERPRINT, [f"image-{number:03d}" for number in range(1000)], shard_images=200)
+    for part in writer.missing():
+        writer.write(part, (row_of(image_id) for image_id in part.image_ids))
+    monkeypatch.setattr(feature_store, "FOOTERS", 2)
+    tracemalloc.start()
+    store = FeatureStore.open(tmp_path)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 220 * 1000
+    for image_id in store.ids:
+        assert torch.equal(store[image_id], states_of(int(image_id[-3:])))
+    assert len(store._footers) == 2
