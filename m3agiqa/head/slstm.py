@@ -17,17 +17,25 @@ and the loop carries three gradients (of y, c and n) back through time.
 
 import contextlib
 import io
+import os
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
+from torch.utils.cpp_extension import get_default_build_root
 from xlstm import xLSTMBlockStack
 from xlstm.blocks.slstm.cell import sLSTMCell_vanilla, sLSTMCellConfig, sLSTMCellFuncGenerator
+
+from m3agiqa.files import one_at_a_time
+
+ROOT = "TORCH_EXTENSIONS_DIR"  # where torch compiles
 
 
 class Recurrence(torch.autograd.Function):
@@ -141,7 +149,8 @@ def _compile(hidden: int, heads: int) -> Callable[..., Tensor] | None:
     """Build xlstm's CUDA kernel in float32; None, with one warning, where it does not compile."""
     config = sLSTMCellConfig(hidden_size=hidden, num_heads=heads, backend="cuda", dtype="float32")
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it prints its compiler flags
+        # It prints its compiler flags.
+        with _build_folder(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             kernel: Callable[..., Tensor] = sLSTMCellFuncGenerator(training=True, config=config).apply
     except Exception as error:  # noqa: BLE001 - a compiler, a linker, a missing header: anything can come out
@@ -149,3 +158,25 @@ def _compile(hidden: int, heads: int) -> Callable[..., Tensor] | None:
         warnings.warn(f"xlstm's CUDA kernel does not compile here, using ours: {reason}", stacklevel=2)
         return None
     return kernel
+
+
+@contextlib.contextmanager
+def _build_folder() -> Iterator[None]:
+    """Have torch compile below a folder of ours, one process at a time.
+
+    A process that is killed while it compiles leaves torch's own lock, on which every later one would wait for ever.
+    """
+    above = Path(os.environ.get(ROOT) or get_default_build_root())
+    folder = above / f"m3agiqa-python{sys.version_info[0]}.{sys.version_info[1]}-torch{torch.__version__}"
+    busy = f"another run compiles xlstm's CUDA kernel in {folder}; waiting for it to end"
+    with one_at_a_time(folder.with_name(f".{folder.name}.lock"), busy):
+        for left in folder.glob("*/lock"):
+            left.unlink()
+        before = os.environ.get(ROOT)
+        os.environ[ROOT] = str(folder)
+        try:
+            yield
+        finally:
+            os.environ.pop(ROOT)
+            if before is not None:
+                os.environ[ROOT] = before

@@ -1,11 +1,16 @@
 """Our sLSTM is xlstm's: the same outputs and gradients, in every precision."""
 
+import os
 from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
+from torch.utils.cpp_extension import _get_build_directory
+from torch.utils.file_baton import FileBaton
 from xlstm.blocks.slstm.cell import sLSTMCell_vanilla, sLSTMCellConfig
 
 from m3agiqa.head import slstm
@@ -90,6 +95,25 @@ def test_a_kernel_that_does_not_compile_costs_one_warning(monkeypatch):
         assert [slstm._compile(8, 2), slstm._compile(8, 2)] == [None, None]
     assert len(caught) == 1
     slstm._compile.cache_clear()
+
+
+def test_a_kill_while_the_kernel_compiles_stops_nothing_later(monkeypatch, tmp_path):
+    """It leaves torch's lock, which `torch.utils.cpp_extension.load` takes, and waits for where it cannot."""
+    locks = []
+
+    def compile_as_torch_does(**_):
+        locks.append(FileBaton(str(Path(_get_build_directory("slstm_HS8", verbose=False)) / "lock")))
+        assert locks[-1].try_acquire()
+        return SimpleNamespace(apply=torch.add)  # and is killed here: the lock is never released
+
+    monkeypatch.setenv(slstm.ROOT, str(tmp_path))
+    monkeypatch.setattr(slstm, "sLSTMCellFuncGenerator", compile_as_torch_does)
+    for _ in range(2):
+        slstm._compile.cache_clear()
+        assert slstm._compile(8, 2) is torch.add
+    slstm._compile.cache_clear()
+    assert len(locks) == 2
+    assert os.environ[slstm.ROOT] == str(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
