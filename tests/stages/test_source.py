@@ -85,6 +85,18 @@ def test_a_place_that_is_gone_is_refused_in_one_line(run):
         run(teacher="file", **{"teachers.file.path": "words.jsonl"})
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_the_next_stage_would_delete_is_refused(run, linked):
+    own = Path("data/raw/folder/images")
+    own.mkdir(parents=True)
+    if linked:
+        Path("mine/images").rename("mine/others")
+        Path("mine/images").symlink_to(own.absolute())
+    with pytest.raises(InputError, match=r"lies in data/raw/folder, which is for copies"):
+        run(dataset="folder", **{"datasets.folder.source": "mine" if linked else "data/raw/folder"})
+    assert own.is_dir()
+
+
 def test_the_teachers_file_and_its_mllm_are_written_down(run):
     assert [seen["source"] for seen in run(teacher="file", **{"teachers.file.path": "words.csv"})["teacher"]["local"]]
     profile = run(teacher="mllm")["teacher"]["mllm"]
