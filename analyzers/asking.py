@@ -5,24 +5,30 @@ there are a few threads more than requests at once, so that preparing and writin
 Whatever ends the run early, also a signal, lets the requests that are under way finish, because they are paid for.
 
 A service may refuse one request and take all others. Whose fault that is, the image's or the settings', is known as
-soon as it has accepted one: until then it is asked one question at a time, and what it refused is put aside.
+soon as it has accepted one: until then there is one request at a time, and what is refused is put aside.
 """
 
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
+from typing import NamedTuple
 
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
-from analyzers.patience import Unusable, patiently
+from analyzers.patience import MOST_ATTEMPTS, Unavailable, Unusable, patiently
 from analyzers.teacher import Question, Refused, Teacher, TryAgain
 from m3agiqa.errors import InputError
 
 SPARE = 4  # threads that prepare and write; one is enough for 20 answers a second
 MOST_REFUSED = 4  # questions, before any is accepted: then it is not the images
+ENOUGH = MOST_ATTEMPTS // 2  # attempts in vain; if others are answered after them, it is not the service
+
+
+class _PutAside(Exception):  # noqa: N818
+    """The request was refused, and it is not known yet why."""
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -36,9 +42,11 @@ class Asker:
         self, teacher: Teacher, ledger: Ledger, limiter: Limiter, concurrency: int, *, accepted: bool = False
     ) -> None:
         self._teacher, self._ledger, self._limiter = teacher, ledger, limiter
-        self._threads, self._places = concurrency + SPARE, threading.Semaphore(concurrency)
+        self._threads, self._concurrency = concurrency + SPARE, concurrency
         self._accepted = accepted  # whether the service has ever taken a request with these settings
-        self._aside: list[tuple[Question, Refused, int]] = []  # refused before that, after so many attempts
+        self._places = threading.Semaphore(concurrency if accepted else 1)
+        self._aside: list[_Refusal] = []
+        self._answers = 0
         self._under_way: set[str] = set()
         self._turn = threading.Condition()
         self._stopping = threading.Event()
@@ -52,19 +60,18 @@ class Asker:
                 questions and accepted none; what was answered until then is kept.
         """
         waiting = iter(questions)
-        running: set[Future[Question | None]] = set()
         with ThreadPoolExecutor(self._threads) as pool:
             try:
-                while True:
-                    room = (self._threads if self._accepted else 1) - len(running)
-                    running |= {pool.submit(self._settle, question) for question in islice(waiting, room)}
-                    if not running:
-                        break
+                running = {pool.submit(self._settle, question) for question in islice(waiting, self._threads)}
+                while running:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from [question for future in done if (question := future.result())]
+                    settled = [future.result() for future in done]
+                    running |= {pool.submit(self._settle, question) for question in islice(waiting, len(done))}
+                    yield from filter(None, settled)
                     if self._accepted:
                         yield from self._take_up()
-                self._check_accepted(1)
+                if self._aside:
+                    raise self._aside[0].nothing_accepted()
             except _Stopped as stopped:
                 raise self._end or stopped from None
             finally:
@@ -89,40 +96,25 @@ class Asker:
                 self._turn.notify_all()
 
     def _settle_alone(self, question: Question) -> Question | None:
-        attempts = 0
+        attempts = answers = 0
         try:
             for attempt in patiently(self._sleep):
                 with attempt:
                     if missing := self._ledger.of(question).missing:
                         attempts += 1
+                        if attempts == ENOUGH:
+                            answers = self._answers
                         self._ask(question.about(missing), attempts)
                         attempts = 0
                     if self._ledger.of(question).missing:
                         raise Unusable
-        except Refused as refused:
-            return self._refuse(question, refused, attempts)
-        return question
-
-    def _refuse(self, question: Question, refused: Refused, attempts: int) -> Question | None:
-        """It is the image's failure, once the service is known to accept others."""
-        if not self._accepted:
-            self._aside.append((question, refused, attempts))
-            self._check_accepted(MOST_REFUSED)
+        except _PutAside:
             return None
-        if missing := self._ledger.of(question).missing:
-            self._ledger.refuse(question.about(missing), str(refused), attempts=attempts, at=time.time())
+        except Unavailable as error:
+            if not error.perhaps_image or self._answers == answers:
+                raise
+            self._refuse(question, f"never answered: {error.last}", attempts)  # unlike others
         return question
-
-    def _take_up(self) -> Iterator[Question]:
-        while self._aside:
-            if question := self._refuse(*self._aside.pop(0)):
-                yield question
-
-    def _check_accepted(self, most: int) -> None:
-        """Raises InputError where `most` questions are put aside."""
-        if len(self._aside) >= most:
-            _, refused, _ = self._aside[-1]
-            raise InputError(f"{refused}; nothing was accepted yet ({refused.advice})")
 
     def _ask(self, question: Question, attempts: int) -> None:
         prepared = self._teacher.prepare(question)
@@ -137,17 +129,62 @@ class Asker:
                 if error.wait is not None:
                     self._limiter.hold(error.wait)
                 raise
-            except Refused:
-                raise
+            except Refused as refused:
+                self._refused(_Refusal(question, refused, attempts))
+                return
             except Exception as error:
-                self._end = error
-                self._stopping.set()  # before another thread takes the place
+                self._stop(error)
                 raise
             seconds = time.monotonic() - start
-            self._accepted = True
+            self._accept()
         self._limiter.settle(spent, answer.usage.input)
         self._ledger.record(question, answer, attempts=attempts, seconds=seconds, at=time.time())
+
+    def _accept(self) -> None:
+        with self._turn:
+            self._answers += 1
+            if not self._accepted:
+                self._accepted = True
+                for _ in range(self._concurrency - 1):
+                    self._places.release()
+
+    def _refused(self, refusal: "_Refusal") -> None:
+        """It is the image's failure, once the service is known to accept others."""
+        if self._accepted:
+            self._refuse(refusal.question, str(refusal.why), refusal.attempts)
+            return
+        self._aside.append(refusal)
+        if len(self._aside) == MOST_REFUSED:
+            self._stop(refusal.nothing_accepted())
+            raise _Stopped
+        raise _PutAside
+
+    def _take_up(self) -> Iterator[Question]:
+        while self._aside:
+            refusal = self._aside.pop(0)
+            self._refuse(refusal.question, str(refusal.why), refusal.attempts)
+            yield refusal.question
+
+    def _refuse(self, question: Question, reason: str, attempts: int) -> None:
+        if missing := self._ledger.of(question).missing:  # another row may have the same picture
+            self._ledger.refuse(question.about(missing), reason, attempts=attempts, at=time.time())
+
+    def _stop(self, error: Exception) -> None:
+        """`error` is what ends the run: nobody takes the place of the request that met it."""
+        self._end = error
+        self._stopping.set()
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
             raise _Stopped
+
+
+class _Refusal(NamedTuple):
+    """A question, and how the service refused it after so many attempts."""
+
+    question: Question
+    why: Refused
+    attempts: int
+
+    def nothing_accepted(self) -> InputError:
+        return InputError(f"{self.why}; nothing was accepted yet ({self.why.advice})")

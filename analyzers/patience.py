@@ -27,7 +27,14 @@ JITTER = 0.1  # seconds after a wait that the service asked for, so that not all
 
 
 class Unavailable(Exception):  # noqa: N818
-    """The service has not answered for a long time."""
+    """The service has not answered for a long time; `last` is what it said."""
+
+    def __init__(self, attempts: int, last: BaseException | None) -> None:
+        super().__init__(
+            f"no answer after {attempts} attempts, the last one: {last}; everything answered is kept, and a later run "
+            "goes on from there"
+        )
+        self.last, self.perhaps_image = last, isinstance(last, TryAgain) and last.perhaps_image
 
 
 class Unusable(Exception):  # noqa: N818
@@ -57,10 +64,7 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _give_up(state: RetryCallState) -> NoReturn:
-    raise Unavailable(
-        f"no answer after {state.attempt_number} attempts, the last one: {_last_error(state)}; everything "
-        "answered is kept, and a later run goes on from there"
-    )
+    raise Unavailable(state.attempt_number, _last_error(state))
 
 
 def _last_error(state: RetryCallState) -> BaseException | None:

@@ -80,11 +80,14 @@ class Teacher(Protocol):
 
 
 class TryAgain(Exception):  # noqa: N818 (what to do says more than that it is an error)
-    """An error that passes; `wait` is what the service asks for, in seconds."""
+    """An error that passes; `wait` is what the service asks for, in seconds.
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    One that is `perhaps_image` may be met by a single image again and again, unlike an overload.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None, *, perhaps_image: bool = False) -> None:
         super().__init__(reason)
-        self.wait = wait
+        self.wait, self.perhaps_image = wait, perhaps_image
 
 
 class Refused(Exception):  # noqa: N818 (the image's failure, or the settings')

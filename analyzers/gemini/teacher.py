@@ -30,6 +30,7 @@ SDKS = {"google-generativeai": "google_generativeai", "google-genai": "google_ge
 ENDS = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", CUT}
 # Statuses that may be about one request, its picture or its words. Those about the account are not: a place, billing.
 OF_A_REQUEST, OF_THE_ACCOUNT = {400, 413, 422}, "FAILED_PRECONDITION"
+OVERLOAD = 503
 HELP = {
     400: f"if it is about the key, check {KEY}, else teachers.gemini",
     401: f"check {KEY}",
@@ -149,7 +150,7 @@ def _call(method: Callable[Arguments, Result], *arguments: Arguments.args, **nam
     try:
         return method(*arguments, **named)
     except Lost as error:
-        raise TryAgain(str(error)) from None
+        raise TryAgain(str(error), perhaps_image=True) from None
     except ApiError as error:
         raise _meaning(error, without=os.environ[KEY]) from None
 
@@ -168,7 +169,7 @@ def _meaning(error: ApiError, without: str) -> Exception:
             return DailyQuota(time.time())
         return TryAgain(said, _retry_delay(error.details))
     if error.status >= 500 or error.status in (408, 499):
-        return TryAgain(said)
+        return TryAgain(said, perhaps_image=error.status != OVERLOAD)
     advice = HELP.get(error.status, "no request like this can succeed")
     if error.status in OF_A_REQUEST and error.name != OF_THE_ACCOUNT and "api key" not in said.casefold():
         return Refused(said, advice)

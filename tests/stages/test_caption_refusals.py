@@ -1,9 +1,13 @@
 """The caption stage before a service that refuses some requests: whose fault it is, the image's or the settings'."""
 
 import json
+import threading
+import time
+from itertools import count
 
 import pytest
 
+from analyzers.patience import MOST_ATTEMPTS
 from pipeline import paths
 from tests.caption_project import write_samples, write_splits
 from tests.captioned import captions, ends, run, totals
@@ -68,6 +72,37 @@ def test_an_image_is_refused_where_nothing_else_is_left_to_ask(sixty):
     assert totals()["failures"] == {REASON: 1}
 
 
+@pytest.mark.parametrize("poison", [0, 29], ids=["first", "one"])
+@pytest.mark.parametrize("move", [error(500), error(504), answer], ids=["500", "504", "lost"])
+def test_an_image_that_is_never_answered_fails_alone(sixty, project, monkeypatch, poison, move):
+    monkeypatch.setattr("analyzers.patience.PATIENCE", 0)
+    monkeypatch.setattr("analyzers.patience.BACKOFF", lambda _: 0)
+    project(**{"caption.max_failed": 0.1, "runtime.teacher.concurrency": IMAGES})
+    tries, enough = count(1), threading.Event()
+
+    def script(request):
+        if number(request) != poison:
+            if any(number(earlier) == poison for earlier in sixty.requests) and sixty.answered:
+                enough.wait(20)
+            return answer(request)
+        if next(tries) == 9:
+            enough.set()
+            late = time.monotonic() + 20
+            while len(sixty.answered) < IMAGES - 1 and time.monotonic() < late:
+                time.sleep(0.001)
+        return answer(request, sent=0) if move is answer else move
+
+    sixty.script = script
+    run()
+    [(reason, images)] = totals()["failures"].items()
+    assert reason.startswith("request: never answered: ")
+    assert images == 1
+    assert len(captions()) == IMAGES - 1
+    asked = len(sixty.requests)
+    run()
+    assert len(sixty.requests) == asked == IMAGES - 1 + MOST_ATTEMPTS
+
+
 def test_where_nothing_is_accepted_it_is_the_settings(sixty, tmp_path, capsys):
     sixty.script = lambda _: error(400, "temperature must be between 0 and 2.")
     status, said = ends(capsys)
@@ -109,8 +144,8 @@ def test_what_is_about_the_account_stops_the_run_at_any_time(sixty, tmp_path, ca
 @pytest.mark.parametrize("options", [{}, {"dry_run": True}], ids=["run", "dry run"])
 def test_counting_tokens_is_patient_too(sixty, capsys, passing, options):
     moves = iter([passing])
-    count = sixty.count_script
-    sixty.count_script = lambda text: next(moves, None) or count(text)
+    well = sixty.count_script
+    sixty.count_script = lambda text: next(moves, None) or well(text)
     run(**options)
     assert sixty.counted > 2
     assert options or len(captions()) == IMAGES
