@@ -7,20 +7,22 @@ cross has put through the same MLLM; everything learnt, the baselines too, still
 """
 
 import re
+from array import array
 from collections.abc import Sequence
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analyzers.measurements import measure
 from data.feature_store.store import FeatureStore
-from data.splitting.prompts import prompt_groups
-from data.tables.frames import joined, read_table, require_aspect
+from data.splitting.prompts import pictures_seen, prompt_groups
+from data.tables.frames import joined, read_samples, read_table
 from evaluation import baselines, conformal, metrics
 from evaluation.ceiling import ceiling_from_spread
 from evaluation.figures import Agreement, headline, prompts_seen, rounded
+from evaluation.mean_states import MeanStates
 from evaluation.metrics import Floats
 from evaluation.piqe import piqe
 from evaluation.predictions import predict
@@ -32,8 +34,10 @@ from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import RATING_WORDS, word_of
 from m3agiqa.progress import progress
 from pipeline import paths
+from pipeline.put_away import put_away
 from pipeline.settings import Settings
 from pipeline.stage import stage
+from pipeline.unfinished import cache
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
 WRITTEN = ("description", "word", "fewer_views", "shortened")
@@ -45,6 +49,7 @@ def main(settings: Settings) -> None:
     tables = [_table(one, settings.aspect) for one in sets]
     stores = [FeatureStore.open(one.features) for one in sets]
     if settings.evaluate.on:  # learn from the one, be tested on the other
+        put_away("features", stores[-1].fingerprint)  # as train did those of its own
         tables = [
             table[(table["split"] == "test") == tested] for table, tested in zip(tables, (False, True), strict=True)
         ]
@@ -66,8 +71,12 @@ def main(settings: Settings) -> None:
 
     measured = _measurements(table)
     table["piqe"] = measured.pop("piqe")
-    states = np.concatenate([_mean_states(*pair) for pair in zip(stores, tables, strict=True)])
-    rivals = _rivals(baselines.Rows(table, measured, states))
+    cache().mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=cache()) as file:
+        states = MeanStates(file, stores[0].dim)
+        for store, its in zip(stores, tables, strict=True):
+            states.add(store, list(its["image_id"]), progress)
+        rivals = _rivals(baselines.Rows(table, measured, states))
     figures = rounded({**_figures(settings, table, test, rivals), "interval": interval}, DECIMALS)
     write_text(paths.RESULTS / "predictions.csv", _predictions_csv(test))
     write_text(paths.RESULTS / "plots" / "baselines.csv", _baselines_csv(figures))
@@ -90,9 +99,8 @@ def _rivals(rows: baselines.Rows) -> _Rivals:
 
 def _table(of: paths.DatasetPaths, aspect: str) -> pd.DataFrame:
     """One row an image: what is known of it, its MOS of the aspect, and what the student wrote."""
-    samples = read_table(of.samples, ["path", "prompt", "generator"])
-    require_aspect(samples, aspect)
-    table = joined(samples, read_table(of.splits, ["split"]), aspect)
+    samples = read_samples(of.samples, aspect, ["path", "prompt", "generator", "pixels"])
+    table = joined(samples, read_table(of.splits), aspect)
     table = table.rename(columns={f"mos_{aspect}": "mos", f"std_{aspect}": "std"})
     written = read_table(of.descriptions, list(WRITTEN))
     table = table.merge(written[["image_id", *WRITTEN]], on="image_id", validate="one_to_one")
@@ -105,19 +113,12 @@ def _table(of: paths.DatasetPaths, aspect: str) -> pd.DataFrame:
 
 def _measurements(table: pd.DataFrame) -> pd.DataFrame:
     """The offline teacher's measures of each image, and its PIQE."""
-    measured = []
+    measured: dict[str, array[float]] = {}
     for file in progress(table["file"], total=len(table), desc="measure", unit="images"):
         image = load_image(file)
-        measured.append({**measure(image), "piqe": piqe(image)})
-    return pd.DataFrame(measured)
-
-
-def _mean_states(store: FeatureStore, table: pd.DataFrame) -> NDArray[np.float32]:
-    """Each image's hidden states, averaged over its tokens, (N, D); one image in memory at a time."""
-    means = np.empty((len(table), store.dim), np.float32)
-    for row, image_id in enumerate(progress(table["image_id"], total=len(table), desc="average", unit="images")):
-        means[row] = store[image_id].float().mean(dim=0).numpy()
-    return means
+        for name, value in {**measure(image), "piqe": piqe(image)}.items():
+            measured.setdefault(name, array("d")).append(value)
+    return pd.DataFrame({name: np.frombuffer(values) for name, values in measured.items()})
 
 
 def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: _Rivals) -> dict[str, Any]:
@@ -147,6 +148,7 @@ def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals
         "n_train": int((table["split"] == "train").sum()),
         "n_val": int((table["split"] == "val").sum()),
         "prompts_seen": prompts_seen(table),
+        "n_pictures_seen": pictures_seen(table),
         "n_fewer_views": int(table["fewer_views"].sum()),  # images and descriptions of which a part had to give way
         "n_shortened": int(table["shortened"].sum()),
         **ours,

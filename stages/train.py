@@ -3,13 +3,14 @@
 import shutil
 
 from data.feature_store.store import FeatureStore
-from data.tables.frames import joined, read_table, require_aspect
+from data.tables.frames import joined, read_samples, read_table
 from finetune.heads.training import train_head
 from m3agiqa.device import device
 from m3agiqa.files import fingerprint, write_text
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.progress import progress
 from pipeline import paths
+from pipeline.put_away import put_away
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
@@ -17,12 +18,12 @@ from pipeline.unfinished import unfinished
 
 def main(settings: Settings) -> None:
     dataset, aspect = settings.dataset, settings.aspect
-    samples = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)), aspect)
-    require_aspect(samples, aspect)
+    samples = joined(read_samples(paths.samples(dataset), aspect, []), read_table(paths.splits(dataset)), aspect)
     labelled = samples[["image_id", "split"]].assign(mos=samples[f"mos_{aspect}"])
     train, val = (labelled[labelled["split"] == part].drop(columns="split") for part in ("train", "val"))
 
     store = FeatureStore.open(paths.features(dataset, aspect))
+    put_away("features", store.fingerprint)
     head = build_head(input_dim=store.dim, seed=settings.train.seed, **settings.heads[settings.head].model_dump())
     inputs = [
         store.fingerprint,
