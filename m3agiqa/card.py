@@ -88,7 +88,7 @@ def read_card(path: Path | str) -> Card:
     try:
         return Card.model_validate(values)
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {first_error(error)}") from None
+        raise InputError(f"{path}: {first_error(error, values)}") from None
 
 
 def head_sha256(folder: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from data.readers import READERS
 from m3agiqa.aspects import MOS_RANGE, Scale
+from m3agiqa.head.sizes import check_mamba, check_transformer, check_xlstm
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.strict import Strict
 
@@ -126,6 +127,11 @@ class XLSTMHead(Strict):
     dropout: Share
     hidden: PositiveInt
 
+    @pydantic.model_validator(mode="after")
+    def _sizes_fit(self) -> "XLSTMHead":
+        check_xlstm(self.dim, self.blocks, self.slstm_at, self.heads)
+        return self
+
 
 class MLPHead(Strict):
     kind: Literal["mlp"]
@@ -150,6 +156,11 @@ class TransformerHead(Strict):
     dropout: Share
     hidden: PositiveInt
 
+    @pydantic.model_validator(mode="after")
+    def _sizes_fit(self) -> "TransformerHead":
+        check_transformer(self.dim, self.heads)
+        return self
+
 
 class MambaHead(Strict):
     kind: Literal["mamba"]
@@ -159,6 +170,11 @@ class MambaHead(Strict):
     state: PositiveInt
     dropout: Share
     hidden: PositiveInt
+
+    @pydantic.model_validator(mode="after")
+    def _sizes_fit(self) -> "MambaHead":
+        check_mamba(self.dim, self.heads)
+        return self
 
 
 Head = Annotated[XLSTMHead | MLPHead | RecurrentHead | TransformerHead | MambaHead, Field(discriminator="kind")]

@@ -68,4 +68,4 @@ def load(path: Path = PARAMS) -> Settings:
     try:
         return Settings.model_validate(values)
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {first_error(error)}") from None
+        raise InputError(f"{path}: {first_error(error, values)}") from None

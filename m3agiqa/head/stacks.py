@@ -31,7 +31,7 @@ from xlstm import (
     xLSTMBlockStackConfig,
 )
 
-from m3agiqa.errors import InputError
+from m3agiqa.head.sizes import check_mamba, check_transformer, check_xlstm
 from m3agiqa.head.slstm import accelerate
 
 SCAN_CHUNK = (
@@ -61,10 +61,7 @@ def xlstm_stack(dim: int, *, dropout: float, blocks: int = 2, slstm_at: Sequence
     Raises:
         InputError: a width that the heads do not divide, or an sLSTM block beyond the last.
     """
-    if dim % heads or dim // heads < 2 or dim % 4:
-        raise InputError(f"heads: dim = {dim} must be a multiple of 4 and of heads = {heads}, at least twice that")
-    if outside := [place for place in slstm_at if not 0 <= place < blocks]:
-        raise InputError(f"heads: slstm_at = {outside[0]} names no block; there are {blocks}, counted from 0")
+    check_xlstm(dim, blocks, slstm_at, heads)
     config = xLSTMBlockStackConfig(
         mlstm_block=mLSTMBlockConfig(
             mlstm=mLSTMLayerConfig(conv1d_kernel_size=4, qkv_proj_blocksize=4, num_heads=heads)
@@ -138,8 +135,7 @@ def transformer_stack(dim: int, *, dropout: float, blocks: int = 2, heads: int =
     Raises:
         InputError: a width that the heads do not divide.
     """
-    if dim % heads:
-        raise InputError(f"heads: dim = {dim} must be a multiple of heads = {heads}")
+    check_transformer(dim, heads)
     return Transformer(dim, blocks, heads, dropout)
 
 
@@ -162,8 +158,7 @@ def mamba_stack(dim: int, *, dropout: float, blocks: int = 2, heads: int = 4, st
     Raises:
         InputError: a width that the heads do not divide.
     """
-    if 2 * dim % heads:
-        raise InputError(f"heads: twice dim = {dim} must be a multiple of heads = {heads}")
+    check_mamba(dim, heads)
     config = transformers.Mamba2Config(
         hidden_size=dim,
         num_hidden_layers=blocks,

@@ -1,8 +1,10 @@
 """A local MLLM as params.yaml and the cards describe it: which weights, and how much they may read and write."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import pydantic
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from m3agiqa.strict import Strict
@@ -29,3 +31,13 @@ class Lora(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     targets: str | list[str]  # a regular expression for a module's whole name, or a list of name endings
     modules_to_save: list[str]  # trained in full
+
+    @pydantic.field_validator("targets")
+    @classmethod
+    def _compiles(cls, targets: str | list[str]) -> str | list[str]:
+        if isinstance(targets, str):
+            try:
+                re.compile(targets)
+            except re.error as error:
+                raise ValueError(f"no regular expression: {error}") from None
+        return targets
