@@ -29,7 +29,7 @@ bench: $(BIN)/installed  ## print how fast it is, against floors
 	  $(IN_VENV) $(BIN)/python -m benchmarks.$$name || exit; \
 	done
 
-plots: $(BIN)/installed  ## draw the plots of the last run: dvc_plots/index.html
+plots: git $(BIN)/installed  ## draw the plots of the last run: dvc_plots/index.html
 	$(IN_VENV) $(BIN)/dvc plots show
 
 demo: $(BIN)/installed-demo  ## score images of your own on a page, at 127.0.0.1

@@ -9,6 +9,7 @@ import shutil
 from data.tables.frames import joined, read_table, require_aspect, write_table
 from m3agiqa.files import write_json
 from pipeline import paths, sources
+from pipeline.ranks import is_first
 from pipeline.settings import Settings
 from pipeline.sources import DatasetSource
 from pipeline.stage import stage
@@ -18,18 +19,24 @@ from stages.split import split_samples
 def main(settings: Settings) -> None:
     other = sources.read(DatasetSource, sources.CROSS, settings.evaluate.on)
     out = paths.cross(settings.dataset, settings.aspect)
-    shutil.rmtree(out, ignore_errors=True)
     ratings = {}
+    if is_first():
+        shutil.rmtree(out, ignore_errors=True)
     if other.profile and other.name:
-        from stages import describe, download, features  # noqa: PLC0415 (torch, which most runs do not need here)
+        from pipeline.processes import process  # noqa: PLC0415 (torch, which most runs do not need here)
+        from stages import describe, download, features  # noqa: PLC0415
 
+        here = process(settings.runtime.device)
         of_cross = paths.of_cross(settings.dataset, settings.aspect)
-        download.bring(other.name, other.profile, out)
-        _keep_test(settings, other.name)
+        if here.is_main_process:
+            download.bring(other.name, other.profile, out)
+            _keep_test(settings, other.name)
+        here.wait_for_everyone()
         describe.describe_all(settings, of_cross)
         features.read_all(settings, of_cross)
         ratings = {"scale": other.profile.scale, "raters": other.profile.raters}
-    write_json(out / "cross.json", {"on": other.name, **ratings})
+    if is_first():
+        write_json(out / "cross.json", {"on": other.name, **ratings})
 
 
 def _keep_test(settings: Settings, on: str) -> None:
@@ -46,4 +53,4 @@ def _keep_test(settings: Settings, on: str) -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, parallel=True)

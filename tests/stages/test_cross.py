@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from data.feature_store.store import FeatureStore
 from data.tables.frames import read_table, write_table
 from m3agiqa.files import write_json
-from pipeline import paths, settings
+from pipeline import paths, processes, settings
 from stages import cross, evaluate, report, source
 from tests.evaluated import build
 
@@ -33,12 +33,13 @@ def settings_with(**changes: object) -> settings.Settings:
     values = YAML(typ="safe").load(ROOT / "params.yaml")
     values["datasets"]["folder"] |= {"source": "mine", "scale": [1, 5]}
     values["mllms"]["tiny"] |= {"model": str(ROOT / "models/tiny"), "max_new_tokens": 4}
+    values["runtime"] |= {"batch": 6, "device": "cpu"}
     values["evaluate"] |= {"bootstrap": 50} | changes
     YAML().dump(values, Path("params.yaml"))
     return settings.load()
 
 
-def test_the_other_data_sets_test_images_go_through_the_student(workplace):
+def test_the_other_data_sets_test_images_go_through_the_student(workplace, monkeypatch):
     (workplace / "mine/images").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(48):
@@ -60,6 +61,14 @@ def test_the_other_data_sets_test_images_go_through_the_student(workplace):
     assert sorted(read_table(place.descriptions)["image_id"]) == sorted(samples.index)
     assert sorted(FeatureStore.open(place.features).ids) == sorted(samples.index)
     assert json.loads((place.raw / "cross.json").read_text()) == {"on": "folder", "scale": [1, 5], "raters": None}
+
+    alone = {path: path.read_bytes() for path in sorted(place.raw.rglob("*")) if path.is_file()}
+    shutil.rmtree(".cache")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    processes.launch("stages.cross", 2)
+    assert {path: path.read_bytes() for path in sorted(place.raw.rglob("*")) if path.is_file()} == alone
+    assert len(list(Path(".cache/describe").glob("*/journal*.jsonl"))) == 2  # both had a share
 
     run = settings_with(on=None)
     source.main(run)
