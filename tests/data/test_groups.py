@@ -90,7 +90,7 @@ def data_sets(draw):
     return samples(written, list(map(str, pixels)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     frame=data_sets(),
     protocol=st.sampled_from(["prompt-disjoint", "random", "k-fold"]),
