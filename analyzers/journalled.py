@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
-from analyzers.asking import Asker
+from analyzers.asking import MOST_REFUSED, Asker
 from analyzers.captions import Captions, Described
 from analyzers.estimate import duration, input_tokens, sampled_input
 from analyzers.explanations import REPEATS
@@ -168,6 +169,14 @@ def _missing(ledger: Ledger, settings: Settings) -> Iterator[Question]:
     return (question for question in questions(settings) if ledger.of(question).missing)
 
 
+def _spread(ledger: Ledger, settings: Settings, total: int) -> Iterator[Question]:
+    """All that is missing, a few from everywhere first: images of a kind that a service refuses may be neighbours."""
+    few = list(islice(_missing(ledger, settings), 0, None, -(-total // MOST_REFUSED)))
+    yield from few
+    first = {question.image_id for question in few}
+    yield from (question for question in _missing(ledger, settings) if question.image_id not in first)
+
+
 def _described(ledger: Ledger, settings: Settings) -> Iterator[Described]:
     for question in questions(settings):
         answered = ledger.of(question)
@@ -183,7 +192,7 @@ def _ask(terms: Terms, ledger: Ledger, settings: Settings, total: int) -> None:
     limiter = Limiter(**terms.limits._asdict(), tokens_a_request=largest, notes=_kept(settings, "requests.txt"))
     accepted = any(part.at for question in questions(settings) for part in ledger.of(question).values())
     asker = Asker(terms.teacher, ledger, limiter, terms.concurrency, accepted=accepted)
-    settled = asker.settle(_missing(ledger, settings))
+    settled = asker.settle(_missing(ledger, settings) if accepted else _spread(ledger, settings, total))
 
     def spent() -> str:
         money = f", ${cost(terms.prices, ledger.spent):.2f}" if terms.prices else ""
