@@ -20,7 +20,7 @@ from analyzers.patience import Unavailable
 from analyzers.prices import cost
 from analyzers.teacher import DailyQuota
 from analyzers.teachers import FREE, captions
-from data.tables.frames import aspects_of, open_table, read_table, split_column
+from data.tables.frames import aspects_of, column_names, read_table, split_column
 from data.tables.rows import row_writer
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.errors import InputError
@@ -46,8 +46,7 @@ def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B00
 
 
 def _write(settings: Settings, work: Captions) -> None:
-    with open_table(paths.samples(settings.dataset), ["image_id"]) as samples:
-        aspects = aspects_of(samples.schema_arrow.names)
+    aspects = aspects_of(column_names(paths.samples(settings.dataset)))
     always: dict[str, Any] = {"teacher": settings.teachers[settings.teacher].kind}
     if work.saw_mos is not None:
         always["saw_mos"] = work.saw_mos

@@ -1,4 +1,7 @@
-"""split: train, val and test by the chosen protocol."""
+"""split: train, val and test by the chosen protocol.
+
+Also the last place before something is paid for the images: prompts that the MLLM cannot read are refused here.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +12,8 @@ import pandas as pd
 from data.splitting.prompts import pictures_seen
 from data.splitting.protocols import split
 from data.splitting.settings import Split
-from data.tables.frames import aspects_of, open_table, read_table, write_table
+from data.tables.frames import aspects_of, column_names, read_table, write_table
+from finetune.prompts import Asked, check_prompts
 from pipeline import paths
 from pipeline.settings import Settings
 from pipeline.stage import stage
@@ -17,17 +21,19 @@ from pipeline.stage import stage
 
 def main(settings: Settings) -> None:
     raw = paths.raw(settings.dataset)
+    samples = read_table(raw / "samples.parquet", ["path", "prompt", "pixels"])
+    asked = (Asked(raw / path, prompt) for path, prompt in zip(samples["path"], samples["prompt"], strict=True))
+    check_prompts(asked, aspects_of(column_names(raw / "samples.parquet")), settings.mllms[settings.mllm])
     parts = split_samples(settings.dataset, settings.split, raw)
     write_table(parts, paths.splits(settings.dataset))
-    for said in _shared(read_table(raw / "samples.parquet", ["pixels"]), parts):
+    for said in _shared(samples[["image_id", "pixels"]], parts):
         print(f"split: {said}", file=sys.stderr)
 
 
 def split_samples(dataset: str, settings: Split, raw: Path) -> pd.DataFrame:
     """The split of the data set that lies at `raw`; its authors' own, where it brings one along and it is asked for."""
     path = raw / "samples.parquet"
-    with open_table(path, ["image_id"]) as table:
-        rated = [f"mos_{aspect}" for aspect in aspects_of(table.schema_arrow.names)]
+    rated = [f"mos_{aspect}" for aspect in aspects_of(column_names(path))]
     samples = read_table(path, ["path", "prompt", "generator", "pixels", *rated])
     own = paths.published_split(raw)
     return split(samples, dataset, settings, read_table(own, ["split"]) if own.exists() else None)

@@ -52,10 +52,16 @@ def read_samples(path: Path | str, aspect: str, columns: Sequence[str]) -> pd.Da
     Raises:
         InputError: what `read_table` and `require_aspect` raise.
     """
-    with open_table(path, ["image_id"]) as table:
-        there = table.schema_arrow.names
+    there = column_names(path)
     require_aspect(there, aspect)
     return read_table(path, [*columns, *(name for name in (f"mos_{aspect}", f"std_{aspect}") if name in there)])
+
+
+def column_names(path: Path | str) -> list[str]:
+    """What the table at `path` has, without reading it. Raises what `read_table` raises."""
+    with open_table(path, ["image_id"]) as table:
+        names: list[str] = table.schema_arrow.names
+    return names
 
 
 @contextmanager

@@ -58,8 +58,6 @@ def load(profile: Profile) -> Loaded:
     check_finite(network, model)
     _check(network, processor, model, profile.max_length)
     end = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
     # Greedy, with none of the sampling settings and penalties that a repository may recommend.
     network.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=end, pad_token_id=processor.tokenizer.pad_token_id
@@ -76,7 +74,10 @@ def load_processor(profile: Profile) -> Any:
     with _told_in_one_line(profile.model):
         # First, because a tokenizer passes over a configuration that is refused.
         AutoConfig.from_pretrained(profile.model, revision=profile.revision, trust_remote_code=False)
-        return AutoProcessor.from_pretrained(profile.model, revision=profile.revision, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(profile.model, revision=profile.revision, trust_remote_code=False)
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
 
 
 @contextmanager

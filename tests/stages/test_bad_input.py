@@ -25,6 +25,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder"}
     params["datasets"]["folder"]["source"] = "mine"
+    params["mllms"]["tiny"]["model"] = str(PARAMS.parent / "models/tiny")
     images = tmp_path / "mine/images"
     images.mkdir(parents=True)
     for number, (name, _, _) in enumerate(ROWS):
@@ -128,6 +129,19 @@ def test_too_few_images_to_split(project, capsys):
     project(ROWS[:2])
     download.main(load())
     assert re.search("split|prompts|images", refusal(split, capsys))
+
+
+def test_a_prompt_that_cannot_be_read_is_found_before_anything_is_paid(project, capsys):
+    words = {3: 308, 5: 400, 7: 60}  # images by number, words of their prompts
+    project(
+        [(name, " ".join(["a ball"] * (words.get(n, 2) // 2)) + f" {n}", mos) for n, (name, _, mos) in enumerate(ROWS)]
+    )
+    download.main(load())
+    said = refusal(split, capsys)
+    assert "3.png (309 words), data/raw/folder/images/5.png (401 words) are too long for" in said
+    assert "7.png" not in said
+    assert "max_length 384" in said
+    assert not paths.splits("folder").exists()
 
 
 def test_an_aspect_that_the_data_set_does_not_have(project, capsys):

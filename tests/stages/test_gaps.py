@@ -27,6 +27,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder"}
     params["datasets"]["folder"]["source"] = "mine"
+    params["mllms"]["tiny"]["model"] = str(PARAMS.parent / "models/tiny")
     Path("mine/images").mkdir(parents=True)
     for number in range(IMAGES):
         Image.new("RGB", (32, 32), (7, number, 170)).save(f"mine/images/{number:02}.png")
