@@ -12,8 +12,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.errors import InputError
@@ -45,7 +46,15 @@ class Scored(NamedTuple):
     scores: Sequence[Score]
 
 
-def write(rows: Sequence[Scored], folder: Path, *, on_the_page: int = ON_THE_PAGE) -> None:
+class Rows(Protocol):
+    """A list of scored images, or something that makes them when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Scored]: ...
+
+
+def write(rows: Rows, folder: Path, *, on_the_page: int = ON_THE_PAGE) -> None:
     """Write scores.csv, scores.jsonl and gallery.html into `folder`, each atomically, image by image.
 
     The page holds the first `on_the_page` images, and says how many it does not show; the other two hold them all.
@@ -60,7 +69,7 @@ def write(rows: Sequence[Scored], folder: Path, *, on_the_page: int = ON_THE_PAG
         file.writelines(gallery(rows, on_the_page))
 
 
-def records(rows: Sequence[Scored]) -> Iterator[dict[str, Any]]:
+def records(rows: Rows) -> Iterator[dict[str, Any]]:
     """One a score, in the order of the images, with the keys of `FIELDS`."""
     for image, scores in rows:
         for score in scores:
@@ -72,10 +81,10 @@ def records(rows: Sequence[Scored]) -> Iterator[dict[str, Any]]:
             yield {field: record[field] for field in FIELDS}
 
 
-def table(rows: Sequence[Scored]) -> str:
+def table(rows: Rows) -> str:
     """The first images' scores for a terminal of 100 columns."""
     lines = []
-    for image, scores in rows[:SHOWN]:
+    for image, scores in islice(rows, SHOWN):
         prompt = f'"{image.prompt}"' if image.prompt else "(no prompt)"
         lines.append(printable(f"{brief(image.name)}  {prompt}"))
         for score in scores:
@@ -88,11 +97,11 @@ def table(rows: Sequence[Scored]) -> str:
     return "\n".join(lines)
 
 
-def gallery(rows: Sequence[Scored], shown: int = ON_THE_PAGE) -> Iterator[str]:
+def gallery(rows: Rows, shown: int = ON_THE_PAGE) -> Iterator[str]:
     """The page on the first `shown` images, piece by piece: one image in memory at a time."""
     items = (
         {"name": brief(image.name), "prompt": image.prompt, "scores": scores, "picture": _picture(image.path)}
-        for image, scores in rows[:shown]
+        for image, scores in islice(rows, shown)
     )
     return TEMPLATES.get_template("gallery.html").generate(items=items, count=len(rows), shown=min(shown, len(rows)))
 

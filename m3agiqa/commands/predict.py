@@ -5,26 +5,24 @@ Batches are journalled as they are scored, so that a cut run goes on where it wa
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from transformers import logging
 
 from m3agiqa import gallery, workspace
-from m3agiqa.aspects import ASPECTS, Scale
+from m3agiqa.aspects import ASPECTS
 from m3agiqa.commands.options import add_source, add_where, parts_of
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
-from m3agiqa.gallery import Scored
 from m3agiqa.given import brief
 from m3agiqa.image_list import ListedImage, from_csv, from_folder
 from m3agiqa.journal import Journal
+from m3agiqa.kept_scores import KeptScores, ScoredImages
 from m3agiqa.parts import Part
 from m3agiqa.progress import progress
-from m3agiqa.score import Interval, Score
 from m3agiqa.scorer import Scorer, batches
 from m3agiqa.scratch import Scratch
 from m3agiqa.versions import versions
@@ -64,35 +62,37 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.aspect:
         workspace.require(parts, arguments.aspect)
     busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
-    with one_at_a_time(arguments.out / ".cache" / "lock", busy):
-        rows = _scored(arguments, images, {aspect: parts[aspect] for aspect in aspects})
+    with one_at_a_time(arguments.out / ".cache" / "lock", busy), ExitStack() as kept:
+        rows = _scored(arguments, images, {aspect: parts[aspect] for aspect in aspects}, kept)
         gallery.write(rows, arguments.out, on_the_page=arguments.gallery)
-    _tell(rows, arguments.out)
-
-
-def _scored(arguments: argparse.Namespace, images: Sequence[ListedImage], parts: Mapping[str, Part]) -> list[Scored]:
-    """A scorer for each aspect: one model in memory at a time."""
-    found = {
-        aspect: _scores(
-            Scorer({aspect: part}, device=arguments.device, batch=arguments.batch), images, aspect, arguments.out
-        )
-        for aspect, part in parts.items()
-    }
-    return [Scored(image, [found[aspect][at] for aspect in parts]) for at, image in enumerate(images)]
-
-
-def _tell(rows: Sequence[Scored], out: Path) -> None:
-    """What was found and where it is, once it is there: a terminal that cannot show a name loses nothing."""
+        table, failed = gallery.table(rows), list(_failed(rows))
+    # Once the files are there: a terminal that cannot show a name loses nothing.
     encoding = sys.stdout.encoding or "utf-8"
-    print(gallery.table(rows).encode(encoding, "backslashreplace").decode(encoding))
-    print(f"predict: scores.csv, scores.jsonl and gallery.html are in {out}", file=sys.stderr)
-    failed = [(image.name, score) for image, scores in rows for score in scores if score.status.startswith("failed")]
-    for name, score in failed:
-        print(gallery.printable(f"predict: {brief(name)}, {score.aspect}: {score.status}"), file=sys.stderr)
+    print(table.encode(encoding, "backslashreplace").decode(encoding))
+    print(f"predict: scores.csv, scores.jsonl and gallery.html are in {arguments.out}", file=sys.stderr)
     if failed:
-        total = sum(len(scores) for _, scores in rows)
-        print(f"predict: {len(failed)} of {total} scores are missing", file=sys.stderr)
+        print(*failed, sep="\n", file=sys.stderr)
+        print(f"predict: {len(failed)} of {len(rows) * len(aspects)} scores are missing", file=sys.stderr)
         sys.exit(SOME_FAILED)
+
+
+def _scored(
+    arguments: argparse.Namespace, images: Sequence[ListedImage], parts: Mapping[str, Part], kept: ExitStack
+) -> ScoredImages:
+    """A scorer for each aspect: one model in memory at a time. What was scored stays open until `kept` is closed."""
+    found = []
+    for aspect, part in parts.items():
+        scorer = Scorer({aspect: part}, device=arguments.device, batch=arguments.batch)
+        found.append(_scores(scorer, images, aspect, arguments.out, kept))
+    return ScoredImages(images, found)
+
+
+def _failed(rows: ScoredImages) -> Iterator[str]:
+    """A line for each score that is missing, though it could be asked for."""
+    for image, scores in rows:
+        for score in scores:
+            if score.status.startswith("failed"):
+                yield gallery.printable(f"predict: {brief(image.name)}, {score.aspect}: {score.status}")
 
 
 def _images(arguments: argparse.Namespace) -> list[ListedImage]:
@@ -119,27 +119,22 @@ def _aspects(arguments: argparse.Namespace, here: list[str], images: Sequence[Li
     return here
 
 
-def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Path) -> list[Score]:
-    """The scores in the order of `images`. The same images, prompts, parts and code are the same work, found again."""
+def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Path, kept: ExitStack) -> KeptScores:
+    """The scores of `images`. The same images, prompts, parts and code are the same work, found again."""
     prompts = [image.prompt for image in images]
     job = [[str(image.path), image.prompt] for image in images]
     made_of = [job, scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch]
     key = fingerprint([made_of, folder_sha256(LIBRARY), versions()])
-    found: dict[int, Score] = {}
-    with (
-        Scratch(out / ".cache" / aspect / key[:16]) as scratch,
-        Journal(scratch.path / "journal.jsonl") as journal,
-    ):
-        scored = {record["key"]: number for number, record in enumerate(journal)}
-        work = batches(prompts, scorer.batch)
-        for rows in progress(work, total=len(work), desc=aspect, unit="batches"):
-            paths, texts = [images[row].path for row in rows], [prompts[row] for row in rows]
-            key = fingerprint([[str(path), _sha256(path), text] for path, text in zip(paths, texts, strict=True)])
-            if key not in scored:
-                scores = scorer.score_batch(paths, texts, aspect=aspect)
-                scored[key] = journal.append({"key": key, "scores": [asdict(score) for score in scores]})
-            found.update(zip(rows, map(_score, journal[scored[key]]["scores"]), strict=True))
-    return [found[row] for row in range(len(images))]
+    scratch = kept.enter_context(Scratch(out / ".cache" / aspect / key[:16]))
+    found = KeptScores(kept.enter_context(Journal(scratch.path / "journal.jsonl")), len(images))
+    work = batches(prompts, scorer.batch)
+    for rows in progress(work, total=len(work), desc=aspect, unit="batches"):
+        paths, texts = [images[row].path for row in rows], [prompts[row] for row in rows]
+        key = fingerprint([[str(path), _sha256(path), text] for path, text in zip(paths, texts, strict=True)])
+        if not found.has(key):
+            found.add(key, scorer.score_batch(paths, texts, aspect=aspect))
+        found.assign(key, rows)
+    return found
 
 
 def _sha256(path: Path) -> str | None:
@@ -148,10 +143,3 @@ def _sha256(path: Path) -> str | None:
         return sha256(path) if path.is_file() else None
     except OSError:
         return None
-
-
-def _score(record: dict[str, Any]) -> Score:
-    """As it was before JSON, which knows no tuples."""
-    interval = record["interval"] and Interval(*record["interval"])
-    tuples = {"interval": interval, "warnings": tuple(record["warnings"]), "scale": Scale(*record["scale"])}
-    return Score(**{**record, **tuples})
