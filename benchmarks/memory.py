@@ -25,11 +25,11 @@ TOKENS, DIM = 150, 1024  # 0.3 MB an image
 IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB
 
 
-def write(folder: Path, images: int) -> None:
+def write(folder: Path, images: int, tokens: int = TOKENS, dim: int = DIM) -> None:
     writer = FeatureWriter(folder, {}, [f"image-{number:05d}" for number in range(images)])
     for part in writer.missing():
         writer.write(
-            part, (Row(image_id, torch.randn(TOKENS, DIM).bfloat16(), Span(0, TOKENS)) for image_id in part.image_ids)
+            part, (Row(image_id, torch.randn(tokens, dim).bfloat16(), Span(0, tokens)) for image_id in part.image_ids)
         )
 
 
