@@ -26,6 +26,16 @@ class DatasetPaths:
     def samples(self) -> Path:
         return self.raw / "samples.parquet"
 
+    @property
+    def descriptions_made_on(self) -> Path:
+        """What `describe` ran on (pipeline/processes.py): beside the descriptions, which should not change with it."""
+        return self.descriptions.with_suffix(".json")
+
+    @property
+    def features_made_on(self) -> Path:
+        """Likewise of `features`."""
+        return self.features.with_name(f"{self.features.name}.json")
+
 
 def of_dataset(dataset: str, aspect: str) -> DatasetPaths:
     """The data set that everything is learnt from."""

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -20,6 +20,7 @@ from accelerate import PartialState
 from m3agiqa.device import device as where
 from m3agiqa.progress import progress
 from pipeline.ranks import RANK
+from pipeline.settings import Settings
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=2)  # with one another: the first may wait for another run, or load on a slow disk
@@ -28,6 +29,17 @@ PATIENCE = timedelta(days=2)  # with one another: the first may wait for another
 def process(device: str) -> PartialState:
     """Join the processes of the stage, at the first call; tells which one this is. `device` as in `runtime.device`."""
     return PartialState(cpu=where(device) == "cpu", timeout=PATIENCE)
+
+
+def made_on(settings: Settings) -> dict[str, Any]:
+    """What this run may owe its last bits to, for the record: no stage depends on it."""
+    device = where(settings.runtime.device)
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "dtype": settings.mllms[settings.mllm].dtype,
+        "batch": settings.runtime.batch,
+        "processes": PartialState().num_processes,
+    }
 
 
 def share(work: Sequence[T]) -> Sequence[T]:

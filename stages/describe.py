@@ -16,7 +16,7 @@ from PIL.Image import Image
 from data.tables.frames import read_samples, write_table
 from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
-from m3agiqa.files import fingerprint
+from m3agiqa.files import fingerprint, write_json
 from m3agiqa.images import load_image
 from m3agiqa.journal import Journal, records
 from m3agiqa.mllm.conversation import Conversation, conversation, questions_fingerprint
@@ -24,7 +24,7 @@ from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs
 from pipeline import paths
 from pipeline.paths import DatasetPaths
-from pipeline.processes import first_shows_progress, process, share
+from pipeline.processes import first_shows_progress, made_on, process, share
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
@@ -67,6 +67,7 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
                 for batch in batches
             ]
             write_table(pd.concat(described), of.descriptions)
+            write_json(of.descriptions_made_on, made_on(settings))
         here.wait_for_everyone()
 
 

@@ -18,7 +18,7 @@ from m3agiqa.files import fingerprint, write_json, write_text
 from m3agiqa.mllm import conversation
 from m3agiqa.mllm.fitting import Fitter
 from pipeline import paths
-from pipeline.processes import first_shows_progress, process, share
+from pipeline.processes import first_shows_progress, made_on, process, share
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
@@ -75,7 +75,8 @@ def main(settings: Settings) -> None:
             progress=first_shows_progress,
         )
         if here.is_main_process:
-            write_json(out / "distill.json", {"enabled": True, "shortened": shortened})
+            ran = made_on(settings) | {"batch": options.batch}
+            write_json(out / "distill.json", {"enabled": True, "shortened": shortened, "made_on": ran})
             write_text(curve, history.to_csv(index=False))
 
 

@@ -14,7 +14,7 @@ from data.feature_store.writer import FeatureWriter
 from data.tables.frames import read_samples, read_table
 from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
-from m3agiqa.files import fingerprint, sha256
+from m3agiqa.files import fingerprint, sha256, write_json
 from m3agiqa.head.batch import Row
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
@@ -22,7 +22,7 @@ from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs, Reading
 from pipeline import paths
 from pipeline.paths import DatasetPaths
-from pipeline.processes import first_shows_progress, process, share
+from pipeline.processes import first_shows_progress, made_on, process, share
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
@@ -60,6 +60,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
         if here.is_main_process:
             shutil.rmtree(of.features, ignore_errors=True)
             writer.publish(of.features)
+            write_json(of.features_made_on, made_on(settings))
         here.wait_for_everyone()
 
 

@@ -62,12 +62,18 @@ def test_the_other_data_sets_test_images_go_through_the_student(workplace, monke
     assert sorted(FeatureStore.open(place.features).ids) == sorted(samples.index)
     assert json.loads((place.raw / "cross.json").read_text()) == {"on": "folder", "scale": [1, 5], "raters": None}
 
-    alone = {path: path.read_bytes() for path in sorted(place.raw.rglob("*")) if path.is_file()}
+    made_on = [place.descriptions_made_on, place.features_made_on]
+    assert [json.loads(path.read_text()) for path in made_on] == [
+        {"device": "cpu", "dtype": "float32", "batch": 6, "processes": 1}
+    ] * 2
+    written = [path for path in sorted(place.raw.rglob("*")) if path.is_file() and path not in made_on]
+    alone = {path: path.read_bytes() for path in written}
     shutil.rmtree(".cache")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     processes.launch("stages.cross", 2)
-    assert {path: path.read_bytes() for path in sorted(place.raw.rglob("*")) if path.is_file()} == alone
+    assert {path: path.read_bytes() for path in written} == alone
+    assert [json.loads(path.read_text())["processes"] for path in made_on] == [2, 2]
     assert len(list(Path(".cache/describe").glob("*/journal*.jsonl"))) == 2  # both had a share
 
     run = settings_with(on=None)
