@@ -1,19 +1,19 @@
 """Teacher `file`: explanations written by hand or by another service, one row an image.
 
-A .csv with the columns `name` (the image's file name) and one for each aspect, or a .jsonl with the same keys; other
-columns are ignored. UTF-8. Rows of csv are numbered as a spreadsheet shows them: the header is row 1.
+A .csv with the columns `name` or `image` (the image's file name) and one for each aspect, or a .jsonl with the same
+keys; other columns are ignored. UTF-8; m3agiqa/csv_rows.py says how a csv is read.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from analyzers.captions import Described
 from analyzers.explanations import REPEATS, check, one_line
 from analyzers.teacher import Question
+from m3agiqa.csv_rows import Record, by_column, header_of, image_column, records
 from m3agiqa.errors import InputError
 
 
@@ -25,14 +25,15 @@ def read_explanations(path: Path, questions: Iterable[Question], others: Iterabl
     Raises:
         InputError: naming the row: an unknown or repeated name, an explanation that check() refuses for more than that.
     """
-    by_name = {question.path.name: question for question in questions}
-    known = {*by_name, *others}
+    by_name = {normalize("NFC", question.path.name): question for question in questions}
+    known = {*by_name, *(normalize("NFC", name) for name in others)}
     found: dict[str, Described] = {}
     first: dict[str, str] = {}
     for where, row in _rows(path):
-        name = row.get("name")
+        given = row.get(image_column(list(row)))
+        name = normalize("NFC", given) if isinstance(given, str) else given
         if name not in known:
-            raise InputError(f"{where}: name is {name!r}, which is no image of this data set")
+            raise InputError(f"{where}: name is {given!r}, which is no image of this data set")
         if name in first:
             raise InputError(f"{where}: name {name!r} stands in {first[name]} already")
         first[name] = where.removeprefix(f"{path}, ")
@@ -57,20 +58,20 @@ class _Row(NamedTuple):
 
 def _rows(path: Path) -> Iterator[_Row]:
     """The rows, each with its place."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file (teachers.file.path)") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8") from None
+    if not path.is_file():
+        raise InputError(f"{path}: no such file (teachers.file.path)")
     if path.suffix == ".jsonl":
-        return _jsonl(path, text)
+        return _jsonl(path)
     if path.suffix == ".csv":
-        return _csv(path, text)
+        return _csv(path)
     raise InputError(f"{path}: expected a name that ends with .csv or .jsonl")
 
 
-def _jsonl(path: Path, text: str) -> Iterator[_Row]:
+def _jsonl(path: Path) -> Iterator[_Row]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8") from None
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
@@ -83,16 +84,8 @@ def _jsonl(path: Path, text: str) -> Iterator[_Row]:
             yield _Row(where, row)
 
 
-def _csv(path: Path, text: str) -> Iterator[_Row]:
-    number = 1
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        header = [column.strip() for column in next(reader, [])]
-        for number, fields in enumerate(reader, start=2):
-            where = f"{path}, row {number}"
-            if len(fields) not in (0, len(header)):
-                raise InputError(f"{where}: {len(fields)} fields, expected {len(header)} as in the header")
-            if fields:
-                yield _Row(where, dict(zip(header, fields, strict=True)))
-    except csv.Error as error:
-        raise InputError(f"{path}, row {number + 1}: not valid csv ({error})") from None
+def _csv(path: Path) -> Iterator[_Row]:
+    rows = records(path)
+    header = header_of(next(rows, Record(1, [])))
+    for record in rows:
+        yield _Row(f"{path}, row {record.number}", by_column(path, header, record))

@@ -1,5 +1,6 @@
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def test_csv_and_jsonl_say_the_same(tmp_path, first):
     table = read(tmp_path / "t.csv", first + "\n".join(["name, correspondence,quality", *lines]) + "\n")
     assert table == {"b": Described("b", {"quality": QUALITY, "correspondence": MATCH})}
     assert read(tmp_path / "t.jsonl", first + "\n\n".join(map(json.dumps, rows))) == table
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_tables_are_taken_as_people_have_them(tmp_path, form):
+    """A column `image`, rows and columns that hold nothing, accents in either Unicode form."""
+    asked = [Question("u", Path("images") / unicodedata.normalize(form, "Ü.png"), "0", "a ball", MOS)]
+    for other in ("NFC", "NFD"):
+        row = f"{unicodedata.normalize(other, 'Ü.png')},{QUALITY},{MATCH},"
+        (tmp_path / "mine.csv").write_text(f"image,quality,correspondence,\n,,,\n{row}\n,,,\n", encoding="utf-8")
+        found = read_explanations(tmp_path / "mine.csv", asked, [])
+        assert found == {"u": Described("u", {"quality": QUALITY, "correspondence": MATCH})}
 
 
 @pytest.mark.parametrize(
