@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,9 +52,13 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> int:
         """Add a record and return its number; by then it survives a power cut."""
+        return self.extend([record])
+
+    def extend(self, records: Iterable[dict[str, Any]]) -> int:
+        """Add records and return the first one's number; by then all survive a power cut, a kill may leave some."""
         # What is no Unicode text, as in the name of a file that is not UTF-8, becomes JSON's own escape of it.
-        line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-        unwritten = memoryview(line)
+        lines = [json.dumps(each, ensure_ascii=False).encode(errors="backslashreplace") + b"\n" for each in records]
+        unwritten, first = memoryview(b"".join(lines)), len(self)
         try:
             while unwritten:
                 unwritten = unwritten[self._file.write(unwritten) :]
@@ -63,8 +67,9 @@ class Journal:
             self._file.truncate(self._ends[-1])
             error.filename = str(self.path)
             raise
-        self._ends.append(self._ends[-1] + len(line))
-        return len(self) - 1
+        for line in lines:
+            self._ends.append(self._ends[-1] + len(line))
+        return first
 
     def __len__(self) -> int:
         return len(self._ends) - 1

@@ -1,12 +1,11 @@
 """Scores of many images, read from where they were journalled when they are asked for: memory stays flat.
 
-In memory is where each stands, 12 bytes a score.
+In memory is where each stands, 8 bytes a score.
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 from m3agiqa.aspects import Scale
@@ -15,34 +14,37 @@ from m3agiqa.image_list import ListedImage
 from m3agiqa.journal import Journal
 from m3agiqa.score import Interval, Score
 
-BATCHES = 512  # in memory, of those read last: some 25 MB
-
 
 class KeptScores:
-    """One aspect's scores of `count` images, in a journal that stays open; a record holds a batch of them."""
+    """One aspect's scores of `count` images, in a journal that stays open.
+
+    They are scored in batches, and a batch is written at once, a record a score. A kill can leave the beginning of the
+    last one: it does not count.
+    """
 
     def __init__(self, journal: Journal, count: int) -> None:
         self._journal = journal
-        self._records = array("Q", bytes(8 * count))  # of each image, and where in it
-        self._places = array("I", bytes(4 * count))
-        self._numbers = {record["key"]: number for number, record in enumerate(journal)}
-        self._read = lru_cache(maxsize=BATCHES)(journal.__getitem__)
+        self._records = array("Q", bytes(8 * count))  # of each image
+        self._firsts = {record["batch"]: number for number, record in enumerate(journal) if record["place"] == 0}
 
-    def has(self, key: str) -> bool:
+    def has(self, batch: str, size: int) -> bool:
         """Whether the batch of that name is scored."""
-        return key in self._numbers
+        last = self._firsts.get(batch, len(self._journal)) + size - 1
+        return last < len(self._journal) and self._journal[last]["batch"] == batch
 
-    def add(self, key: str, scores: Sequence[Score]) -> None:
+    def add(self, batch: str, scores: Sequence[Score]) -> None:
         """Write a batch down; by then it survives a power cut."""
-        self._numbers[key] = self._journal.append({"key": key, "scores": [asdict(score) for score in scores]})
+        self._firsts[batch] = self._journal.extend(
+            {"batch": batch, "place": place, "score": asdict(score)} for place, score in enumerate(scores)
+        )
 
-    def assign(self, key: str, rows: Sequence[int]) -> None:
+    def assign(self, batch: str, rows: Sequence[int]) -> None:
         """Say which images the batch is of."""
-        for place, row in enumerate(rows):
-            self._records[row], self._places[row] = self._numbers[key], place
+        for record, row in enumerate(rows, start=self._firsts[batch]):
+            self._records[row] = record
 
     def __getitem__(self, row: int) -> Score:
-        return _score(self._read(self._records[row])["scores"][self._places[row]])
+        return _score(self._journal[self._records[row]]["score"])
 
 
 @dataclass(frozen=True)

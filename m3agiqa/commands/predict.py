@@ -131,7 +131,7 @@ def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Pat
     for rows in progress(work, total=len(work), desc=aspect, unit="batches"):
         paths, texts = [images[row].path for row in rows], [prompts[row] for row in rows]
         key = fingerprint([[str(path), _sha256(path), text] for path, text in zip(paths, texts, strict=True)])
-        if not found.has(key):
+        if not found.has(key, len(rows)):
             found.add(key, scorer.score_batch(paths, texts, aspect=aspect))
         found.assign(key, rows)
     return found

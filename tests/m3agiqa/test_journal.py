@@ -22,6 +22,9 @@ def test_cut_at_any_byte_the_whole_records_are_there_and_writing_goes_on(tmp_pat
             assert journal.append(record) == number
             assert journal[number] == record
             ends.append(path.stat().st_size)
+    with Journal(path.with_name("at once.jsonl")) as journal:
+        assert [journal.extend(records), journal.extend(records)] == [0, len(records)]
+        assert list(journal) == records * 2
     cut = data.draw(st.integers(0, ends[-1]))
     path.write_bytes(path.read_bytes()[:cut])
     whole = sum(end <= cut for end in ends) - 1

@@ -4,7 +4,6 @@ import gc
 import tracemalloc
 from pathlib import Path
 
-from m3agiqa import kept_scores
 from m3agiqa.image_list import ListedImage
 from m3agiqa.journal import Journal
 from m3agiqa.kept_scores import KeptScores, ScoredImages
@@ -23,7 +22,7 @@ def keep(journal: Journal, count: int) -> KeptScores:
     for start, rows in enumerate(batches):
         scores.add(str(start), [score_of(row) for row in rows])
     for start, rows in reversed(list(enumerate(batches))):
-        assert scores.has(str(start))
+        assert scores.has(str(start), len(rows))
         scores.assign(str(start), rows)
     return scores
 
@@ -35,14 +34,32 @@ def test_each_image_gets_its_own_also_from_a_journal_of_before(tmp_path):
     assert first == [[score_of(row)] for row in range(1000)]
     with Journal(tmp_path / "journal.jsonl") as journal:
         again = KeptScores(journal, 2)
-        assert again.has("3")
+        assert again.has("3", 10)
         again.assign("3", [1, 0])
         assert (again[1], again[0]) == (score_of(3), score_of(103))
-        assert not again.has("100")
+        assert not again.has("100", 10)
 
 
-def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept_scores, "BATCHES", 4)
+def test_of_a_batch_that_was_cut_nothing_counts(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        keep(journal, 30)
+    whole = path.read_bytes().splitlines(keepends=True)
+    for kept in range(20, 30):
+        path.write_bytes(b"".join(whole[:kept]) + whole[kept][:5])
+        with Journal(path) as journal:
+            scores = KeptScores(journal, 30)
+            assert [scores.has(name, 10) for name in "012"] == [True, True, False]
+            scores.add("3", [score_of(0)])
+            scores.add("2", [score_of(row) for row in range(10)])
+        with Journal(path) as journal:
+            scores = KeptScores(journal, 10)
+            assert scores.has("2", 10)
+            scores.assign("2", range(10))
+            assert [scores[row] for row in range(10)] == [score_of(row) for row in range(10)]
+
+
+def test_memory_does_not_grow_with_the_images(tmp_path):
     peaks = []
     for count in (200, 1_000):
         image = ListedImage("a.png", Path("a.png"), "")

@@ -99,8 +99,8 @@ def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
     whole = written()
     for journal in Path("out/.cache").rglob("journal.jsonl"):
         lines = journal.read_bytes().splitlines(keepends=True)
-        assert len(lines) == 3
-        journal.write_bytes(lines[0] + lines[1][:20])  # killed in the middle of a line
+        assert len(lines) == 5
+        journal.write_bytes(b"".join(lines[:3]) + lines[3][:20])  # killed in the middle of the second batch
 
     forward, passes = scorer._forward, []
     monkeypatch.setattr(scorer, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
