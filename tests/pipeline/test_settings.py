@@ -5,6 +5,7 @@ from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from m3agiqa.errors import InputError
+from m3agiqa.strict import Strict
 from pipeline import settings
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -31,6 +32,22 @@ def params(tmp_path):
 
 def test_the_checked_in_params_are_valid():
     assert settings.load(PARAMS).dataset == "synthetic"
+
+
+def test_every_setting_is_there_to_be_set():
+    """DVC's -S changes no key that is not in the file ("not in struct")."""
+
+    def absent(known, written, key):
+        if isinstance(known, Strict):
+            fields = {name: getattr(known, name) for name in type(known).model_fields}
+            yield from (f"{key}{name}" for name in fields if name not in written)
+        else:
+            fields = known if isinstance(known, dict) else {}
+        for name, value in fields.items():
+            if name in written:
+                yield from absent(value, written[name], f"{key}{name}.")
+
+    assert list(absent(settings.load(PARAMS), YAML(typ="safe").load(PARAMS), "")) == []
 
 
 @pytest.mark.parametrize(
