@@ -36,6 +36,6 @@ def ceiling_from_spread(mos: ArrayLike, std: ArrayLike, raters: int, *, seed: in
         log.warning("ceiling: null, the raters' standard deviation explains all differences between the images")
         return None
     true = scores.mean() + np.sqrt(reliability) * (scores - scores.mean())
-    noise = np.random.default_rng(seed).normal(0, error, (DRAWS, len(scores)))
-    srcc = np.mean([stats.spearmanr(true, true + draw).statistic for draw in noise])
+    random = np.random.default_rng(seed)
+    srcc = np.mean([stats.spearmanr(true, true + random.normal(0, error)).statistic for _ in range(DRAWS)])
     return {"srcc": float(srcc), "plcc": float(np.sqrt(reliability))}

@@ -1,5 +1,7 @@
 """The ceiling from the raters' spread, against simulated panels whose truth is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -30,3 +32,14 @@ def test_it_is_what_the_truth_reaches(raters, spread):
 def test_no_ceiling_is_none_with_a_warning(mos, std, reason, caplog):
     assert ceiling_from_spread(mos, std, 4, seed=0) is None
     assert reason in caplog.text
+
+
+def test_one_draw_of_noise_is_in_memory_at_a_time():
+    """200 of them would be 32 MB."""
+    random = np.random.default_rng(0)
+    mos, std = random.uniform(0, 5, 20_000), random.uniform(0.2, 1, 20_000)
+    tracemalloc.start()
+    ceiling_from_spread(mos, std, 20, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6
