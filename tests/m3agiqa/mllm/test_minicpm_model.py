@@ -1,14 +1,13 @@
-"""MiniCPM-Llama3-V-2.5 against its equations, written down once more, and against itself: batches, caches, beams."""
+"""MiniCPM-Llama3-V-2.5 against itself: batches, caches, beams. Against what is published: test_minicpm_reference.py."""
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
-from transformers import GenerationConfig, LlamaForCausalLM
+from transformers import GenerationConfig
 
 from m3agiqa.mllm.conversation import conversation
 from tests import tiny_minicpm
-from tests.m3agiqa.mllm import minicpm_reference as reference
 from tests.tiny_mllm import load, picture
 
 # One view; four slices; a wide one, whose slices differ from the whole in length; a long one.
@@ -26,46 +25,6 @@ def inputs(mllm, images=IMAGES, chats=CHATS, side="right"):
     return mllm._chat.tensors(images, chats, padding_side=side, answer=True)
 
 
-def test_the_states_are_what_the_equations_give(mllm):
-    """Views, positions, resampler, splice by the reference; the language model is transformers' own."""
-    network = mllm.model
-    state, config = network.state_dict(), network.config
-    llama = LlamaForCausalLM(config).eval()
-    llama.load_state_dict({name[4:]: value for name, value in state.items() if name.startswith("llm.")})
-    for image, chat in zip(IMAGES, CHATS, strict=True):
-        batch = inputs(mllm, [image], [chat])
-        sizes = [tuple(size) for size in batch["tgt_sizes"].tolist()]
-        strips = [
-            strip[:, :, : rows * columns * tiny_minicpm.PATCH] / 127.5 - 1  # mean and deviation 0.5
-            for strip, (rows, columns) in zip(batch["pixel_values"], sizes, strict=True)
-        ]
-        expected = reference.image_vectors(state, strips, sizes, places=10)
-        images = {name: batch[name] for name in ("pixel_values", "tgt_sizes")}
-        with torch.no_grad():
-            vectors = network.image_vectors(**images)
-            torch.testing.assert_close(vectors, torch.stack(expected), atol=1e-4, rtol=1e-4)
-            embedded = reference.spliced(
-                state, batch["input_ids"][0].tolist(), expected, config.image_start_id, config.image_end_id
-            )
-            states = llama.model(inputs_embeds=embedded[None]).last_hidden_state
-            found = network.base_model(**batch, use_cache=False).last_hidden_state
-        torch.testing.assert_close(found, states, atol=1e-4, rtol=1e-4)
-        (reading,) = mllm.read([image], [chat])
-        torch.testing.assert_close(reading.states, states[0], atol=1e-4, rtol=1e-4)
-
-
-def test_positions_of_a_strip_are_those_of_one_row(mllm):
-    """Each of a view's patches alone in its place: what its embedding adds to zero pixels is its position."""
-    embeddings, places = mllm.model.vpm.embeddings, 10
-    for patches in (1, 7, 10, 15, 16, 33):
-        strip = torch.zeros(1, 3, tiny_minicpm.PATCH, tiny_minicpm.PATCH * patches)
-        with torch.no_grad():
-            found = embeddings(strip, torch.ones(1, 1, patches, dtype=torch.bool))[0]
-        rows = [reference.place(patch, patches, places) for patch in range(patches)]
-        expected = embeddings.patch_embedding.bias + embeddings.position_embedding.weight[rows]
-        torch.testing.assert_close(found, expected.detach())
-
-
 def test_a_batch_is_what_its_images_are_alone(mllm):
     batch = inputs(mllm)
     assert not batch["patch_attention_mask"].all()
@@ -81,18 +40,6 @@ def test_a_batch_is_what_its_images_are_alone(mllm):
             start += len(vectors)
             length = alone["input_ids"].shape[1]
             torch.testing.assert_close(logits[row, :length], mllm.model(**alone).logits[0], atol=1e-4, rtol=1e-4)
-
-
-def test_a_view_of_more_than_seventy_columns_is_seen(mllm):
-    image = picture(5, 300, 3)
-    batch = mllm.processor(text="(<image>./</image>)", images=image, max_slice_nums=1, return_tensors="pt")
-    state = mllm.model.state_dict()
-    ((rows, columns),) = batch["tgt_sizes"].tolist()
-    assert columns > 10  # of the tiny tower's ten places a side
-    (expected,) = reference.image_vectors(state, [batch["pixel_values"][0] / 127.5 - 1], [(rows, columns)], places=10)
-    with torch.no_grad():
-        (vectors,) = mllm.model.image_vectors(batch["pixel_values"], batch["tgt_sizes"])
-    torch.testing.assert_close(vectors, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_other_kinds_of_attention_give_the_same(mllm):
