@@ -56,6 +56,9 @@ class Card(Strict):
     scale: Scale  # on which people rated the training images: the scores', which are computed on 0 to 5
     figures: dict[str, Any]  # results/evaluation.json; empty where that is about another data set's images
     made_with: dict[str, str]  # versions of what decides the numbers
+    made_on: dict[
+        str, dict[str, Any] | None
+    ]  # by stage: device, dtype, batch and processes, which decide the last bits
 
     @pydantic.field_validator("scale")
     @classmethod

@@ -15,3 +15,9 @@ def device(name: str = "auto") -> str:
     if not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+
+
+def model_of(name: str = "auto") -> str:
+    """What the device called `name` is: a GPU's model, such as "NVIDIA H100 80GB HBM3", else "cpu" or "mps"."""
+    where = device(name)
+    return torch.cuda.get_device_name(where) if where.startswith("cuda") else where

@@ -48,6 +48,11 @@ def of_cross(dataset: str, aspect: str) -> DatasetPaths:
     return DatasetPaths(folder, folder / "splits.parquet", folder / "descriptions.parquet", folder / "features")
 
 
+def head_made_on(dataset: str, aspect: str) -> Path:
+    """What `train` ran on."""
+    return head(dataset, aspect) / "made_on.json"
+
+
 def raw(dataset: str) -> Path:
     return Path("data/raw") / dataset
 

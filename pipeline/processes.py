@@ -18,6 +18,7 @@ import torch
 from accelerate import PartialState
 
 from m3agiqa.device import device as where
+from m3agiqa.device import model_of
 from m3agiqa.progress import progress
 from pipeline.ranks import RANK
 from pipeline.settings import Settings
@@ -33,9 +34,8 @@ def process(device: str) -> PartialState:
 
 def made_on(settings: Settings) -> dict[str, Any]:
     """What this run may owe its last bits to, for the record: no stage depends on it."""
-    device = where(settings.runtime.device)
     return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "device": model_of(settings.runtime.device),
         "dtype": settings.mllms[settings.mllm].dtype,
         "batch": settings.runtime.batch,
         "processes": PartialState().num_processes,

@@ -60,6 +60,7 @@ def main(settings: Settings) -> None:
         "scale": _scale(dataset),
         "figures": figures,
         "made_with": versions(),
+        "made_on": read_json(paths.EVALUATION)["made_on"],
     }
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
 

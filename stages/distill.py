@@ -36,7 +36,7 @@ def main(settings: Settings) -> None:
         shutil.rmtree(out, ignore_errors=True)
     if not options.enabled:
         if here.is_main_process:
-            write_json(out / "distill.json", {"enabled": False})
+            write_json(out / "distill.json", {"shortened": None, "made_on": None})
             write_text(curve, NO_CURVE)
         return
 
@@ -76,7 +76,7 @@ def main(settings: Settings) -> None:
         )
         if here.is_main_process:
             ran = made_on(settings) | {"batch": options.batch}
-            write_json(out / "distill.json", {"enabled": True, "shortened": shortened, "made_on": ran})
+            write_json(out / "distill.json", {"shortened": shortened, "made_on": ran})
             write_text(curve, history.to_csv(index=False))
 
 

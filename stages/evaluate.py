@@ -40,7 +40,7 @@ from pipeline.stage import stage
 from pipeline.unfinished import cache
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
-WRITTEN = ("description", "word", "fewer_views", "shortened")
+WRITTEN = ("description", "word", "fewer_views", "shortened", "cut_off")
 
 
 def main(settings: Settings) -> None:
@@ -151,6 +151,8 @@ def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals
         "n_pictures_seen": pictures_seen(table),
         "n_fewer_views": int(table["fewer_views"].sum()),  # images and descriptions of which a part had to give way
         "n_shortened": int(table["shortened"].sum()),
+        "n_cut_off": int(table["cut_off"].sum()),  # descriptions that max_new_tokens ended
+        **_made(settings),
         **ours,
         "original_scale": _original_scale(about["scale"], ours["rmse"]),
         "word_accuracy": metrics.level_accuracy(test["level"], levels),
@@ -160,6 +162,18 @@ def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals
         "baselines": theirs,
         "gain": _gain(agreement, test, rivals),
     }
+
+
+def _made(settings: Settings) -> dict[str, Any]:
+    """How many explanations distill shortened, and what each stage ran on (docs/reproducibility.md)."""
+    own, other = (of(settings.dataset, settings.aspect) for of in (paths.of_dataset, paths.of_cross))
+    distilled = read_json(paths.adapter(settings.dataset, settings.aspect) / "distill.json")
+    ran = {"describe": own.descriptions_made_on, "features": own.features_made_on}
+    ran["train"] = paths.head_made_on(settings.dataset, settings.aspect)
+    if settings.evaluate.on:
+        ran["cross"] = other.features_made_on
+    made_on = {"distill": distilled["made_on"], **{stage: read_json(path) for stage, path in ran.items()}}
+    return {"n_taught_shortened": distilled["shortened"], "made_on": made_on}
 
 
 def _gain(agreement: Agreement, test: pd.DataFrame, rivals: _Rivals) -> dict[str, Any] | None:

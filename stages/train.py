@@ -5,8 +5,8 @@ import shutil
 from data.feature_store.store import FeatureStore
 from data.tables.frames import joined, read_samples, read_table
 from finetune.heads.training import train_head
-from m3agiqa.device import device
-from m3agiqa.files import fingerprint, write_text
+from m3agiqa.device import device, model_of
+from m3agiqa.files import fingerprint, write_json, write_text
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.progress import progress
 from pipeline import paths
@@ -46,6 +46,7 @@ def main(settings: Settings) -> None:
         out = paths.head(dataset, aspect)
         shutil.rmtree(out, ignore_errors=True)
         save_head(head, out)
+        write_json(paths.head_made_on(dataset, aspect), {"device": model_of(settings.runtime.device)})
         write_text(paths.RESULTS / "training" / "head.csv", history.to_csv(index=False))
 
 

@@ -9,11 +9,13 @@ from PIL import Image
 
 from data.feature_store.writer import FeatureWriter
 from data.tables.frames import write_table
+from m3agiqa.files import write_json
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import word_of
 from pipeline import paths, settings
 
 IMAGES, DIM = 96, 8
+MADE_ON = {"device": "cpu", "dtype": "float32", "batch": 32, "processes": 1}
 
 
 def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Settings:
@@ -43,8 +45,17 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     write_table(pd.DataFrame({"image_id": ids, "split": splits}), paths.splits(dataset))
     words = [word_of(score) for score in truth]
     said = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words], "word": words})
-    said = said.assign(fewer_views=[row < 3 for row in range(len(ids))], shortened=[row < 2 for row in range(len(ids))])
+    for column, rows in (("fewer_views", 3), ("shortened", 2), ("cut_off", 1)):
+        said[column] = [row < rows for row in range(len(ids))]
     write_table(said, paths.descriptions(dataset, aspect))
+    write_json(
+        paths.adapter(dataset, aspect) / "distill.json", {"shortened": {"train": 1, "val": 0}, "made_on": MADE_ON}
+    )
+    for path in (
+        paths.of_dataset(dataset, aspect).descriptions_made_on,
+        paths.of_dataset(dataset, aspect).features_made_on,
+    ):
+        write_json(path, MADE_ON)
 
     writer = FeatureWriter(paths.features(dataset, aspect), {"mllm": "made up"}, ids)
     states = {image_id: torch.randn(5 + row % 3, DIM) * 0.2 for row, image_id in enumerate(ids)}
@@ -53,6 +64,7 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     for part in writer.missing():
         writer.write(part, ((image_id, states[image_id], (0, 1)) for image_id in part.image_ids))
     save_head(_head_that_is_right(), paths.head(dataset, aspect))
+    write_json(paths.head_made_on(dataset, aspect), {"device": "cpu"})
     return chosen
 
 

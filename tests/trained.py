@@ -71,6 +71,7 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
         "scale": (0.0, 5.0),
         "figures": {"n": 3, "n_train": 12, "n_val": 3, "srcc": 0.5, "plcc": None, "rmse": 0.7},
         "made_with": {"torch": torch.__version__},
+        "made_on": {"train": {"device": "cpu"}},
     }
     write_card(Card.model_validate(facts), card)
     return Part(card, adapter, head, model)

@@ -1,8 +1,8 @@
 """Your own images: data.csv and images/ beside it.
 
 data.csv has the columns `name` (or `image`: a file in images/) and `prompt`, optionally `generator` and `comment`, any
-of `mos_quality`, `mos_correspondence`, `mos_authenticity` on one declared scale, empty where an image was not rated, and
-optionally the matching `std_…`. Other columns are ignored.
+of `mos_quality`, `mos_correspondence`, `mos_authenticity` on one declared scale, empty where an image was not rated,
+and optionally the matching `std_…`. Other columns are ignored.
 """
 
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from data.tables.frames import read_table, write_table
 from m3agiqa.files import write_json
 from pipeline import paths, processes, settings
 from stages import cross, evaluate, report, source
-from tests.evaluated import build
+from tests.evaluated import MADE_ON, build
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,16 +97,17 @@ def test_figures_are_marked_and_learnt_at_home(workplace):
     inside = samples["image_id"].isin(parts.loc[parts["split"] == "test", "image_id"])
     write_table(read_table(other.raw / "samples.parquet")[inside], other.raw / "samples.parquet")
     write_json(other.raw / "cross.json", {"on": "folder", "scale": [1, 5], "raters": None})
+    shutil.copy(own.features_made_on, other.features_made_on)
 
     evaluate.main(run)
     figures = json.loads((paths.EVALUATION).read_text())
     assert (figures["dataset"], figures["on"], figures["cross"]) == ("synthetic", "folder", True)
     assert (figures["n"], figures["n_train"], figures["n_val"]) == (24, 48, 24)
+    assert figures["made_on"]["cross"] == MADE_ON
     assert figures["srcc"] < -0.9
     assert figures["baselines"]["mean_hidden_states"]["srcc"] < -0.9
     assert figures["original_scale"]["rmse"] == pytest.approx(figures["rmse"] * 4 / 5, abs=1e-5)
     assert len(pd.read_csv(paths.RESULTS / "predictions.csv")) == 24
-    write_json(paths.adapter(run.dataset, run.aspect) / "distill.json", {"enabled": False})
     report.main(run)
     page = (paths.RESULTS / "report.html").read_text(encoding="utf-8")
     assert "Cross data set: everything was learnt on synthetic, and tested on folder." in page

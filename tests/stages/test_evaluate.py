@@ -12,7 +12,7 @@ import torch
 from m3agiqa.mllm.conversation import RATING_WORDS
 from pipeline import paths
 from stages import evaluate
-from tests.evaluated import build
+from tests.evaluated import MADE_ON, build
 
 
 @pytest.fixture
@@ -42,7 +42,10 @@ def test_figures_and_tables(workplace):
     assert all(given == set(found) for found in figures["baselines"].values())
     assert (figures["on"], figures["cross"], figures["prompts_seen"]) == ("synthetic", False, 0)
     assert figures["original_scale"] == {"lowest": 0, "highest": 5, "rmse": figures["rmse"]}
-    assert (figures["n_fewer_views"], figures["n_shortened"]) == (3, 2)
+    assert (figures["n_fewer_views"], figures["n_shortened"], figures["n_cut_off"]) == (3, 2, 1)
+    assert figures["n_taught_shortened"] == {"train": 1, "val": 0}
+    ran = dict.fromkeys(("distill", "describe", "features"), MADE_ON)
+    assert figures["made_on"] == {**ran, "train": {"device": "cpu"}}
     assert figures["interval"] == {"level": 0.9, "half_width": None, "coverage": 1}  # 6 val prompts are too few
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.baselines import LABELS
-from m3agiqa.files import write_json
 from pipeline import paths, settings
 from report.charts import Axis
 from report.examples import SHOWN, chosen
@@ -32,7 +31,6 @@ def workplace(tmp_path, monkeypatch):
 def written(run: settings.Settings) -> str:
     """Evaluate, report, and give the page."""
     evaluate.main(run)
-    write_json(paths.adapter(run.dataset, run.aspect) / "distill.json", {"enabled": False})
     report.main(run)
     return (paths.RESULTS / "report.html").read_text(encoding="utf-8")
 
