@@ -1,4 +1,4 @@
-"""One measurement (features, describe, lora or lora_twice) beside the ceilings of the GPU at hand."""
+"""One measurement (features, describe, lora or lora_twice) beside the ceilings of the machine at hand."""
 
 import sys
 import tempfile
@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.full_size import describe, features, lora, model
+from benchmarks.full_size import describe, features, lora, machine, model
 from m3agiqa.mllm.model import LocalMLLM
 
-PARTS: dict[str, Callable[[LocalMLLM, pd.DataFrame, model.Ceilings], None]] = {
+PARTS: dict[str, Callable[[LocalMLLM, pd.DataFrame, machine.Ceilings], None]] = {
     "features": features.measure,
     "describe": describe.measure,
     "lora": lora.measure,
@@ -22,17 +22,21 @@ PARTS: dict[str, Callable[[LocalMLLM, pd.DataFrame, model.Ceilings], None]] = {
 
 def main() -> None:
     part = PARTS[sys.argv[1]]  # one a process: what is compiled stays so
-    ceilings = model.ceilings()
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
-    print(f"ceilings: {ceilings.flops / 1e12:.0f} TFLOP/s (8192³ product), {ceilings.bytes / 1e12:.2f} TB/s (copy)")
+    ceilings = machine.ceilings()
+    where = torch.cuda.get_device_name() if machine.ON_GPU else "a CPU, so in small, and nothing is compiled"
+    print(f"{where}, torch {torch.__version__}", flush=True)
+    print(
+        f"ceilings: {ceilings.flops / 1e12:.3g} TFLOP/s ({machine.SIDE}³ product), "
+        f"{ceilings.bytes / 1e12:.3g} TB/s (copy)"
+    )
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").mkdir()
         student = model.student(Path(folder) / "model")
-        table = model.images(Path(folder), 64)
+        table = model.images(Path(folder))
         tokens = model.tokens(student, table)
         print(
             f"{model.SIZE} px images, 1 + 6 views, {tokens} tokens; TFLOP an image: "
-            f"{model.vision_flops() / 1e12:.1f} to see it, {model.llama_flops(tokens) / 1e12:.1f} to read it",
+            f"{model.vision_flops() / 1e12:.3g} to see it, {model.llama_flops(tokens) / 1e12:.3g} to read it",
             flush=True,
         )
         part(student, table, ceilings)

@@ -10,23 +10,16 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from benchmarks.full_size.model import (
-    Ceilings,
-    gpu_seconds,
-    largest_batches,
-    llama_flops,
-    peak,
-    peak_of,
-    tokens,
-    vision_flops,
-)
+from benchmarks.full_size import machine
+from benchmarks.full_size.machine import DEVICE, ON_GPU, Ceilings
+from benchmarks.full_size.model import llama_flops, tokens, vision_flops
 from data.feature_store.writer import FeatureWriter
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.settings import load
 from stages.features import states
 
-IMAGES, BATCH = 1536, 16
+IMAGES, BATCH = (1536, 16) if ON_GPU else (16, 4)
 
 
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
@@ -37,22 +30,22 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
         forward = _forward(student, table.iloc[:BATCH]) / BATCH
         _report(f"forward alone, {kind}", forward, flops, ceilings)
     _stage(student, table, BATCH)  # the files are in memory, the kernels chosen
-    torch.cuda.reset_peak_memory_stats()
+    machine.forget_peak()
     times = len(table)
     many = pd.concat([table.set_axis([f"{k}-{name}" for name in table.index]) for k in range(IMAGES // times)])
     stage = _stage(student, many, BATCH) / IMAGES
     _report("features, decoding and Parquet included", stage, flops, ceilings)
-    print(f"the GPU worked {forward / stage:.0%} of the time", flush=True)
+    print(f"the network worked {forward / stage:.0%} of the time", flush=True)
     some = many.iloc[: IMAGES // 4]  # several batches at once lie on the GPU, once it has got going
-    peaks = {batch: peak_of(partial(_stage, student, some, batch)) for batch in (8, BATCH)}
-    print(f"features, memory: {largest_batches(peaks)}", flush=True)
+    peaks = {batch: machine.peak_of(partial(_stage, student, some, batch)) for batch in (BATCH // 2, BATCH)}
+    print(f"features, memory: {machine.largest_batches(peaks)}", flush=True)
 
 
 def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
-    """Seconds of one pass over tensors that lie on the GPU."""
+    """Seconds of one pass over tensors that lie on the device."""
     asked = [conversation("quality", *round_) for round_ in zip(rows["prompt"], rows["description"], strict=True)]
     (inputs,) = student.inputs([Image.open(path) for path in rows["path"]], asked)
-    batch = {name: tensor.to("cuda") for name, tensor in inputs.tensors.items() if name != "attention_mask"}
+    batch = {name: tensor.to(DEVICE) for name, tensor in inputs.tensors.items() if name != "attention_mask"}
 
     network: Any = student.model
 
@@ -61,7 +54,7 @@ def _forward(student: LocalMLLM, rows: pd.DataFrame) -> float:
             network.base_model(**batch, use_cache=False)
 
     run()
-    return min(gpu_seconds(run) for _ in range(3))
+    return min(machine.seconds(run) for _ in range(3))
 
 
 def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
@@ -81,6 +74,6 @@ def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
 def _report(what: str, seconds: float, flops: float, ceilings: Ceilings) -> None:
     print(
         f"{what}: batch {BATCH}, {1e3 * seconds:.1f} ms an image, "
-        f"{flops / seconds / ceilings.flops:.0%} of the ceiling, {peak():.0f} GB at most",
+        f"{flops / seconds / ceilings.flops:.0%} of the ceiling, {machine.at_most()}",
         flush=True,
     )

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-import torch
 from peft import PeftModel
 
-from benchmarks.full_size.model import Ceilings, largest_batches, llama_flops, peak, tokens, vision_flops
+from benchmarks.full_size import machine
+from benchmarks.full_size.machine import ON_GPU, Ceilings
+from benchmarks.full_size.model import llama_flops, tokens, vision_flops
 from finetune.distill.examples import Collator, Examples
 from finetune.distill.training import Conversations, distill
 from m3agiqa.ahead import DECODERS
@@ -25,7 +26,7 @@ from m3agiqa.mllm.model import LocalMLLM
 from pipeline.settings import load
 
 T = TypeVar("T")
-STEPS = 24
+STEPS = 24 if ON_GPU else 8
 BATCHES = (2, 4)
 
 
@@ -48,17 +49,16 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
             student.compile(activation_checkpointing=twice)
         peaks = {}
         for batch in BATCHES:
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+            machine.forget_peak()
             step = _step(student, learner, table, batch, activation_checkpointing=twice)
             print(
                 f"LoRA step, {kind}: batch {batch}, {1e3 * step / batch:.0f} ms an image, "
                 f"{flops * batch / step / ceilings.flops:.0%} of the ceiling, "
-                f"{peak():.0f} GB at most",
+                f"{machine.at_most()}",
                 flush=True,
             )
-            peaks[batch] = peak()
-        print(f"LoRA step, {kind}, memory: {largest_batches(peaks)}", flush=True)
+            peaks[batch] = machine.peak()
+        print(f"LoRA step, {kind}, memory: {machine.largest_batches(peaks)}", flush=True)
 
 
 def _step(
@@ -69,7 +69,7 @@ def _step(
 
     def clock(steps: Iterable[T], /, **_: object) -> Iterable[T]:
         for step in steps:
-            torch.cuda.synchronize()
+            machine.wait()
             ends.append(time.perf_counter())
             yield step
 

@@ -1,14 +1,10 @@
-"""MiniCPM-Llama3-V-2.5 in full size with random weights on a GPU, and the ceilings of that GPU.
+"""MiniCPM-Llama3-V-2.5 in full size with random weights on a GPU; elsewhere the tests' tiny one.
 
 What the measurements beside it (features, describe, lora) share. Times do not depend on the weights; FLOPs are the
 model's own, counted from shapes: padding, recomputation and everything elementwise count as nothing.
 """
 
 import json
-import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor
 
+from benchmarks.full_size.machine import DEVICE, DTYPE, ON_GPU
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 from m3agiqa.mllm.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
@@ -25,38 +22,40 @@ from m3agiqa.mllm.minicpm_llama3_v_2_5.slicing import slicing
 from m3agiqa.mllm.model import LocalMLLM
 from tests import tiny_minicpm
 
-SIZE = 1024  # px: the whole and 2 x 3 slices
-LLAMA = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
-LLAMA |= {"intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 8192, "query_num": 96}
-EYES = {"hidden_size": 1152, "num_hidden_layers": 27, "num_attention_heads": 16, "intermediate_size": 4304}
-EYES |= {"image_size": 980, "patch_size": 14}
-CARDS = (24, 40, 80)  # GB
-ROOM = 0.93  # of a card: the CUDA context and what lies unusable between tensors take the rest
+SHAPES: dict[str, Any] = dict(tiny_minicpm.CONFIG)
+SIZE, VIEW, IMAGES = 40, tiny_minicpm.SIDE, 8  # px: the whole and 2 x 3 slices; px of a view; pictures
+if ON_GPU:
+    SHAPES |= {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
+    SHAPES |= {"intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 8192, "query_num": 96}
+    EYES = {"hidden_size": 1152, "num_hidden_layers": 27, "num_attention_heads": 16, "intermediate_size": 4304}
+    SHAPES |= {"vision_config": EYES | {"image_size": 980, "patch_size": 14}, "patch_size": 14}
+    SIZE, VIEW, IMAGES = 1024, 448, 64
+PATCH: int = SHAPES["patch_size"]
 PROMPT = "a red cube"
 DESCRIPTION = "Soft edges, little noise."
 
 
 def student(folder: Path) -> LocalMLLM:
-    """The full-size model on the GPU in bfloat16; its tokenizer is the tests', with the full vocabulary's width."""
+    """The model on the device, in bfloat16 on a GPU; its tokenizer is the tests', with the vocabulary's width."""
     tiny_minicpm.minicpm(folder)
-    settings: dict[str, Any] = {**tiny_minicpm.CONFIG, **LLAMA, "vision_config": EYES, "patch_size": 14}
-    preprocessor = tiny_minicpm.PREPROCESSOR | {"scale_resolution": 448, "patch_size": 14, "image_feature_size": 96}
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    sizes = {"scale_resolution": VIEW, "patch_size": PATCH, "image_feature_size": SHAPES["query_num"]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(tiny_minicpm.PREPROCESSOR | sizes))
+    (folder / "config.json").write_text(json.dumps(SHAPES))  # the processor compares the two
     processor = AutoProcessor.from_pretrained(folder)
     torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda"):
-        network = MiniCPMVForConditionalGeneration(MiniCPMVConfig(**settings))
+    torch.set_default_dtype(DTYPE)
+    with DEVICE:
+        network = MiniCPMVForConditionalGeneration(MiniCPMVConfig(**SHAPES))
     torch.set_default_dtype(torch.float32)
     network.generation_config.update(do_sample=False, eos_token_id=network.config.eos_token_id, pad_token_id=0)
     network.train(mode=False)
-    return LocalMLLM(network, processor, 1536, torch.device("cuda"), "full size", "random")
+    return LocalMLLM(network, processor, min(1536, SHAPES["max_position_embeddings"]), DEVICE, "full size", "random")
 
 
-def images(folder: Path, count: int) -> pd.DataFrame:
-    """A table of `count` JPEG pictures of SIZE px, noise of many scales, with prompts and descriptions."""
+def images(folder: Path) -> pd.DataFrame:
+    """A table of IMAGES JPEG pictures of SIZE px, noise of many scales, with prompts and descriptions."""
     random, rows = np.random.default_rng(0), []
-    for number in range(count):
+    for number in range(IMAGES):
         noises = [Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)) for side in (4, 32, 256)]
         pixels = np.sum([np.asarray(noise.resize((SIZE, SIZE)), float) for noise in noises], axis=0)
         path = folder / f"{number:03d}.jpg"
@@ -65,54 +64,32 @@ def images(folder: Path, count: int) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("image_id")
 
 
-@dataclass(frozen=True)
-class Ceilings:
-    """What this GPU can do: FLOP/s of an 8192³ bfloat16 product, bytes/s of a copy (read and written)."""
-
-    flops: float
-    bytes: float
-
-
-def ceilings() -> Ceilings:
-    """The best of ten products and of ten copies."""
-    a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16)
-    source = torch.empty(2 << 30, dtype=torch.uint8, device="cuda")
-    goal = torch.empty_like(source)
-    product = min(gpu_seconds(lambda: a @ b) for _ in range(10))
-    copy = min(gpu_seconds(lambda: goal.copy_(source)) for _ in range(10))
-    return Ceilings(2 * 8192**3 / product, 2 * source.nbytes / copy)
-
-
-def gpu_seconds(action: Callable[[], object]) -> float:
-    """Wall time of `action` until the GPU has done it."""
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    action()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def vision_flops() -> float:
     """Of one image's views: vision tower and resampler."""
-    plan = slicing((SIZE, SIZE), max_slices=9, side=448, patch=14)
+    plan = slicing((SIZE, SIZE), max_slices=9, side=VIEW, patch=PATCH)
     if plan.grid is None or plan.refined is None:
         raise ValueError(f"an image of {SIZE} px has slices")
     columns, rows = plan.grid
     views = [plan.whole, *[(plan.refined[0] // columns, plan.refined[1] // rows)] * (columns * rows)]
-    width, layers, inner, model = 1152, 27, 4304, 4096
+    eyes = SHAPES["vision_config"]
+    width, layers, inner = eyes["hidden_size"], eyes["num_hidden_layers"], eyes["intermediate_size"]
+    model, queries = SHAPES["hidden_size"], SHAPES["query_num"]
     total = 0.0
     for view in views:
-        n = view[0] // 14 * (view[1] // 14)
-        tower = layers * (2 * n * (4 * width**2 + 2 * width * inner) + 4 * n**2 * width) + 2 * n * 588 * width
+        n = view[0] // PATCH * (view[1] // PATCH)
+        tower = layers * (2 * n * (4 * width**2 + 2 * width * inner) + 4 * n**2 * width) + 2 * n * 3 * PATCH**2 * width
         keys = 2 * n * (width * model + 2 * model**2)
-        total += tower + keys + 4 * 96 * n * model + 2 * 96 * 2 * model**2
+        total += tower + keys + 4 * queries * n * model + 2 * queries * 2 * model**2
     return total
 
 
 def llama_flops(tokens: int) -> float:
-    """Of one sequence through the 32 layers, causal attention counted once, without the vocabulary head."""
-    projections = 4096 * (2 * 4096 + 2 * 1024) + 3 * 4096 * 14336
-    return 32 * (2 * tokens * projections + 2 * tokens**2 * 4096)
+    """Of one sequence through Llama's layers, causal attention counted once, without the vocabulary head."""
+    width = SHAPES["hidden_size"]
+    keys = width * SHAPES["num_key_value_heads"] // SHAPES["num_attention_heads"]
+    projections = width * (2 * width + 2 * keys) + 3 * width * SHAPES["intermediate_size"]
+    flops: float = SHAPES["num_hidden_layers"] * (2 * tokens * projections + 2 * tokens**2 * width)
+    return flops
 
 
 def tokens(model: LocalMLLM, table: pd.DataFrame) -> int:
@@ -121,24 +98,3 @@ def tokens(model: LocalMLLM, table: pd.DataFrame) -> int:
     asked = conversation("quality", row["prompt"], row["description"])
     (inputs,) = model.inputs([Image.open(row["path"])], [asked])
     return inputs.tensors["input_ids"].shape[1]
-
-
-def peak() -> float:
-    """GB of the GPU's memory that were in use at most."""
-    return torch.cuda.max_memory_allocated() / 1e9
-
-
-def peak_of(action: Callable[[], object]) -> float:
-    """GB of the GPU's memory that `action` needs, what lies there already included."""
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    action()
-    return peak()
-
-
-def largest_batches(peaks: Mapping[int, float]) -> str:
-    """What fits on cards of other sizes, from the peaks of two batches: an image more takes what the last one took."""
-    (few, low), (many, high) = sorted(peaks.items())
-    each = (high - low) / (many - few)
-    fits = [f"{max(0, math.floor((ROOM * card - low) / each) + few)} on {card} GB" for card in CARDS]
-    return f"{low - few * each:.1f} GB and {each:.2f} GB an image; the largest batch: {', '.join(fits)}"
