@@ -119,14 +119,28 @@ def test_the_authors_list_stays_and_what_it_shares_is_counted():
     assert pictures_seen(frame.merge(parts, on="image_id")) == 2
 
 
-def test_val_beside_a_published_list_keeps_pictures_together():
-    """AIGCIQA2023's list: 600 of its images; among the others every picture is there twice."""
-    names = [f"{number}.png" for number in range(2400)]
-    frame = samples([""] * 2400).assign(path=names)
-    free = frame.index >= 600
-    frame.loc[free, "pixels"] = [f"pair {number // 2}" for number in range(1800)]
-    listed = sorted(lists_of("aigciqa2023")["all"])
-    frame["path"] = [*listed, *sorted(set(names) - set(listed))]
-    parts = frame.merge(split(frame, "aigciqa2023", Split(protocol="published", seed=0, **SHARES)), on="image_id")
-    assert set(parts.loc[parts["split"] == "test", "path"]) == set(listed)
-    assert parts[["pixels", "split"]].drop_duplicates()["pixels"].is_unique
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "lists", "twins"),
+    [
+        ("aigciqa2023", "published", ["all"], "pixels"),
+        ("agiqa-3k", "published", ["quality", "correspondence"], "pixels"),
+        ("agiqa-3k", "ipce-k", ["ipce-1"], "pixels"),
+        ("agiqa-3k", "ipce-k", ["ipce-1"], "prompt"),
+    ],
+)
+def test_val_beside_others_lists_takes_no_two_apart(dataset, protocol, lists, twins):
+    """Beside the listed images there are 1,800 others, and everything among those is there twice."""
+    listed = sorted(set().union(*(lists_of(dataset)[name] for name in lists)))
+    frame = samples([""] * (len(listed) + 1800))
+    frame["path"] = [*listed, *(f"another {number}.png" for number in range(1800))]
+    pairs = [f"pair {number // 2}" for number in range(1800)]
+    frame.loc[len(listed) :, twins] = pairs
+    frame[["mos_quality", "mos_correspondence"]] = 2.5
+    parts = split(frame, dataset, Split(protocol=protocol, seed=0, **SHARES)).set_index("image_id")
+    by_list = dict(zip(lists, [f"split_{name}" for name in lists] if len(lists) > 1 else ["split"], strict=True))
+    for name, column in by_list.items():
+        part = frame["image_id"].map(parts[column])
+        assert set(frame.loc[part == "test", "path"]) == lists_of(dataset)[name]
+        of_pairs = pd.DataFrame({"pair": pairs, "part": part[len(listed) :]}).drop_duplicates()
+        assert of_pairs["pair"].is_unique
+        assert set(of_pairs["part"]) == {"train", "val"}

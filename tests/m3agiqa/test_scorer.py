@@ -1,6 +1,7 @@
 """The scorer: one answer an image, whatever stands beside it, in the order asked; never a score that is made up."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -82,6 +83,16 @@ def test_a_bad_image_stops_no_other(parts, scores, tmp_path):
     assert [score.status[:6] for score in found] == ["failed", "ok", "failed", "failed", "ok"]
     assert all(score.score is score.interval is score.word is None for score in found if score.status != "ok")
     same([found[1], found[4]], [scores[1], scores[4]])
+
+
+@pytest.mark.parametrize("mean", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_no_score(parts, mean):
+    """A head whose weights are finite may still overflow."""
+    scorer = Scorer(parts, device="cpu")
+    scorer.loaded("quality").head.mos_mean.fill_(mean)
+    for score in scorer(IMAGES[:2], PROMPTS[:2], aspect="quality"):
+        assert score.status == "failed: the model's score is not a finite number"
+        assert score.score is score.interval is score.word is score.description is None
 
 
 def test_a_prompt_that_does_not_fit_stops_no_other(parts, scores):
