@@ -1,21 +1,51 @@
-"""What runs on a GPU alone is measured there (benchmarks/full_size); what it computes is tested here."""
+"""What runs on a GPU alone is measured there (benchmarks/full_size); what it computes is tested here.
+
+Compiling is tried with dynamo and autograd's tracing as on a GPU, and without the kernels that inductor would write.
+"""
+
+from functools import partialmethod
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
+from transformers import CompileConfig
 from transformers.generation.utils import DeferredStopCheck
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from m3agiqa.ahead import ahead
 from m3agiqa.mllm import gpu
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.minicpm_llama3_v_2_5 import modeling
 from tests import tiny_minicpm, tiny_mllm
 from tests.tiny_mllm import picture
 
+ASK = [conversation("quality", prompt) for prompt in ("a red cube", "", "two blue balls left of a cone")]
+WHOLE = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", "", "two blue balls")]
+IMAGES = [picture(1), picture(2, 40, 24), picture(3, 64, 64)]
+
+# torch.compile imports what uses torch.jit, and looks whether tensors have gradients.
+compiles = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+
 
 @pytest.fixture(params=[tiny_minicpm.minicpm, tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl])
 def mllm(request, tmp_path):
     folder = request.param(tmp_path / "model")
     return tiny_mllm.load(folder)
+
+
+@pytest.fixture
+def minicpm(tmp_path):
+    return tiny_mllm.load(tiny_minicpm.minicpm(tmp_path / "model"))
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Modules compile without kernels; how often, and what would not compile, is counted from zero."""
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager"))
+    yield counters
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("tokens", [1, 5])
@@ -35,23 +65,19 @@ def test_grouped_attention_is_attention(tokens):
 
 def test_what_the_graph_computes_is_described_without_it(mllm):
     """Static cache and grouped attention; transformers compiles the step on a GPU only."""
-    images = [picture(1), picture(2, 40, 24), picture(3)]
-    ask = [conversation("quality", prompt) for prompt in ("a red cube", "", "two blue balls left of a cone")]
-    plain = mllm.describe(images, ask, 12)
+    plain = mllm.describe(IMAGES, ASK, 12)
     mllm.graph = gpu.StepGraph(mllm.model)
-    assert mllm.describe(images, ask, 12) == plain
-    assert mllm.describe(images[:1], ask[:1], 12) == plain[:1]
+    assert mllm.describe(IMAGES, ASK, 12) == plain
+    assert mllm.describe(IMAGES[:1], ASK[:1], 12) == plain[:1]
     assert mllm.model._previous_max_cache_length % gpu.CACHE_STRIDE == 0
 
 
 def test_the_graphs_attention_reads_the_same(mllm, monkeypatch):
     """And writes out no mask for the views of different size, which would take longer than looking at them."""
-    images = [picture(1), picture(2, 40, 24), picture(3, 64, 64)]
-    whole = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", "", "two blue balls")]
-    plain = mllm.read(images, whole)
+    plain = mllm.read(IMAGES, WHOLE)
     mllm.graph = gpu.StepGraph(mllm.model)
     monkeypatch.setattr(modeling, "create_bidirectional_mask", lambda *_, **__: pytest.fail("(S, 1, L, L)"))
-    for before, after in zip(plain, mllm.read(images, whole), strict=True):
+    for before, after in zip(plain, mllm.read(IMAGES, WHOLE), strict=True):
         assert torch.equal(before.states, after.states)
 
 
@@ -72,7 +98,7 @@ def test_one_size_of_batch_is_compiled_for(mllm):
     assert graph.options(4, 1) == {"max_cache_len": 128, "disable_compile": False}
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch.compile imports what uses it
+@compiles
 def test_nothing_with_a_checkpoint_inside_is_compiled(mllm):
     """Blocks as wholes, or their parts where the block computes its activations again."""
 
@@ -86,3 +112,73 @@ def test_nothing_with_a_checkpoint_inside_is_compiled(mllm):
     blocks = compiled() - parts
     assert blocks
     assert {name.rpartition(".")[0] for name in parts} == blocks
+
+
+@compiles
+def test_compiled_blocks_read_the_same(minicpm, traced):
+    plain = minicpm.read(IMAGES, WHOLE)
+    gpu.compile_blocks(minicpm.model)
+    for before, after in zip(plain, minicpm.read(IMAGES, WHOLE), strict=True):
+        torch.testing.assert_close(after.states, before.states, atol=1e-5, rtol=1e-5)
+    assert traced["stats"]["unique_graphs"] == 2  # one for the blocks of each kind: vision's and Llama's
+    assert not traced["graph_break"]
+
+
+@compiles
+@pytest.mark.parametrize("twice", [False, True])
+def test_compiled_blocks_learn_the_same(minicpm, traced, twice):
+    learner = minicpm.add_lora(tiny_minicpm.LORA.model_copy(update={"modules_to_save": [], "dropout": 0.0}), seed=0)
+    with torch.no_grad():
+        for name, parameter in learner.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)  # zero at first, and then the other matrix learns nothing
+    (inputs,) = minicpm.inputs(IMAGES, WHOLE)
+    if twice:
+        learner.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+
+    def gradients():
+        learner.train().zero_grad()
+        learner(**inputs.tensors, labels=inputs.tensors["input_ids"], use_cache=False).loss.backward()
+        return {name: parameter.grad.clone() for name, parameter in learner.named_parameters() if "lora_" in name}
+
+    plain = gradients()
+    gpu.compile_blocks(learner.get_base_model(), activation_checkpointing=twice)
+    compiled = gradients()
+    assert traced["stats"]["unique_graphs"] >= 2
+    assert all(gradient.any() for gradient in plain.values())
+    for name, gradient in compiled.items():
+        torch.testing.assert_close(gradient, plain[name], atol=1e-6, rtol=1e-4, msg=name)
+
+
+@compiles
+def test_all_steps_of_all_batches_are_one_graph(minicpm, traced):
+    plain = {new: minicpm.describe(IMAGES, ASK, new) for new in (8, 12)}
+    minicpm.graph = gpu.StepGraph(minicpm.model)
+    on_a_cpu = CompileConfig(backend="aot_eager", mode=None, fullgraph=True)
+    on_a_cpu._compile_all_devices = True
+    minicpm.model.generation_config.compile_config = on_a_cpu
+    for new, texts in plain.items():
+        assert minicpm.describe(IMAGES, ASK, new) == texts
+        assert minicpm.describe(IMAGES[:2], ASK[:2], new) == texts[:2]
+        assert traced["stats"]["unique_graphs"] == 1
+
+
+def test_threads_take_turns_with_a_model(mllm):
+    """As features has them on a GPU: several make inputs and two read, from the first batch on."""
+    batches = [([picture(number, 16 + number, 24)], WHOLE[number % 3 : number % 3 + 1]) for number in range(12)]
+    found = list(ahead(mllm.read_inputs, ahead(lambda batch: mllm.inputs(*batch), batches, 4), 2))
+    for (images, chats), (reading,) in zip(batches, found, strict=True):
+        (alone,) = mllm.read(images, chats)
+        assert torch.equal(reading.states, alone.states)
+        assert (reading.word, reading.description) == (alone.word, alone.description)
+
+
+def test_a_batch_of_one_length_is_read_the_same_without_its_mask(minicpm):
+    """Which is left out on a GPU: transformers would look what is in it."""
+    (inputs,) = minicpm.inputs([picture(1), picture(5)], [WHOLE[0], WHOLE[0]])
+    assert inputs.tensors["attention_mask"].all()
+    bare = {name: tensor for name, tensor in inputs.tensors.items() if name != "attention_mask"}
+    with torch.inference_mode():
+        masked = minicpm.model.base_model(**inputs.tensors, use_cache=False).last_hidden_state
+        unmasked = minicpm.model.base_model(**bare, use_cache=False).last_hidden_state
+    torch.testing.assert_close(masked, unmasked, atol=1e-5, rtol=1e-5)
