@@ -47,7 +47,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
         "layer": "last",
         "questions": questions_fingerprint(aspect),
         "descriptions": sha256(of.descriptions),
-        "images": fingerprint(samples["sha256"].tolist()),
+        "images": fingerprint(samples[["sha256", "prompt"]].to_numpy().tolist()),
     }
     with unfinished("features", made_from, wait=here.wait_for_everyone) as scratch:
         writer = FeatureWriter(scratch.path, made_from, list(samples.index))
