@@ -1,0 +1,105 @@
+"""The lines that only a GPU runs, on one: run this file by hand on a machine that has one. Elsewhere it is skipped.
+
+Memory that a GPU fetches by itself, events, kernels that inductor writes, CUDA graphs; numbers as on a CPU.
+"""
+
+import copy
+
+import pytest
+import torch
+
+from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.head.batch import Batch
+from m3agiqa.mllm import gpu
+from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.profile import Profile
+from m3agiqa.spans import Span
+from tests import tiny_minicpm, tiny_mllm
+from tests.tiny_mllm import picture
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+    pytest.mark.filterwarnings("ignore"),  # of another torch, whose versions a borrowed machine has
+]
+IMAGES = [picture(1), picture(2, 40, 24), picture(3, 64, 64)]
+ASK = [conversation("quality", prompt) for prompt in ("a red cube", "", "two blue balls")]
+WHOLE = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", "", "two blue balls")]
+NEAR = {"atol": 1e-3, "rtol": 1e-3}
+
+
+def load(folder, device):
+    profile = Profile(model=str(folder), dtype="float32", max_length=256, max_new_tokens=8)
+    return LocalMLLM.load(profile, device=device)
+
+
+@pytest.fixture(params=[tiny_minicpm.minicpm, tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl, tiny_mllm.smolvlm])
+def folder(request, tmp_path):
+    return request.param(tmp_path / "model")
+
+
+def test_what_it_reads_and_says_is_what_a_cpu_does(folder):
+    there, here = load(folder, "cuda"), load(folder, "cpu")
+    assert there.graph is None
+    assert there.describe(IMAGES, ASK, 8) == here.describe(IMAGES, ASK, 8)
+    for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
+        assert one.states.device.type == "cpu"
+        assert one.word == other.word
+        torch.testing.assert_close(one.states, other.states, **NEAR)
+    same_length = [picture(4), picture(5)], [WHOLE[0], WHOLE[0]]  # read without a mask
+    for one, other in zip(there.read(*same_length), here.read(*same_length), strict=True):
+        torch.testing.assert_close(one.states, other.states, **NEAR)
+
+
+def test_a_large_one_is_compiled_and_says_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "LARGE", 1)
+    folder = tiny_minicpm.minicpm(tmp_path / "model")
+    there, here = load(folder, "cuda"), load(folder, "cpu")
+    assert there.graph is not None
+    assert here.graph is None
+    for rows in (3, 2):
+        assert there.describe(IMAGES[:rows], ASK[:rows], 8) == here.describe(IMAGES[:rows], ASK[:rows], 8)
+    there.compile()
+    assert any(module._compiled_call_impl is not None for module in there.model.modules())
+    for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
+        torch.testing.assert_close(one.states, other.states, **NEAR)
+
+
+def test_inputs_lie_in_pinned_memory_and_threads_take_turns(folder):
+    mllm = load(folder, "cuda")
+    batches = [([picture(number, 16 + number, 24)], WHOLE[number % 3 : number % 3 + 1]) for number in range(12)]
+    made = list(ahead(lambda batch: mllm.inputs(*batch), batches, DECODERS))
+    assert all(tensor.is_pinned() for inputs in made for one in inputs for tensor in one.tensors.values())
+    found = list(ahead(mllm.read_inputs, made, 2))
+    for (images, chats), (reading,) in zip(batches, found, strict=True):
+        torch.testing.assert_close(reading.states, mllm.read(images, chats)[0].states, atol=1e-4, rtol=1e-4)
+
+
+def test_a_heads_batch_is_pinned_and_comes_whole():
+    batch = Batch.to_fill(["a", "b"], [3, 2], [Span(1, 3), Span(0, 2)], 4, torch.bfloat16, pin=True)
+    batch.states.normal_()
+    assert all(tensor.is_pinned() for tensor in batch.tensors)
+    assert all(
+        torch.equal(moved.cpu(), tensor) for moved, tensor in zip(batch.to("cuda").tensors, batch.tensors, strict=True)
+    )
+
+
+def test_patches_lie_where_they_lie_on_a_cpu():
+    """Places are floats cut into buckets, and two devices may round a border unlike: by one place, on it alone."""
+    config = copy.deepcopy(tiny_minicpm.model().vpm.config)
+    config.image_size, config.patch_size, config.hidden_size = 70 * 14, 14, 1
+    embeddings = type(tiny_minicpm.model().vpm.embeddings)(config)
+    with torch.no_grad():
+        embeddings.patch_embedding.bias.zero_()
+        embeddings.position_embedding.weight.copy_(torch.arange(4900.0)[:, None])
+    off = {}
+    for length in range(900, 1100):
+        strip, mask = torch.zeros(1, 3, 14, 14 * length), torch.ones(1, 1, length, dtype=torch.bool)
+        with torch.no_grad():
+            here = embeddings.cpu()(strip, mask).flatten()
+            there = embeddings.cuda()(strip.cuda(), mask.cuda()).flatten().cpu()
+        for patch in (here != there).nonzero().flatten().tolist():
+            assert 70 * patch % length == 0
+            assert abs(here[patch] - there[patch]) == 1
+            off[length] = off.get(length, 0) + 1
+    print(f"strips with a patch on another place than on a CPU: {off}")
