@@ -165,10 +165,10 @@ def _correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
     """Pearson's, of values (n,) or (R, n)."""
     total = counts.sum(axis=1, keepdims=True)
     rounding = [1e-12 * max(1.0, float(np.abs(values).max())) for values in (x, y)]  # what equal values may differ by
-    x, y = (values - (counts * values).sum(axis=1, keepdims=True) / total for values in (x, y))
-    both, *spreads = [(counts * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y))]
-    varies = [spread > total[:, 0] * least**2 for spread, least in zip(spreads, rounding, strict=True)]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # no value where nothing was drawn, or nothing varies
+        x, y = (values - (counts * values).sum(axis=1, keepdims=True) / total for values in (x, y))
+        both, *spreads = [(counts * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y))]
+        varies = [spread > total[:, 0] * least**2 for spread, least in zip(spreads, rounding, strict=True)]
         return np.where(varies[0] & varies[1], both / np.sqrt(spreads[0] * spreads[1]), np.nan)
 
 

@@ -44,6 +44,14 @@ def test_within_generators_is_that_of_the_repeated_rows():
         assert value == pytest.approx(expected)
 
 
+def test_a_generator_that_is_not_drawn_is_left_out_without_a_warning():
+    generators = np.array(GENERATORS)
+    drawn = generators != "g1"
+    (value,) = bootstrap.within(GENERATORS)(drawn[None].astype(float), PREDICTED, MOS)
+    rest = drawn & (generators != "rare")
+    assert value == pytest.approx(metrics.srcc_within(PREDICTED[rest], MOS[rest], list(generators[rest])))
+
+
 def over_all_pairs(counts, x, y):
     """Kendall's tau-b as it is defined: each pair as often as the product of its counts says."""
     signs = [np.sign(values[:, None] - values) for values in (x, y)]
