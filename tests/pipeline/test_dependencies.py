@@ -85,3 +85,17 @@ def test_no_dep_of_a_stage_is_superfluous(stage):
 @pytest.mark.parametrize("stage", DEPENDENT)
 def test_every_dep_is_there_or_made(stage):
     assert not [dep for dep in deps_in_git(stage) if not (ROOT / dep).exists()]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_depends_on_how_fast(stage):
+    """A laptop and a GPU share results."""
+    assert not [name for name in STAGES[stage].get("params", []) if name.partition(".")[0] == "runtime"]
+
+
+def test_what_comes_before_distill_is_for_all_aspects():
+    """So that another aspect costs no teacher."""
+    before = list(STAGES)[: list(STAGES).index("distill")]
+    assert before == ["source", "download", "split", "caption"]
+    assert not [stage for stage in before if "aspect" in STAGES[stage].get("params", [])]
+    assert not [stage for stage in before if "${aspect}" in str(STAGES[stage])]

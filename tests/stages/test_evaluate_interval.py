@@ -1,0 +1,59 @@
+"""evaluate on a made-up data set: where the prediction interval comes from, and whom the model is compared with."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.feature_store.store import FeatureStore
+from data.tables.frames import read_table, write_table
+from evaluation.predictions import predict
+from m3agiqa.files import read_json
+from m3agiqa.head.model import load_head
+from m3agiqa.mllm.conversation import RATING_WORDS
+from pipeline import paths
+from stages import evaluate
+from tests.evaluated import build
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+
+
+def errors(chosen, part: str) -> np.ndarray:
+    """How far off the head is on each image of a part."""
+    split, mos = read_table(paths.splits(chosen.dataset)), read_table(paths.samples(chosen.dataset))
+    rows = split["split"] == part
+    head = load_head(paths.head(chosen.dataset, chosen.aspect))
+    store = FeatureStore.open(paths.features(chosen.dataset, chosen.aspect))
+    scores = predict(head, store, list(split.loc[rows, "image_id"]))
+    return np.abs(scores.to_numpy() - mos.loc[rows, f"mos_{chosen.aspect}"].to_numpy())
+
+
+def test_the_interval_is_as_wide_as_the_errors_on_val_and_counted_on_the_test_images():
+    chosen = build(prompt="")  # each image is a group of its own: 24 of val
+    evaluate.main(chosen)
+    interval = read_json(paths.EVALUATION)["interval"]
+    half = np.sort(errors(chosen, "val"))[22]  # the 23rd of 24 + 1 holds 0.92
+    assert interval["half_width"] == pytest.approx(half, abs=1e-6)
+    assert interval["coverage"] == pytest.approx(np.mean(errors(chosen, "test") <= half), abs=1e-6)
+    assert half < errors(chosen, "val").max()
+
+
+def test_the_rival_is_the_best_on_val_however_it_does_on_the_test_images():
+    """The student's word is right on val, and backwards on the test images."""
+    chosen = build()
+    written = read_table(paths.descriptions(chosen.dataset, chosen.aspect))
+    samples = read_table(paths.samples(chosen.dataset))
+    part = read_table(paths.splits(chosen.dataset))["split"]
+    levels = written["word"].map(RATING_WORDS.index)
+    samples.loc[part == "val", f"mos_{chosen.aspect}"] = levels[part == "val"] + 0.5
+    written.loc[part == "test", "word"] = [RATING_WORDS[4 - level] for level in levels[part == "test"]]
+    write_table(samples, paths.samples(chosen.dataset))
+    write_table(written, paths.descriptions(chosen.dataset, chosen.aspect))
+    evaluate.main(chosen)
+    figures = read_json(paths.EVALUATION)
+    assert figures["gain"]["over"] == "student_word"
+    assert figures["baselines"]["student_word"]["srcc"] < -0.9
+    assert figures["gain"]["srcc"] > 1.8
