@@ -107,3 +107,38 @@ def test_no_folder_has_its_code_run(tmp_path, monkeypatch):
         (folder / file).write_text(json.dumps(auto_map))
         with pytest.raises(InputError, match="cannot be loaded"):
             load(folder)
+
+
+CODE = {
+    "config.json": {"AutoConfig": "code.C", "AutoModelForImageTextToText": "code.M"},
+    "processor_config.json": {"AutoProcessor": "code.P", "AutoImageProcessor": "code.I"},
+    "preprocessor_config.json": {"AutoProcessor": "code.P", "AutoImageProcessor": "code.I"},
+    "tokenizer_config.json": {"AutoTokenizer": ["code.T", None]},
+}
+
+
+@pytest.mark.parametrize("name", ["smolvlm", "minicpm"])
+def test_a_whole_model_is_of_the_librarys_class_whatever_code_lies_beside(folders, tmp_path, name):
+    folder = shutil.copytree(folders[name], tmp_path / "model")
+    (folder / "code.py").write_text("raise SystemExit('run')\n")
+    for file, auto_map in CODE.items():
+        if (folder / file).exists():
+            values = json.loads((folder / file).read_text())
+            (folder / file).write_text(json.dumps(values | {"auto_map": auto_map}))
+    assert type(load(folder).model) is type(load(folders[name]).model)
+
+
+def test_a_pickled_checkpoint_is_not_opened(folders, tmp_path):
+    folder = shutil.copytree(folders["smolvlm"], tmp_path / "model")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load(folder)
+
+
+def test_a_pickled_adapter_is_not_opened(folders, tmp_path):
+    adapters.save(load(folders["smolvlm"]).add_lora(lora(), seed=0), tmp_path)
+    torch.save(load_file(tmp_path / "adapter_model.safetensors"), tmp_path / "adapter_model.bin")
+    (tmp_path / "adapter_model.safetensors").unlink()
+    with pytest.raises(InputError, match="holds no adapter"):
+        load(folders["smolvlm"], adapter=tmp_path)
