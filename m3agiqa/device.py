@@ -6,15 +6,15 @@ import torch
 
 
 def device(name: str = "auto") -> str:
-    """The device called `name`; "auto" is the GPU if there is one, for each process of several its own, else the CPU.
+    """The device called `name`; "auto" is the GPU if there is one, else the CPU. Of several processes each has its own GPU.
+
+    It is named by its number: in a thread, plain "cuda" would be the first one, whichever the process has chosen.
 
     Apple's GPUs are taken where "mps" is asked for, and not by themselves: nothing here was ever run on one.
     """
-    if name != "auto":
-        return name
-    if not torch.cuda.is_available():
-        return "cpu"
-    return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and "LOCAL_RANK" in os.environ else name
 
 
 def model_of(name: str = "auto") -> str:

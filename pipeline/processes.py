@@ -32,6 +32,12 @@ def process(device: str) -> PartialState:
     return PartialState(cpu=where(device) == "cpu", timeout=PATIENCE)
 
 
+def leave() -> None:
+    """Part with the other processes, at the end of a stage that went well."""
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
+
+
 def made_on(settings: Settings) -> dict[str, Any]:
     """What this run may owe its last bits to, for the record: no stage depends on it."""
     return {

@@ -34,5 +34,9 @@ def stage(main: Callable[[settings.Settings], None], *, parallel: bool = False) 
             if not is_first():
                 time.sleep(ONCE)
             raise
+        if RANK in os.environ:
+            from pipeline import processes  # noqa: PLC0415
+
+            processes.leave()
     if is_first():
         print(f"{name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr)

@@ -111,8 +111,8 @@ def make(network: PreTrainedModel, name: str, lora: Lora, *, seed: int) -> PeftM
         target_modules=lora.targets,
         modules_to_save=lora.modules_to_save or None,
     )
-    with _peft_without_noise(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with _peft_without_noise(), torch.random.fork_rng(devices=[]):  # peft draws on the CPU
+        torch.default_generator.manual_seed(seed)
         try:
             model = get_peft_model(network, settings)
         except ValueError as error:  # peft names the targets that it did not find
