@@ -1,5 +1,7 @@
 """Baselines on a small made-up table: they learn what they may know, and cannot see what they may not."""
 
+from unittest import mock
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,6 +85,19 @@ def test_val_only_chooses_the_penalty(name, rows):
     labels[rows.where("val")] += 10
     moved = baselines.BASELINES[name](changed(rows, mos=labels))
     assert moved.max() < 6
+
+
+RIDGES = ["tfidf_prompt_generator", "tfidf_description", "pixel_measurements", "mean_hidden_states"]
+
+
+@pytest.mark.parametrize("name", RIDGES)
+@pytest.mark.parametrize("penalty", [baselines.PENALTIES[0], baselines.PENALTIES[3], baselines.PENALTIES[-1]])
+def test_the_penalty_is_that_of_the_fit_that_is_right_on_val(name, penalty, rows):
+    with mock.patch.object(baselines, "PENALTIES", [penalty]):
+        fit = baselines.BASELINES[name](rows)
+    labels = rows.table["mos"].copy()
+    labels[rows.where("val")] = fit[rows.where("val")]
+    np.testing.assert_allclose(baselines.BASELINES[name](changed(rows, mos=labels)), fit, rtol=1e-12)
 
 
 def test_generator_mean_is_the_training_mean(rows, predictions):
