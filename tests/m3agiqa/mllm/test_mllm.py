@@ -1,5 +1,6 @@
 """Every architecture describes, reads and learns alike: alone or in a batch, and nothing that does not fit."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,6 +49,24 @@ def test_describe_with_cache_is_greedy_search_without(mllm):
         assert mllm.describe([image], [ask], 8) == [
             mllm.processor.tokenizer.decode(new, skip_special_tokens=True).strip()
         ]
+
+
+@pytest.mark.parametrize(
+    "recommended",
+    [
+        {"do_sample": True, "temperature": 5.0, "top_k": 0},
+        {"repetition_penalty": 5.0},
+        {"no_repeat_ngram_size": 1},
+        {"num_beams": 3, "early_stopping": True},
+        {"suppress_tokens": list(range(4, 400))},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_repositorys_own_way_of_generating_is_not_taken(folders, tmp_path, recommended):
+    folder = shutil.copytree(folders["smolvlm"], tmp_path / "model")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | recommended))
+    assert load(folder).describe(IMAGES, ASK, 12) == load(folders["smolvlm"]).describe(IMAGES, ASK, 12)
 
 
 def test_reading_does_not_depend_on_neighbours(mllm):
