@@ -13,7 +13,7 @@ from m3agiqa.commands import predict
 from m3agiqa.errors import InputError
 from tests import tiny_mllm
 from tests.tiny_mllm import picture
-from tests.trained import trained
+from tests.trained import rated_on, trained
 
 logging.disable_progress_bar()
 
@@ -107,6 +107,18 @@ def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
     run("--csv", asked, "--aspect", "quality")
     assert passes == [2, 1]
     assert written() == whole
+
+
+def test_what_another_training_scored_is_not_taken(clone, built, tmp_path):
+    asked = "--image", "images/0.png", "--aspect", "quality"
+    run(*asked)
+    before = pd.read_csv("out/scores.csv").loc[0]
+    card = model_paths.card("made", "quality")
+    card.unlink()
+    card.symlink_to(rated_on((1, 5), built["quality"], tmp_path / "another").card)
+    run(*asked)
+    after = pd.read_csv("out/scores.csv").loc[0]
+    assert (after["scale_low"], after["score_0_5"]) == (1, before["score_0_5"])
 
 
 def test_a_data_sets_own_table_will_do(clone):
