@@ -6,9 +6,10 @@ import torch
 
 
 def device(name: str = "auto") -> str:
-    """The device called `name`; "auto" is the GPU if there is one, else the CPU. Of several processes each has its own GPU.
+    """The device called `name`; "auto" is the GPU if there is one, else the CPU.
 
-    It is named by its number: in a thread, plain "cuda" would be the first one, whichever the process has chosen.
+    Of several processes each has a GPU of its own, named by its number: in a thread, plain "cuda" would be the first
+    one, whichever the process has chosen.
 
     Apple's GPUs are taken where "mps" is asked for, and not by themselves: nothing here was ever run on one.
     """
