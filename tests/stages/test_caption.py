@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from data.tables.frames import read_table, write_table
 from m3agiqa.errors import InputError
+from m3agiqa.files import sha256
 from pipeline import paths
 from pipeline.settings import load
 from stages import source
@@ -58,6 +60,17 @@ def test_the_same_picture_in_several_rows_is_asked_about_once(project, server):
     run()
     assert len(server.requests) == 1
     assert len(set(captions()["quality"])) == 1
+
+
+def test_another_picture_under_the_same_name_is_asked_about(project, server):
+    run()
+    asked = len(server.requests)
+    path, samples = paths.raw("folder") / "images/0.png", read_table(paths.samples("folder"))
+    Image.new("RGB", (32, 32), "white").save(path)
+    samples.loc[samples["image_id"] == "0", "sha256"] = sha256(path)
+    write_table(samples, paths.samples("folder"))
+    run()
+    assert len(server.requests) == asked + 1
 
 
 def test_without_a_key_what_is_answered_is_still_there(project, monkeypatch):
