@@ -75,26 +75,6 @@ def test_what_was_pushed_is_pulled_and_nothing_has_to_run(reproduced, tmp_path):
     assert second.metrics() == first.metrics()
 
 
-def test_switching_the_aspect_pays_no_teacher_and_switching_back_runs_nothing(reproduced, tmp_path):
-    project = reproduced.copy(tmp_path / "project")
-    for aspect in ("correspondence", "authenticity"):
-        assert ran(project.dvc("exp", "run", "--name", aspect, "-S", f"aspect={aspect}")) == list(STAGES[4:])
-        assert project.metrics()["aspect"] == aspect
-
-    for command in (
-        ("exp", "show", "--no-pager", "--only-changed", "--drop", "Created|.*/"),  # as the README has it
-        ("metrics", "show"),
-        ("metrics", "diff", "correspondence", "authenticity"),
-    ):
-        shown = project.dvc(*command).stdout
-        assert "srcc" in shown
-        assert "authenticity" in shown
-        assert max(len(line.rstrip()) for line in shown.splitlines()) <= 160
-
-    assert not ran(project.dvc("exp", "run", "-S", "aspect=quality"))
-    assert project.metrics() == reproduced.metrics()
-
-
 def test_plots_show_a_page_with_every_plot(reproduced, tmp_path):
     page = tmp_path / "plots"
     reproduced.dvc("plots", "show", "--out", str(page))
