@@ -1,11 +1,13 @@
 """MiniCPM-Llama3-V-2.5 with a few thousand random weights, in a folder laid out as its repository publishes it."""
 
+import copy
 import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
 
 from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 from m3agiqa.mllm.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
@@ -130,6 +132,18 @@ def model(seed: int = 1) -> MiniCPMVForConditionalGeneration:
             elif parameter.ndim > 1 and "resampler" not in name:
                 parameter.mul_(10)
     return network
+
+
+def places() -> nn.Module:
+    """The vision tower's embeddings at full size, which give each patch the number of its place and nothing else."""
+    vision = model().vpm
+    config = copy.deepcopy(vision.config)
+    config.image_size, config.patch_size, config.hidden_size = 70 * 14, 14, 1
+    embeddings = type(vision.embeddings)(config)
+    with torch.no_grad():
+        embeddings.patch_embedding.bias.zero_()
+        embeddings.position_embedding.weight.copy_(torch.arange(4900.0)[:, None])
+    return embeddings
 
 
 def minicpm(folder: Path) -> Path:

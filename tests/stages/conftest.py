@@ -1,10 +1,26 @@
-"""For the tests of the caption stage in this process: a paid teacher's service, and a project before it."""
+"""For the tests of stages in this process: a paid teacher's service, a project before it, params for a folder."""
+
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.caption_project import write_params, write_samples, write_splits
 from tests.captioned import IMAGES, SPLIT
 from tests.gemini_server import KEY, GeminiServer
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def folder_params(tmp_path, monkeypatch):
+    """The checked-in params set to the folder "mine" in a new working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder"}
+    params["datasets"]["folder"]["source"] = "mine"
+    params["mllms"]["tiny"]["model"] = str(PARAMS.parent / "models/tiny")
+    return params
 
 
 @pytest.fixture

@@ -14,18 +14,12 @@ from pipeline.settings import load
 from pipeline.stage import stage
 from stages import distill, download, split
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
 ROWS = [(f"{n}.png", f"ball {n}", "3.5") for n in range(48)]
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, folder_params):
     """A folder of 48 images, with the checked-in params set to it; `write(rows)` writes its csv."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder"}
-    params["datasets"]["folder"]["source"] = "mine"
-    params["mllms"]["tiny"]["model"] = str(PARAMS.parent / "models/tiny")
     images = tmp_path / "mine/images"
     images.mkdir(parents=True)
     for number, (name, _, _) in enumerate(ROWS):
@@ -34,7 +28,7 @@ def project(tmp_path, monkeypatch):
     def write(rows=ROWS, header="name,prompt,mos_quality", **changes):
         lines = [header, *(",".join(row) for row in rows)]
         (tmp_path / "mine/data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        YAML().dump(params | changes, tmp_path / "params.yaml")
+        YAML().dump(folder_params | changes, tmp_path / "params.yaml")
         return images
 
     return write

@@ -16,18 +16,12 @@ from pipeline.settings import load
 from stages import caption, cross, download, evaluate, split
 from tests.evaluated import build
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
 IMAGES = 60
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(folder_params):
     """Params for a folder of sixty images with two aspects; `write(rows)` writes its csv."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    params = YAML(typ="safe").load(PARAMS) | {"dataset": "folder"}
-    params["datasets"]["folder"]["source"] = "mine"
-    params["mllms"]["tiny"]["model"] = str(PARAMS.parent / "models/tiny")
     Path("mine/images").mkdir(parents=True)
     for number in range(IMAGES):
         Image.new("RGB", (32, 32), (7, number, 170)).save(f"mine/images/{number:02}.png")
@@ -37,7 +31,7 @@ def project(tmp_path, monkeypatch):
         rows[7] = f"07.png,{prompt.format(7)},,3"
         rows[8] = f"08.png,{prompt.format(8)},3,"
         Path("mine/data.csv").write_text("\n".join(["name,prompt,mos_quality,mos_authenticity", *rows]) + "\n")
-        YAML().dump(params | changes, Path("params.yaml"))
+        YAML().dump(folder_params | changes, Path("params.yaml"))
         return load()
 
     return write
