@@ -1,1 +1,1 @@
-"""How the embedded model `tiny` was made."""
+"""How the embedded models were made, each in a package of its name: `python -m finetune.pretrain.tiny`, `….small`."""

@@ -14,11 +14,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokeniz
 from data.synthetic.captions import converse
 from data.synthetic.render import render
 from data.synthetic.scenes import is_reserved
-from finetune.pretrain.__main__ import quality_words
-from finetune.pretrain.check import answer, held_out, read_caption, things
-from finetune.pretrain.data import LENGTH, chat, corpus, draw, picture, pieces, rows
-from finetune.pretrain.model import IMAGE_TOKENS, SPECIAL, build_model, build_tokenizer, refresh_unseen
-from finetune.pretrain.train import Chats, Trainee, appearance, learning_rate, to_pixels, train
+from finetune.pretrain.tiny.__main__ import quality_words
+from finetune.pretrain.tiny.check import answer, held_out, read_caption, things
+from finetune.pretrain.tiny.data import LENGTH, chat, corpus, draw, picture, pieces, rows
+from finetune.pretrain.tiny.model import IMAGE_TOKENS, SPECIAL, build_model, build_tokenizer, refresh_unseen
+from finetune.pretrain.tiny.train import Chats, Trainee, appearance, learning_rate, to_pixels, train
 
 FOLDER = Path(__file__).parents[2] / "models" / "tiny"
 TURNS = [("What does it show? Ein Bär, 日本", "A red cube."), ("How many?", "One, I think."), ("Sure?", "Yes.")]

@@ -20,7 +20,7 @@ from data.synthetic.captions import Turn, converse, from_left, vary
 from data.synthetic.layouts import Layout, lay_out
 from data.synthetic.render import render
 from data.synthetic.scenes import Scene, draw_scene
-from finetune.pretrain.model import BOS, END, IMAGE_SIZE, IMAGE_STRING, LATER_WORDS, PAD
+from finetune.pretrain.tiny.model import BOS, END, IMAGE_SIZE, IMAGE_STRING, LATER_WORDS, PAD
 
 LENGTH = 256  # tokens a row: four to six rounds
 CHUNK = 64  # images a worker draws and renders at a time
@@ -52,7 +52,7 @@ OPENINGS = ("", "", "", "Look at the image. ", "A question about this image: ", 
 
 
 class Rows(NamedTuple):
-    """Training rows as workers send them: see `finetune.pretrain.train.Chats`."""
+    """Training rows as workers send them: see `finetune.pretrain.tiny.train.Chats`."""
 
     images: np.ndarray
     tokens: np.ndarray

@@ -57,7 +57,7 @@ IMAGE_STRING = FAKE + GLOBAL + IMAGE * IMAGE_TOKENS + FAKE  # what the processor
 FIRST_IMAGE_TOKEN = 5  # <s> | User | : | fake | global | image ...: the same place in every chat of ours
 
 # Words of the later task. The tokenizer has each in one token, and pretraining makes the model repeat them in random
-# order (`pretrain_tiny_data.repetition`), so that it can read and say them; never about a picture, so that it does not
+# order (`finetune.pretrain.tiny.data.repetition`), so that it can read and say them; never about a picture, so that it does not
 # know what they look like.
 LATER_WORDS = """
 quality correspondence authenticity rating level bad poor fair good excellent sharp sharpness blurred blurry crisp

@@ -18,8 +18,8 @@ from transformers import PreTrainedTokenizerFast, SmolVLMForConditionalGeneratio
 from data.synthetic.captions import Turn, converse
 from data.synthetic.layouts import Layout, relation
 from data.synthetic.scenes import COLOURS, COUNTS, GROUNDS, KINDS, LIGHTS, RELATIONS, Group, plural
-from finetune.pretrain.data import picture, pieces
-from finetune.pretrain.train import to_pixels
+from finetune.pretrain.tiny.data import picture, pieces
+from finetune.pretrain.tiny.train import to_pixels
 
 ANSWER_TOKENS = 110
 _KINDS = {form: kind for kind in KINDS for form in (kind, plural(kind))}

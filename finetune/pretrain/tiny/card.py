@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from finetune.pretrain.data import LENGTH
-from finetune.pretrain.model import IMAGE_TOKENS
+from finetune.pretrain.tiny.data import LENGTH
+from finetune.pretrain.tiny.model import IMAGE_TOKENS
 
 
 def write_curve(folder: Path, curve: Sequence[dict[str, Any]]) -> None:
@@ -51,7 +51,7 @@ knows nothing of quality:** no rating and no word of judgement is in what it was
 - Processor: Idefics3's classes, which SmolVLM builds on; SmolVLM's own add video and its dependencies.
 
 ## How it was made, and how to make it again
-    python -m finetune.pretrain --out models/tiny --seed {seed} --images {images} \\
+    python -m finetune.pretrain.tiny --out models/tiny --seed {seed} --images {images} \\
         --steps {steps} --batch {batch} --seconds 7200
 
 On {hardware}, torch {torch}, transformers {transformers}: {images:,} pictures after {seconds_drawing:.0f} s, then

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import SmolVLMForConditionalGeneration
 
-from finetune.pretrain.model import FIRST_IMAGE_TOKEN, IMAGE_SIZE, IMAGE_TOKENS, PATCH, SCALE
+from finetune.pretrain.tiny.model import FIRST_IMAGE_TOKEN, IMAGE_SIZE, IMAGE_TOKENS, PATCH, SCALE
 
 CELL = PATCH * SCALE
 GRID = IMAGE_SIZE // CELL

@@ -1,4 +1,4 @@
-"""Make the embedded model `tiny` from nothing: `python -m finetune.pretrain --out models/tiny`.
+"""Make the embedded model `tiny` from nothing: `python -m finetune.pretrain.tiny --out models/tiny`.
 
 Worker processes draw and render scenes while the model is compiled; then it trains on rows of one length and is
 asked about combinations of things that it has never seen. It learns to say what a picture shows, never whether it
@@ -19,10 +19,10 @@ import transformers
 from transformers import AutoModelForImageTextToText
 
 from data.synthetic.render import render
-from finetune.pretrain.card import card, write_curve
-from finetune.pretrain.check import assess, held_out
-from finetune.pretrain.data import LENGTH, Studio, corpus
-from finetune.pretrain.model import (
+from finetune.pretrain.tiny.card import card, write_curve
+from finetune.pretrain.tiny.check import assess, held_out
+from finetune.pretrain.tiny.data import LENGTH, Studio, corpus
+from finetune.pretrain.tiny.model import (
     IMAGE_SIZE,
     build_model,
     build_processor,
@@ -30,7 +30,7 @@ from finetune.pretrain.model import (
     refresh_unseen,
     save,
 )
-from finetune.pretrain.train import Chats, ready, train
+from finetune.pretrain.tiny.train import Chats, ready, train
 from m3agiqa.files import write_json, write_text
 
 CHATS = 5  # conversations an image
