@@ -14,11 +14,13 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokeniz
 from data.synthetic.captions import converse
 from data.synthetic.render import render
 from data.synthetic.scenes import is_reserved
+from finetune.pretrain.chats import pieces, rows
 from finetune.pretrain.tiny.__main__ import quality_words
 from finetune.pretrain.tiny.check import answer, held_out, read_caption, things
-from finetune.pretrain.tiny.data import LENGTH, chat, corpus, draw, picture, pieces, rows
-from finetune.pretrain.tiny.model import IMAGE_TOKENS, SPECIAL, build_model, build_tokenizer, refresh_unseen
+from finetune.pretrain.tiny.data import LENGTH, chat, corpus, draw, picture
+from finetune.pretrain.tiny.model import IMAGE_STRING, IMAGE_TOKENS, build_model, refresh_unseen
 from finetune.pretrain.tiny.train import Chats, Trainee, appearance, learning_rate, to_pixels, train
+from finetune.pretrain.tokenizer import SPECIAL, build_tokenizer
 
 FOLDER = Path(__file__).parents[2] / "models" / "tiny"
 TURNS = [("What does it show? Ein Bär, 日本", "A red cube."), ("How many?", "One, I think."), ("Sure?", "Yes.")]
@@ -63,11 +65,11 @@ def test_words_of_the_later_task_are_one_token_each():
 def test_template_writes_what_pretraining_wrote(processor):
     text = processor.apply_chat_template(conversation(TURNS), tokenize=False)
     inputs = processor(text=[text], images=[[Image.new("RGB", (50, 80))]], return_tensors="pt")
-    whole = TOKENIZER("".join(pieces(TURNS)) + "\n")["input_ids"]
+    whole = TOKENIZER("".join(pieces(TURNS, IMAGE_STRING)) + "\n")["input_ids"]
     assert inputs["input_ids"][0].tolist() == whole
     assert (inputs["input_ids"] == SPECIAL.index("<image>")).sum() == IMAGE_TOKENS
     assert inputs["pixel_values"].shape == (1, 1, 3, 192, 192)
-    tokens, answers = rows([TURNS], TOKENIZER.backend_tokenizer)
+    tokens, answers = rows([TURNS], TOKENIZER.backend_tokenizer, IMAGE_STRING, LENGTH)
     assert tokens[0, : len(whole) - 1].tolist() == whole[:-1]  # piece by piece as all at once
     assert (tokens[0, len(whole) - 1 :] == TOKENIZER.pad_token_id).all()
     assert TOKENIZER.decode(tokens[0][answers[0]]) == "".join(f" {said}<end_of_utterance>" for _, said in TURNS)
@@ -100,7 +102,12 @@ def test_checkpoint_is_small_and_complete(model):
 def test_training_step_computes_what_the_model_computes(model):
     rng = np.random.default_rng(3)
     tokens = torch.from_numpy(
-        rows([draw(rng, reserved=False, chats=1)[1][0] for _ in range(2)], TOKENIZER.backend_tokenizer)[0]
+        rows(
+            [draw(rng, reserved=False, chats=1)[1][0] for _ in range(2)],
+            TOKENIZER.backend_tokenizer,
+            IMAGE_STRING,
+            LENGTH,
+        )[0]
     ).long()
     pixels = to_pixels(torch.from_numpy(rng.integers(0, 256, (2, 192, 192, 3), dtype=np.uint8)))
     trainee = Trainee(model)
@@ -142,7 +149,7 @@ def test_chats_vary_the_questions_and_keep_the_answers():
 
 def test_turns_that_do_not_fit_are_left_out_whole():
     long = ("Q " * 100, "word " * 120)
-    tokens, answers = rows([[TURNS[0], long, TURNS[2]]], TOKENIZER.backend_tokenizer)
+    tokens, answers = rows([[TURNS[0], long, TURNS[2]]], TOKENIZER.backend_tokenizer, IMAGE_STRING, LENGTH)
     assert TOKENIZER.decode(tokens[0][answers[0]]) == " A red cube.<end_of_utterance> Yes.<end_of_utterance>"
     assert tokens.shape == (1, LENGTH)
 
@@ -169,7 +176,9 @@ def test_appearance_measures_fine_structure():
 def test_training_learns_and_keeps_its_curve():
     torch.manual_seed(0)
     rng = np.random.default_rng(2)
-    tokens, answers = (torch.from_numpy(x)[:, None] for x in rows([TURNS] * 2, TOKENIZER.backend_tokenizer))
+    tokens, answers = (
+        torch.from_numpy(x)[:, None] for x in rows([TURNS] * 2, TOKENIZER.backend_tokenizer, IMAGE_STRING, LENGTH)
+    )
     images = torch.from_numpy(rng.integers(0, 256, (2, 192, 192, 3), dtype=np.uint8))
     trainee = Trainee(build_model()).train()
     chats = Chats(images, tokens[..., :96], answers[..., :96])

@@ -26,11 +26,11 @@ from finetune.pretrain.tiny.model import (
     IMAGE_SIZE,
     build_model,
     build_processor,
-    build_tokenizer,
     refresh_unseen,
     save,
 )
 from finetune.pretrain.tiny.train import Chats, ready, train
+from finetune.pretrain.tokenizer import build_tokenizer
 from m3agiqa.files import write_json, write_text
 
 CHATS = 5  # conversations an image

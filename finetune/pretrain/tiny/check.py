@@ -18,7 +18,9 @@ from transformers import PreTrainedTokenizerFast, SmolVLMForConditionalGeneratio
 from data.synthetic.captions import Turn, converse
 from data.synthetic.layouts import Layout, relation
 from data.synthetic.scenes import COLOURS, COUNTS, GROUNDS, KINDS, LIGHTS, RELATIONS, Group, plural
-from finetune.pretrain.tiny.data import picture, pieces
+from finetune.pretrain.chats import pieces
+from finetune.pretrain.tiny.data import picture
+from finetune.pretrain.tiny.model import IMAGE_STRING
 from finetune.pretrain.tiny.train import to_pixels
 
 ANSWER_TOKENS = 110
@@ -65,7 +67,7 @@ def answer(
     said: list[str] = []
     writer: Any = model  # the mixin that generates asks of its `self` what this class's types do not show
     for start in range(0, len(chats), batch):
-        prompts = ["".join(pieces(turns, ask=True)) for turns in chats[start : start + batch]]
+        prompts = ["".join(pieces(turns, IMAGE_STRING, ask=True)) for turns in chats[start : start + batch]]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
         pixels = to_pixels(images[start : start + batch].to(model.device))[:, None].to(model.dtype)
         ids, mask = inputs["input_ids"], inputs["attention_mask"]

@@ -5,7 +5,7 @@ with the text an image was made from in the first turn, and are laid into rows o
 several rounds is also every shorter one: with causal attention its beginning does not know how it goes on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -20,7 +20,9 @@ from data.synthetic.captions import Turn, converse, from_left, vary
 from data.synthetic.layouts import Layout, lay_out
 from data.synthetic.render import render
 from data.synthetic.scenes import Scene, draw_scene
-from finetune.pretrain.tiny.model import BOS, END, IMAGE_SIZE, IMAGE_STRING, LATER_WORDS, PAD
+from finetune.pretrain.chats import pieces, repetition, rows
+from finetune.pretrain.tiny.model import IMAGE_SIZE, IMAGE_STRING
+from finetune.pretrain.tokenizer import BOS, END
 
 LENGTH = 256  # tokens a row: four to six rounds
 CHUNK = 64  # images a worker draws and renders at a time
@@ -47,7 +49,6 @@ COMPARE_AGAIN = (
     "And how do image and text differ?",
     "Now compare it with the text.",
 )
-REPEAT = ('Repeat: "{}"', 'Say this once more: "{}"', "Repeat these words: {}")
 OPENINGS = ("", "", "", "Look at the image. ", "A question about this image: ", "Please answer in few words. ")
 
 
@@ -57,13 +58,6 @@ class Rows(NamedTuple):
     images: np.ndarray
     tokens: np.ndarray
     answers: np.ndarray
-
-
-class TokenRows(NamedTuple):
-    """Chats as rows of one length."""
-
-    tokens: np.ndarray  # (n, LENGTH) int16
-    answers: np.ndarray  # (n, LENGTH) bool: what an assistant says
 
 
 class Staged(NamedTuple):
@@ -119,51 +113,6 @@ def chat(turns: list[Turn], more: list[Turn], rng: Generator) -> list[Turn]:
     return said
 
 
-def repetition(rng: Generator) -> Turn:
-    """Words of the later task in random order, to be said once more: they get to be known as words, not as sights."""
-    sentences = []
-    for _ in range(rng.integers(1, 4)):
-        words = [str(word) for word in rng.choice(LATER_WORDS, rng.integers(1, 13))]
-        words = [word + ("," if rng.random() < 0.1 else "") for word in words]
-        sentences.append(" ".join(words).rstrip(",").capitalize() + ".")
-    if rng.random() < 0.2:
-        sentences = [sentences[0].lower().rstrip(".")]  # a bare word or phrase, as the later ratings are
-    text = " ".join(sentences)
-    return Turn(str(rng.choice(REPEAT)).replace("{}", text), text)
-
-
-def pieces(turns: Sequence[Turn], *, ask: bool = False) -> list[str]:
-    """A chat as the template writes it, cut where the speaker changes: user, assistant, user, …
-
-    The cuts are where the tokenizer cuts anyway, so the pieces' tokens are the whole's. `ask` leaves out the
-    last answer: that is for the model to say.
-    """
-    cut = []
-    for place, (question, answer) in enumerate(turns):
-        opening = f"{BOS}User:{IMAGE_STRING}" if place == 0 else "\nUser:"
-        cut += [f"{opening} {question}{END}\nAssistant:", f" {answer}{END}"]
-    return cut[:-1] if ask else cut
-
-
-def rows(chats: Sequence[Sequence[Turn]], tokenizer: Tokenizer) -> TokenRows:
-    """Token rows and which of the tokens an assistant says. Only whole turns: what does not fit is left out."""
-    cut = [pieces(turns) for turns in chats]
-    tokenizer.no_padding()  # a setting that earlier calls may have left behind
-    encoded = iter(tokenizer.encode_batch([piece for parts in cut for piece in parts], add_special_tokens=False))
-    tokens = np.full((len(chats), LENGTH), tokenizer.token_to_id(PAD), np.int16)
-    answers = np.zeros((len(chats), LENGTH), bool)
-    for row, parts in enumerate(cut):
-        ids = [next(encoded).ids for _ in parts]
-        at = 0
-        for user, assistant in zip(ids[::2], ids[1::2], strict=True):
-            middle, end = at + len(user), at + len(user) + len(assistant)
-            if end <= LENGTH:  # otherwise a later, shorter turn may still fit
-                tokens[row, at:end] = user + assistant
-                answers[row, middle:end] = True
-                at = end
-    return TokenRows(tokens, answers)
-
-
 def _chunk(seed: tuple[int, int], chats: int, tokenizer: str, device: str) -> Rows:
     rng = np.random.default_rng(seed)
     torch.set_num_threads(1)
@@ -171,7 +120,7 @@ def _chunk(seed: tuple[int, int], chats: int, tokenizer: str, device: str) -> Ro
     said = [turns for _, several in drawn for turns in several]
     for turns in said[::2]:
         turns.insert(int(rng.integers(3)), repetition(rng))
-    tokens, answers = rows(said, Tokenizer.from_str(tokenizer))
+    tokens, answers = rows(said, Tokenizer.from_str(tokenizer), IMAGE_STRING, LENGTH)
     images = render([layout for layout, _ in drawn], IMAGE_SIZE, device).cpu().numpy()
     return Rows(images, tokens.reshape(CHUNK, chats, LENGTH), answers.reshape(CHUNK, chats, LENGTH))
 
@@ -202,4 +151,4 @@ def corpus(count: int, seed: int) -> Iterator[str]:
     rng = np.random.default_rng((seed, 0))
     for _ in range(count):
         _, said = draw(rng, reserved=False, chats=1)
-        yield "".join(pieces(said[0])).replace(IMAGE_STRING, "").replace(BOS, "").replace(END, "")
+        yield "".join(pieces(said[0], IMAGE_STRING)).replace(IMAGE_STRING, "").replace(BOS, "").replace(END, "")
