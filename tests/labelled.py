@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 
@@ -19,3 +20,11 @@ def write_images(folder: Path, names: Iterable[str]) -> None:
     content = {"png": image_bytes(), "jpg": image_bytes(form="JPEG")}
     for name in names:
         (folder / name).write_bytes(content[name.rpartition(".")[2]])
+
+
+def write_noise(folder: Path, names: Iterable[str], seed: int = 0) -> None:
+    """A picture of noise for each name, no two alike."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dice = np.random.default_rng(seed)
+    for name in names:
+        Image.fromarray(dice.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / name)

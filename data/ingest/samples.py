@@ -18,7 +18,7 @@ from data.ingest.labels import Rated
 from data.ingest.lookup import Files
 from data.readers import read_labels
 from data.splitting.prompts import prompt_groups, repeated
-from data.tables.frames import check_samples, write_table
+from data.tables.frames import SPLITS, aspects_of, check_samples, write_table
 from m3agiqa.aspects import ASPECTS, MOS_RANGE, Scale
 from m3agiqa.errors import InputError
 from m3agiqa.files import sha256, write_json
@@ -61,8 +61,11 @@ def ingest(
     used = [row for row in rated if not row.left_out]
     if not used:
         raise InputError(f"{rated[0].where}: no image with a MOS, in this row or another")
+    is_split = any(row.part for row in used)
     for row in used:
         _check_name(row)
+        if is_split:
+            _check_part(row)
     ids = _image_ids([row.name for row in used])
     aspects = [aspect for aspect in ASPECTS if any(_is_given(row.mos.get(aspect, "")) for row in used)]
     labels = [_labels(row, aspects, scale) for row in used]
@@ -77,22 +80,30 @@ def ingest(
         samples.append(sample | _take(row, path, out) | label)
     os.sync()  # once, instead of a flush for each of thousands of images
     table = check_samples(pd.DataFrame(samples), roots[0])
-    if all(row.part for row in used):
+    if is_split:
         parts = pd.DataFrame({"image_id": ids, "split": [row.part for row in used]})
         write_table(parts, out / "published_split.parquet")
-    groups = prompt_groups(table).value_counts()
     about = {
         "reader": reader,
         "scale": list(scale),
         "rows": len(rated),
-        "images": len(used),
         "left_out": dict(Counter(row.left_out for row in rated if row.left_out)),  # by reason
-        "unrated": {aspect: count for aspect in aspects if (count := int(table[f"mos_{aspect}"].isna().sum()))},
-        "repeated": repeated(table)._asdict(),
-        "groups": {"count": len(groups), "largest": int(groups.max())},  # of images that share a prompt or a picture
+        **counts(table),
     }
     write_json(out / "about.json", about)
     return Ingested(table, about)
+
+
+def counts(samples: pd.DataFrame) -> dict[str, Any]:
+    """How many images there are, how many were not rated on an aspect, and how much is there more than once."""
+    groups = prompt_groups(samples).value_counts()
+    unrated = {aspect: int(samples[f"mos_{aspect}"].isna().sum()) for aspect in aspects_of(samples)}
+    return {
+        "images": len(samples),
+        "unrated": {aspect: count for aspect, count in unrated.items() if count},
+        "repeated": repeated(samples)._asdict(),
+        "groups": {"count": len(groups), "largest": int(groups.max())},  # of images that share a prompt or a picture
+    }
 
 
 def _check_scale(scale: Scale) -> None:
@@ -117,6 +128,12 @@ def _check_name(row: Rated) -> None:
         raise InputError(
             f"{row.where}: name {name!r}, expected printable characters and at most {MAX_NAME_BYTES} bytes"
         )
+
+
+def _check_part(row: Rated) -> None:
+    """Where the authors split the set, every image is in a part of it."""
+    if row.part not in SPLITS:
+        raise InputError(f"{row.where}: in the published split it is {row.part!r}, expected {', '.join(SPLITS)}")
 
 
 def _image_ids(names: list[str]) -> list[str]:

@@ -16,29 +16,20 @@ numbered.
 """
 
 import re
-import zlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.io
-from scipy.io.matlab import MatReadError
 
 from data.ingest.labels import LabelRow, Rated, Row, read_rows
 from data.ingest.lookup import Files
+from data.ingest.matlab import Variable, numbers
 from m3agiqa.aspects import Scale
 from m3agiqa.errors import InputError
 
 ASPECTS = ("quality", "authenticity", "correspondence")  # in the order of mosz1, mosz2, mosz3
 IMAGES, BLOCK = 2400, 400
 RATERS_POINTS = 5
-# What scipy.io.loadmat raises on damaged files, as 13,000 of them showed; NotImplementedError: MATLAB 7.3 is HDF5.
-DAMAGE = (MatReadError, ValueError, TypeError, NameError, LookupError, ArithmeticError, OSError, MemoryError,
-          zlib.error, NotImplementedError, BrokenProcessPool)  # fmt: skip
 
 
 class Labels(NamedTuple):
@@ -53,11 +44,11 @@ def read(files: Files, scale: Scale) -> Iterator[Rated]:
     per_point = (high - low) / RATERS_POINTS
     matlab = bool(files.matching("mosz1.mat"))
     rows = _table(files, with_mos=not matlab)
-    numbers = [_number(row["name"], where) for where, row in rows]
-    labels = _of_matlab(files, numbers, per_point) if matlab else [_of_row(row, per_point) for _, row in rows]
+    places = [_number(row["name"], where) for where, row in rows]
+    labels = _of_matlab(files, places, per_point) if matlab else [_of_row(row, per_point) for _, row in rows]
     _check_filled(rows[0][0], [mos for mos, _ in labels], scale)
     folder = "allimg/" if files.matching("allimg/0.png") else ""  # the authors have each image twice
-    for (where, row), number, (mos, std) in zip(rows, numbers, labels, strict=True):
+    for (where, row), number, (mos, std) in zip(rows, places, labels, strict=True):
         yield Rated(
             where=where,
             name=row["name"],
@@ -92,35 +83,18 @@ def _of_row(row: Row, per_point: float) -> Labels:
     return Labels(mos, {aspect: spread * per_point for aspect, spread in spreads.items() if spread is not None})
 
 
-def _of_matlab(files: Files, numbers: list[int], per_point: float) -> list[Labels]:
-    """What the MATLAB files have of each image. Another process reads them, because some damaged ones crash scipy."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(1, context) as pool:
-        names = {aspect: f"mosz{k}.mat" for k, aspect in enumerate(ASPECTS, start=1)}
-        mos = {aspect: _vector(pool, files.find(name), "MOSz") for aspect, name in names.items()}
-        names = {aspect: f"SD{k}.mat" for k, aspect in enumerate(ASPECTS, start=1) if files.matching(f"SD{k}.mat")}
-        std = {aspect: _vector(pool, files.find(name), "SD") * per_point for aspect, name in names.items()}
-    return [Labels(*({aspect: float(of[n]) for aspect, of in kind.items()} for kind in (mos, std))) for n in numbers]
+def _of_matlab(files: Files, places: list[int], per_point: float) -> list[Labels]:
+    """What the MATLAB files have of each image."""
+    mos = _vectors(files, "MOSz", {aspect: f"mosz{k}.mat" for k, aspect in enumerate(ASPECTS, start=1)})
+    there = {aspect: f"SD{k}.mat" for k, aspect in enumerate(ASPECTS, start=1) if files.matching(f"SD{k}.mat")}
+    std = {aspect: spread * per_point for aspect, spread in _vectors(files, "SD", there).items()}
+    return [Labels(*({aspect: float(of[n]) for aspect, of in kind.items()} for kind in (mos, std))) for n in places]
 
 
-def _vector(pool: ProcessPoolExecutor, path: Path, variable: str) -> np.ndarray:
-    """The 2,400 numbers of one MATLAB file."""
-    try:
-        found = pool.submit(_load, path).result()
-    except DAMAGE as error:
-        raise InputError(f"{path}: not a readable MATLAB file ({' '.join(str(error).split())})") from None
-    if variable not in found:
-        raise InputError(f"{path}: no variable {variable}; it has {', '.join(found) or 'nothing'}")
-    values = found[variable]
-    if values.size != IMAGES or values.dtype.kind not in "fiu":
-        raise InputError(f"{path}: {variable} is {values.dtype} {values.shape}, expected {IMAGES} numbers")
-    return values.astype(float).ravel()
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    found = scipy.io.loadmat(str(path), appendmat=False)
-    return {name: np.asarray(value) for name, value in found.items() if not name.startswith("__")}
+def _vectors(files: Files, variable: str, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The 2,400 numbers of each MATLAB file, by aspect."""
+    found = numbers([Variable(files.find(name), variable) for name in names.values()], IMAGES)
+    return dict(zip(names, found, strict=True))
 
 
 def _check_filled(where: str, labels: list[Mapping[str, str | float]], scale: Scale) -> None:

@@ -2,7 +2,8 @@
 
 data.csv has the columns `name` (or `image`: a file in images/) and `prompt`, optionally `generator` and `comment`, any
 of `mos_quality`, `mos_correspondence`, `mos_authenticity` on one declared scale, empty where an image was not rated,
-and optionally the matching `std_…`. Other columns are ignored.
+and optionally the matching `std_…` and `published_split`: train, val or test of somebody's own split. Other columns are
+ignored.
 """
 
 from collections.abc import Iterator
@@ -27,4 +28,5 @@ def read(files: Files, _scale: Scale) -> Iterator[Rated]:
             comment=row.get("comment", ""),
             mos={aspect: row[f"mos_{aspect}"] for aspect in aspects},
             std={aspect: row.get(f"std_{aspect}", "") for aspect in aspects},
+            part=row.get("published_split", "").strip(),
         )

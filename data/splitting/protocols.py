@@ -58,7 +58,7 @@ def split(samples: pd.DataFrame, dataset: str, settings: Split, own: pd.DataFram
             listed = on_list(samples, dataset, f"ipce-{fold}")
             return _table(samples, _with_val(samples, listed, prompt_groups(samples), val, seed))
         case "published":
-            return _authors(samples, own) if own is not None else _published(samples, dataset, val, seed)
+            return _published(samples, dataset, val, seed) if own is None else _authors(samples, own, val, seed)
 
 
 def prompt_disjoint(samples: pd.DataFrame, *, val: float, test: float, seed: int) -> pd.DataFrame:
@@ -67,10 +67,12 @@ def prompt_disjoint(samples: pd.DataFrame, *, val: float, test: float, seed: int
     return _table(samples, _dealt(samples, prompt_groups(samples), _fractions(val, test), seed))
 
 
-def _authors(samples: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    """The authors' train, val and test."""
+def _authors(samples: pd.DataFrame, own: pd.DataFrame, val: float, seed: int) -> pd.DataFrame:
+    """The authors' train, val and test; where they have no val, it is taken out of their train."""
     part = samples["image_id"].map(own.set_index("image_id")["split"])
-    return _table(samples, part.map(SPLITS.index).to_numpy())
+    if "val" in set(part):
+        return _table(samples, part.map(SPLITS.index).to_numpy())
+    return _table(samples, _with_val(samples, part == "test", picture_groups(samples), val, seed))
 
 
 def _published(samples: pd.DataFrame, dataset: str, val: float, seed: int) -> pd.DataFrame:

@@ -119,6 +119,30 @@ def test_the_authors_list_stays_and_what_it_shares_is_counted():
     assert pictures_seen(frame.merge(parts, on="image_id")) == 2
 
 
+def test_where_the_authors_have_no_val_it_is_taken_out_of_their_train():
+    pairs = [f"pair {number // 2}" for number in range(60)]
+    frame = samples([""] * 100, pairs + [str(number) for number in range(40)])
+    own = pd.DataFrame({"image_id": frame["image_id"], "split": ["train"] * 80 + ["test"] * 20})
+    parts = split(frame, "any", Split(protocol="published", seed=0, **SHARES), own)["split"]
+    assert (parts == "test").equals(own["split"] == "test")
+    assert parts.value_counts().to_dict() == {"train": 60, "val": 20, "test": 20}
+    assert list(parts[:60:2]) == list(parts[1:60:2])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        ("k-fold", {"train": 60, "val": 20, "test": 20}),
+        ("prompt-disjoint", {"train": 55, "val": 20, "test": 25}),
+        ("random", {"train": 55, "val": 20, "test": 25}),
+    ],
+)
+def test_photographs_without_any_prompt_are_dealt_out_one_by_one(protocol, expected):
+    frame = samples([""] * 50 + [" "] * 50)
+    parts = split(frame, "any", Split(protocol=protocol, seed=0, **(SHARES | {"folds": 5})))
+    assert parts["split"].value_counts().to_dict() == expected
+
+
 @pytest.mark.parametrize(
     ("dataset", "protocol", "lists", "twins"),
     [

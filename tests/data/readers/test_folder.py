@@ -48,6 +48,13 @@ def test_reads_copies_and_rescales(folder):
     pd.testing.assert_frame_equal(read_table(source.parent / "out/samples.parquet"), frame)
 
 
+def test_somebodys_own_split_comes_along(folder):
+    source = folder(f"{HEADER},published_split\na.png,x,1,train\nb.png,x,1, test\n")
+    read(source)
+    own = read_table(source.parent / "out/published_split.parquet").set_index("image_id")["split"]
+    assert own.to_dict() == {"a": "train", "b": "test"}
+
+
 def test_images_of_an_earlier_set_are_removed(folder):
     read(folder(f"{HEADER}\na.png,x,1\nb.png,x,1\n"))
     read(folder(f"{HEADER}\nb.png,x,1\n"))

@@ -55,6 +55,8 @@ def test_any_bytes_read_in_or_are_refused(folder, content):
         (f"{HEADER},std_quality\na.png,x,1,-1\n", "row 2: std_quality is '-1', expected nothing or 0 to 5"),
         (f"{HEADER},std_quality\na.png,x,1,much\n", "row 2: std_quality is 'much'"),
         (f"{HEADER}\na.png,x,1\nb.png,x,1\na.png,y,2\n", "row 4: name 'a.png' occurs in row 2 already"),
+        (f"{HEADER},published_split\na.png,x,1,dev\n", "row 2: in the published split it is 'dev', expected train"),
+        (f"{HEADER},published_split\na.png,x,1,test\nb.png,x,1,\n", "row 3: in the published split it is ''"),
         (f"{HEADER}\n../data.csv,x,1\n", "row 2: name '../data.csv' is a path"),
         (f"{HEADER}\n..,x,1\n", "row 2: name '..' is a path"),
         (f"{HEADER}\n/etc/passwd,x,1\n", "row 2: name '/etc/passwd' is a path"),
