@@ -1,14 +1,15 @@
-"""The sections of params.yaml, where each knob has its reason; pipeline/settings.py puts them together."""
+"""The sections of params.yaml, where each knob has its reason; pipeline/settings.py puts them together.
+
+Data sets have a module of their own, pipeline/data_sets.py.
+"""
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from data.readers import READERS
-from m3agiqa.aspects import MOS_RANGE, Scale
 from m3agiqa.head.sizes import check_mamba, check_transformer, check_xlstm
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.strict import Strict
@@ -16,47 +17,6 @@ from m3agiqa.strict import Strict
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
-
-
-def _listed(given: Any) -> Any:
-    return [given] if isinstance(given, str) else given
-
-
-Sources = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed), Field(min_length=1)]
-
-
-class Synthetic(Strict):
-    reader: Literal["synthetic"]
-    seed: int
-    prompts: PositiveInt
-    size: Annotated[int, Field(ge=64)]
-    raters: Annotated[int, Field(ge=2)]
-
-    @property
-    def source(self) -> tuple[str, ...]:
-        """It is rendered here."""
-        return ()
-
-    @property
-    def scale(self) -> Scale:
-        return MOS_RANGE
-
-
-class Labelled(Strict):
-    reader: Literal[READERS]  # type: ignore[valid-type]  # each a module of data/readers/, known when it runs
-    source: Sources
-    scale: tuple[float, float]
-    raters: PositiveInt | None = None
-
-    @pydantic.field_validator("scale")
-    @classmethod
-    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if scale[0] >= scale[1]:
-            raise ValueError(f"scale must be [lowest, highest], not {list(scale)}")
-        return scale
-
-
-Dataset = Annotated[Synthetic | Labelled, Field(discriminator="reader")]
 
 
 class OfflineTeacher(Strict):

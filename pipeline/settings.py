@@ -12,11 +12,14 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from data.splitting.published import has_lists
 from data.splitting.settings import Split
 from m3agiqa.aspects import Aspect
 from m3agiqa.errors import InputError
 from m3agiqa.strict import Strict, first_error
-from pipeline.profiles import MLLM, Caption, Dataset, Distill, Evaluate, Head, MLLMTeacher, Runtime, Teacher, Train
+from pipeline import data_sets
+from pipeline.data_sets import Dataset, Joined, Single
+from pipeline.profiles import MLLM, Caption, Distill, Evaluate, Head, MLLMTeacher, Runtime, Teacher, Train
 
 PARAMS = Path("params.yaml")
 
@@ -46,15 +49,37 @@ class Settings(Strict):
             if getattr(self, name) not in getattr(self, profiles):
                 known = ", ".join(getattr(self, profiles))
                 raise ValueError(f"{name} is {getattr(self, name)!r}, which is not among {profiles}: {known}")
-        if self.evaluate.on is not None and self.evaluate.on not in set(self.datasets) - {self.dataset}:
-            others = ", ".join(sorted(set(self.datasets) - {self.dataset}))
-            raise ValueError(f"evaluate.on is {self.evaluate.on!r}, expected nothing or another data set: {others}")
         for name, teacher in self.teachers.items():
             if isinstance(teacher, MLLMTeacher) and teacher.mllm not in self.mllms:
                 raise ValueError(
                     f"teachers.{name}.mllm is {teacher.mllm!r}, which is not among mllms: {', '.join(self.mllms)}"
                 )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _data_sets_fit(self) -> "Settings":
+        data_sets.check(self.datasets)
+        if self.split.protocol == "published" and (listed := [*filter(has_lists, self.members_of(self.dataset))]):
+            raise ValueError(
+                f"split.protocol is published, and the lists of {listed[0]} hold where it is alone: take another "
+                f"protocol, or leave it out of datasets.{self.dataset}.of"
+            )
+        on, others = self.evaluate.on, ", ".join(sorted(set(self.datasets) - {self.dataset}))
+        if on is not None and on not in set(self.datasets) - {self.dataset}:
+            raise ValueError(f"evaluate.on is {on!r}, expected nothing or another data set: {others}")
+        learnt, tested = ({name, *self.members_of(name)} for name in (self.dataset, on or ""))
+        if both := learnt & tested:
+            raise ValueError(
+                f"evaluate.on is {on!r}, and {self.dataset!r} has images of {min(both)} too: expected a data set that "
+                "nothing is learnt from"
+            )
+        return self
+
+    def members_of(self, dataset: str) -> dict[str, Single]:
+        """The data sets that a joined one is made of, by name; none for another."""
+        profile = self.datasets.get(dataset)
+        named = {name: self.datasets[name] for name in profile.of} if isinstance(profile, Joined) else {}
+        return {name: single for name, single in named.items() if not isinstance(single, Joined)}  # as checked
 
 
 def load(path: Path = PARAMS) -> Settings:

@@ -12,17 +12,18 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import read_json, write_text
 from m3agiqa.mllm.profile import Profile
 from m3agiqa.strict import Strict
+from pipeline.data_sets import Dataset, Single
 from pipeline.paths import SOURCES
-from pipeline.profiles import Dataset
 
 DATASET, CROSS, TEACHER = (SOURCES / f"{name}.json" for name in ("dataset", "cross", "teacher"))
 
 
 class DatasetSource(Strict):
-    """A data set, its profile, and its local files."""
+    """A data set, its profile, those of the data sets that it joins, and its local files."""
 
     name: str | None  # None: no other data set is tested on
     profile: Dataset | None = None
+    members: dict[str, Single] = {}  # noqa: RUF012 (pydantic copies it)
     local: tuple[LocalFiles, ...] = ()
 
 

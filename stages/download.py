@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -12,18 +13,22 @@ from data.tables.frames import check_samples, write_table
 from m3agiqa.aspects import Scale
 from m3agiqa.progress import byte_bar, progress
 from pipeline import paths
-from pipeline.profiles import Dataset, Labelled, Synthetic
+from pipeline.data_sets import Dataset, Joined, Labelled, Single, Synthetic
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import kept
 
 
 def main(settings: Settings) -> None:
-    bring(settings.dataset, settings.datasets[settings.dataset], paths.raw(settings.dataset))
+    name = settings.dataset
+    bring(name, settings.datasets[name], paths.raw(name), settings.members_of(name))
 
 
-def bring(dataset: str, profile: Dataset, out: Path) -> None:
-    """Fill `out` with a data set: images/, samples.parquet, and what else its reader knows."""
+def bring(dataset: str, profile: Dataset, out: Path, members: Mapping[str, Single] = MappingProxyType({})) -> None:
+    """Fill `out` with a data set: images/, samples.parquet, and what else its reader knows.
+
+    `members` are the data sets that a joined one is made of.
+    """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if isinstance(profile, Synthetic):
@@ -31,9 +36,24 @@ def bring(dataset: str, profile: Dataset, out: Path) -> None:
 
         shape = profile.model_dump(exclude={"reader"})
         samples = synthetic.build(out, **shape, progress=progress)
+    elif isinstance(profile, Joined):
+        samples = _joined(members, out)
     else:
         samples = _labelled(profile, dataset, out)
     write_table(check_samples(samples, dataset), out / "samples.parquet")
+
+
+def _joined(members: Mapping[str, Single], out: Path) -> pd.DataFrame:
+    """Each data set comes as it does alone, and what was downloaded is shared with it."""
+    from data.ingest.joined import join  # noqa: PLC0415
+
+    folders = {name: out / "members" / name for name in members}
+    for name, profile in members.items():
+        bring(name, profile, folders[name])
+    samples, about = join(folders, out)
+    shutil.rmtree(out / "members")
+    _say(about)
+    return samples
 
 
 def _labelled(profile: Labelled, dataset: str, out: Path) -> pd.DataFrame:
@@ -45,9 +65,13 @@ def _labelled(profile: Labelled, dataset: str, out: Path) -> pd.DataFrame:
         roots = fetch(profile.source, scratch.path, bar=byte_bar)
         samples, about = ingest(profile.reader, roots, out, scale=Scale(*profile.scale), progress=progress)
         shutil.rmtree(scratch.path / "unpacked", ignore_errors=True)
+    _say(about)
+    return samples
+
+
+def _say(about: Mapping[str, Any]) -> None:
     for said in _to_be_known(about):
         print(f"download: {said}", file=sys.stderr)
-    return samples
 
 
 def _to_be_known(about: Mapping[str, Any]) -> Iterator[str]:

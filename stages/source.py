@@ -10,6 +10,7 @@ from pathlib import Path
 from data.download.local_files import is_local, local_path, look_at
 from m3agiqa.errors import InputError
 from pipeline import paths, sources
+from pipeline.data_sets import Joined
 from pipeline.profiles import FileTeacher, MLLMTeacher
 from pipeline.settings import Settings
 from pipeline.sources import DatasetSource, TeacherSource
@@ -25,11 +26,12 @@ def main(settings: Settings) -> None:
 def _dataset(settings: Settings, name: str | None) -> DatasetSource:
     if name is None:
         return DatasetSource(name=None)
-    profile = settings.datasets[name]
-    local = [path for path in profile.source if is_local(path)]
+    profile, members = settings.datasets[name], settings.members_of(name)
+    single = members.values() if isinstance(profile, Joined) else [profile]
+    local = [path for one in single for path in one.source if is_local(path)]
     for path in local:
         _check_apart(local_path(path), paths.raw(name))
-    return DatasetSource(name=name, profile=profile, local=tuple(map(look_at, local)))
+    return DatasetSource(name=name, profile=profile, members=members, local=tuple(map(look_at, local)))
 
 
 def _check_apart(root: Path, out: Path) -> None:

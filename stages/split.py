@@ -14,6 +14,7 @@ from data.splitting.protocols import split
 from data.splitting.settings import Split
 from data.tables.frames import aspects_of, column_names, read_table, write_table
 from finetune.prompts import Asked, check_prompts
+from m3agiqa.files import read_json
 from pipeline import paths
 from pipeline.settings import Settings
 from pipeline.stage import stage
@@ -26,7 +27,8 @@ def main(settings: Settings) -> None:
     check_prompts(asked, aspects_of(column_names(raw / "samples.parquet")), settings.mllms[settings.mllm])
     parts = split_samples(settings.dataset, settings.split, raw)
     write_table(parts, paths.splits(settings.dataset))
-    for said in _shared(samples[["image_id", "pixels"]], parts):
+    untested = _untested(raw) if settings.split.protocol == "published" else ()
+    for said in (*untested, *_shared(samples[["image_id", "pixels"]], parts)):
         print(f"split: {said}", file=sys.stderr)
 
 
@@ -37,6 +39,13 @@ def split_samples(dataset: str, settings: Split, raw: Path) -> pd.DataFrame:
     samples = read_table(path, ["path", "prompt", "generator", "pixels", *rated])
     own = paths.published_split(raw)
     return split(samples, dataset, settings, read_table(own, ["split"]) if own.exists() else None)
+
+
+def _untested(raw: Path) -> Iterator[str]:
+    """Of a joined data set: what is in it that has no published split."""
+    about = raw / "about.json"
+    for name in read_json(about).get("without_published_split", ()) if about.exists() else ():
+        yield f"{name} has no published split: all its images are for training"
 
 
 def _shared(samples: pd.DataFrame, parts: pd.DataFrame) -> Iterator[str]:

@@ -16,9 +16,10 @@ PROFILES = settings.load(PARAMS).datasets
 def test_every_setting_of_a_data_set_is_there_to_be_set(tmp_path, name):
     """DVC changes no key that is not in the file: "not in struct"."""
     shutil.copy(PARAMS, tmp_path)
-    given = {key: value for key, value in PROFILES[name].model_dump().items() if value is not None}
-    given["raters"] = 17
+    given = PROFILES[name].model_dump()
+    last = "of" if given["reader"] == "joined" else "raters"
+    given[last] = ("folder", "avt-ai") if last == "of" else 17
     for key, value in given.items():
         written = f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else value
         apply_overrides(tmp_path / "params.yaml", [f"datasets.{name}.{key}={written}"])
-    assert settings.load(tmp_path / "params.yaml").datasets[name].raters == 17
+    assert getattr(settings.load(tmp_path / "params.yaml").datasets[name], last) == given[last]

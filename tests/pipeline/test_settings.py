@@ -81,6 +81,18 @@ def test_every_setting_is_there_to_be_set():
         ({"train.lr": "fast"}, "train.lr: .*valid number.*'fast'"),
         ({"datasets.folder.reader": "zip"}, "datasets.folder: .*'zip'"),
         ({"datasets.aigciqa2023.source": []}, "datasets.aigciqa2023.*source: .*at least 1 item"),
+        ({"datasets.real.of": []}, "datasets.real.of: .*at least 1 item"),
+        ({"datasets.real.of": ["clive", "real"]}, "datasets.real.of names 'real', which is joined itself; expected"),
+        ({"datasets.real.of": ["clive", "koniq"]}, "datasets.real.of names 'koniq', which is not among datasets; exp"),
+        ({"datasets.real.of": ["clive", "raise", "clive"]}, "datasets.real.*of names 'clive' twice"),
+        ({"datasets.real.scale": [0, 5]}, "datasets.real.scale: Extra inputs"),
+        (
+            {"dataset": "real", "datasets.real.of": ["raise", "agiqa-3k"], "split.protocol": "published"},
+            "split.protocol is published, and the lists of agiqa-3k hold where it is alone",
+        ),
+        ({"dataset": "real", "evaluate.on": "clive"}, "evaluate.on is 'clive', and 'real' has images of clive too"),
+        ({"dataset": "clive", "evaluate.on": "real"}, "evaluate.on is 'real', and 'clive' has images of clive too"),
+        ({"evaluate.on": "synthetic"}, "evaluate.on is 'synthetic', expected nothing or another data set: agiqa-3k"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(params, change, message):

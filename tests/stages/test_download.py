@@ -145,7 +145,7 @@ def test_what_is_left_out_is_said_and_counted(project, capsys):
     assert read_json(paths.raw("aigciqa-20k") / "about.json")["left_out"] == {"no MOS (val)": 1}
 
 
-@pytest.mark.parametrize("profile", ["agiqa-3k", "aigciqa2023", "aigciqa-20k", "avt-ai"])
+@pytest.mark.parametrize("profile", ["agiqa-3k", "aigciqa2023", "aigciqa-20k", "avt-ai", "raise", "clive"])
 def test_each_published_profile_says_in_one_line_what_it_lacks(project, server, capsys, profile):
     """Here no profile's source can be had: that is bad input, not a traceback."""
     source = YAML(typ="safe").load(PARAMS)["datasets"][profile]["source"]

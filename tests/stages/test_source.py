@@ -41,7 +41,7 @@ def run(tmp_path, monkeypatch):
 def test_nothing_local_is_the_same_every_time(run):
     found = run()
     assert found["dataset"]["local"] == found["teacher"]["local"] == []
-    assert found["cross"] == {"name": None, "profile": None, "local": []}
+    assert found["cross"] == {"name": None, "profile": None, "members": {}, "local": []}
     assert run() == found
 
 

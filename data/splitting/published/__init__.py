@@ -21,10 +21,15 @@ from m3agiqa.errors import InputError
 FOLDER = Path(__file__).parent
 
 
+def has_lists(dataset: str) -> bool:
+    """Whether there are any of this data set."""
+    return (FOLDER / f"{dataset}.csv").is_file()
+
+
 def lists_of(dataset: str) -> dict[str, set[str]]:
     """The lists of `dataset`, each a set of file names. Raises InputError where there are none."""
     path = FOLDER / f"{dataset}.csv"
-    if not path.is_file():
+    if not has_lists(dataset):
         known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.csv")))
         raise InputError(f"split: no published test lists for data set {dataset!r}, only for {known}")
     lists: dict[str, set[str]] = {}
