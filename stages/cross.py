@@ -29,7 +29,7 @@ def main(settings: Settings) -> None:
         here = process(settings.runtime.device)
         of_cross = paths.of_cross(settings.dataset, settings.aspect)
         if here.is_main_process:
-            download.bring(other.name, other.profile, out)
+            download.bring(other.name, other.profile, out, other.members)
             _keep_test(settings, other.name)
         here.wait_for_everyone()
         describe.describe_all(settings, of_cross)
