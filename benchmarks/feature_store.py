@@ -15,23 +15,25 @@ import torch
 
 from benchmarks import seconds
 from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter
-from m3agiqa.head.batch import Row
+from data.feature_store.writer import FeatureWriter, ReadImage
 from m3agiqa.spans import Span
 
 SHAPES = {"8 B model, 477 x 4096": (128, 477, 4096), "tiny, 150 x 256": (4096, 150, 256)}
 
 
-def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[Row]:
+def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[ReadImage]:
     """A few different states, again and again: making them must not count."""
     pool = [torch.randn(tokens, dim, generator=torch.Generator().manual_seed(n)).bfloat16() for n in range(4)]
-    return (Row(image_id, pool[number % 4], Span(0, tokens)) for number, image_id in enumerate(images))
+    return (
+        ReadImage(image_id, pool[number % 4], Span(0, tokens), "fair", fewer_views=False, kept=None)
+        for number, image_id in enumerate(images)
+    )
 
 
 def write_raw(path: Path, images: Sequence[str], tokens: int, dim: int) -> None:
     with path.open("wb") as file:
-        for _, states, _ in rows(images, tokens, dim):
-            file.write(states.view(torch.uint8).numpy().data)
+        for row in rows(images, tokens, dim):
+            file.write(row.states.view(torch.uint8).numpy().data)
         file.flush()
         os.fsync(file.fileno())
 

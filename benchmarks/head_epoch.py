@@ -18,9 +18,8 @@ import torch
 from PIL import Image
 
 from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter, ReadImage
 from finetune.heads.training import train_head
-from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
@@ -41,10 +40,13 @@ def main() -> None:
         Profile(model="models/tiny", dtype="float32", max_length=384, max_new_tokens=96), device="cpu"
     )
 
-    def read_with_the_mllm(images: Sequence[str]) -> list[Row]:
+    def read_with_the_mllm(images: Sequence[str]) -> list[ReadImage]:
         rows = [ids.index(image_id) for image_id in images]
         readings = mllm.read([pictures[row] for row in rows], [texts[row] for row in rows])
-        return [Row(image_id, each.states, each.description) for image_id, each in zip(images, readings, strict=True)]
+        return [
+            ReadImage(image_id, each.states, each.description, each.word, fewer_views=False, kept=None)
+            for image_id, each in zip(images, readings, strict=True)
+        ]
 
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(folder, {}, ids, shard_images=BATCH)

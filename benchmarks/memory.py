@@ -14,9 +14,8 @@ import torch
 
 from benchmarks import peak_memory
 from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter, ReadImage
 from finetune.heads.training import train_head
-from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head
 from m3agiqa.spans import Span
 from pipeline.profiles import Loss, Train
@@ -28,9 +27,8 @@ IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB
 def write(folder: Path, images: int, tokens: int = TOKENS, dim: int = DIM) -> None:
     writer = FeatureWriter(folder, {}, [f"image-{number:05d}" for number in range(images)])
     for part in writer.missing():
-        writer.write(
-            part, (Row(image_id, torch.randn(tokens, dim).bfloat16(), Span(0, tokens)) for image_id in part.image_ids)
-        )
+        states = ((image_id, torch.randn(tokens, dim).bfloat16()) for image_id in part.image_ids)
+        writer.write(part, (ReadImage(*each, Span(0, tokens), "fair", fewer_views=False, kept=None) for each in states))
 
 
 def read(folder: Path, images: int) -> None:

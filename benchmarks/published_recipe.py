@@ -25,9 +25,8 @@ from torch.nn.functional import mse_loss
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter, ReadImage
 from finetune.heads.training import train_head
-from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head
 from m3agiqa.head.stacks import xlstm_stack
 from m3agiqa.spans import Span
@@ -160,7 +159,7 @@ def write_store(folder: Path, dim: int) -> FeatureStore:
     for part in writer.missing():
         states = (torch.randn(TOKENS, dim, generator=random).to(torch.bfloat16) for _ in part.image_ids)
         rows = (
-            Row(image_id, each, Span(TOKENS // 2, TOKENS))
+            ReadImage(image_id, each, Span(TOKENS // 2, TOKENS), "fair", fewer_views=False, kept=None)
             for image_id, each in zip(part.image_ids, states, strict=True)
         )
         writer.write(part, rows)

@@ -1,17 +1,16 @@
-"""describe: the distilled MLLM describes every image and rates it with one word.
+"""describe: the distilled MLLM describes every image.
 
 The same text feeds the head in training and in use, so the student describes the train images too:
-the teacher's words never reach the head. `description` is what fits the model together with the image;
-`fewer_views` and `shortened` tell where something had to give way for that, `cut_off` where the MLLM had not
-ended when it had written `max_new_tokens`. Each batch is journalled as soon as it is answered.
+the teacher's words never reach the head. `description` is what the MLLM wrote, `cut_off` tells where it had not
+ended at `max_new_tokens`; its rating word comes from the pass that reads both, in features. Each batch is journalled
+as soon as it is answered.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-from PIL.Image import Image
 
 from data.tables.frames import read_samples, write_table
 from finetune.student import load_student, naming
@@ -19,7 +18,7 @@ from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.files import fingerprint, write_json
 from m3agiqa.images import load_image
 from m3agiqa.journal import Journal, records
-from m3agiqa.mllm.conversation import Conversation, conversation, questions_fingerprint
+from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs
 from pipeline import paths
@@ -30,7 +29,7 @@ from pipeline.stage import stage
 from pipeline.unfinished import unfinished
 
 JOURNAL = "journal.jsonl"
-COLUMNS = ("description", "word", "fewer_views", "shortened", "cut_off")
+COLUMNS = ("description", "cut_off")
 
 
 def main(settings: Settings) -> None:
@@ -71,57 +70,26 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
         here.wait_for_everyone()
 
 
-class _Questions(NamedTuple):
-    images: list[Image]
-    inputs: list[Inputs]
-
-
-class _Described(NamedTuple):
-    images: list[Image]
-    conversations: list[Conversation]
-    cut_off: list[bool]
-
-
-class _SecondPass(NamedTuple):
-    inputs: list[Inputs]
-    cut_off: list[bool]
-
-
 def answers(
     student: LocalMLLM, batches: Sequence[pd.DataFrame], settings: Settings, raw: Path
 ) -> Iterator[dict[str, list[Any]]]:
     """The COLUMNS of each batch, in order, from the images below `raw`.
 
-    While one batch is described, threads make the questions about the next and prepare the one before to be read.
+    While one batch is described, threads make the questions about the next.
     """
     aspect, most = settings.aspect, settings.mllms[settings.mllm].max_new_tokens
 
-    def questions(batch: pd.DataFrame) -> _Questions:
+    def questions(batch: pd.DataFrame) -> list[Inputs]:
         files = [raw / path for path in batch["path"]]
-        images = [load_image(file) for file in files]
-        chats = [conversation(aspect, prompt) for prompt in batch["prompt"]]
         with naming(files):
-            return _Questions(images, student.questions(images, chats, most))
+            chats = [conversation(aspect, prompt) for prompt in batch["prompt"]]
+            return student.questions([load_image(file) for file in files], chats, most)
 
-    def described() -> Iterator[_Described]:
-        made = ahead(questions, batches, DECODERS if student.device.type == "cuda" else 1)
-        for batch, (images, inputs) in zip(batches, made, strict=True):
-            written = student.answers(inputs, most)
-            rounds = zip(batch["prompt"], written, strict=True)
-            chats = [conversation(aspect, prompt, answer.text) for prompt, answer in rounds]
-            yield _Described(images, chats, [not answer.ended for answer in written])
-
-    def second_pass(batch: _Described) -> _SecondPass:
-        return _SecondPass(student.inputs(batch.images, batch.conversations), batch.cut_off)
-
-    for inputs, cut_off in ahead(second_pass, described(), 1):
-        readings = student.read_inputs(inputs)
+    for inputs in ahead(questions, batches, DECODERS if student.device.type == "cuda" else 1):
+        written = student.answers(inputs, most)
         yield {
-            "description": [reading.fitted.description for reading in readings],
-            "word": [reading.word for reading in readings],
-            "fewer_views": [reading.fitted.level > 0 for reading in readings],
-            "shortened": [reading.fitted.shortened for reading in readings],
-            "cut_off": cut_off,
+            "description": [answer.text for answer in written],
+            "cut_off": [not answer.ended for answer in written],
         }
 
 

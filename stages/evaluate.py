@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analyzers.measurements import measure
+from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.splitting.prompts import pictures_seen, prompt_groups
 from data.tables.frames import joined, read_samples, read_table
@@ -40,7 +41,6 @@ from pipeline.stage import stage
 from pipeline.unfinished import cache
 
 DECIMALS = 6  # what is written: more digits would only record the order of additions
-WRITTEN = ("description", "word", "fewer_views", "shortened", "cut_off")
 
 
 def main(settings: Settings) -> None:
@@ -98,12 +98,11 @@ def _rivals(rows: baselines.Rows) -> _Rivals:
 
 
 def _table(of: paths.DatasetPaths, aspect: str) -> pd.DataFrame:
-    """One row an image: what is known of it, its MOS of the aspect, and what the student wrote."""
+    """One row an image: what is known of it, its MOS of the aspect, and what the student said."""
     samples = read_samples(of.samples, aspect, ["path", "prompt", "generator", "pixels"])
     table = joined(samples, read_table(of.splits), aspect)
     table = table.rename(columns={f"mos_{aspect}": "mos", f"std_{aspect}": "std"})
-    written = read_table(of.descriptions, list(WRITTEN))
-    table = table.merge(written[["image_id", *WRITTEN]], on="image_id", validate="one_to_one")
+    table = table.merge(read_said(of.descriptions, of.features), on="image_id", validate="one_to_one")
     table["level"] = table["word"].map(RATING_WORDS.index)
     table["file"] = [str(of.raw / path) for path in table["path"]]
     truth, column = of.raw / "truth.parquet", f"truth_{aspect}"  # only simulated data sets have it

@@ -1,7 +1,8 @@
 """features: image and conversation through the distilled MLLM once; its last hidden states to Parquet.
 
 The sequence is image + question + the student's own description + the request to rate, without the
-answer word. Whole parts survive a kill in the scratch folder; the next run writes the rest.
+answer word: that comes out of the same pass, and stands beside the states, and so does what had to give way where the
+sequence did not fit. Whole parts survive a kill in the scratch folder; the next run writes the rest.
 """
 
 import shutil
@@ -10,12 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.feature_store.writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter, ReadImage
 from data.tables.frames import read_samples, read_table
 from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.files import fingerprint, sha256, write_json
-from m3agiqa.head.batch import Row
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
@@ -44,6 +44,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
     student.compile()
     made_from = {
         "mllm": student.identity,
+        "max_length": student.max_length,
         "layer": "last",
         "questions": questions_fingerprint(aspect),
         "descriptions": sha256(of.descriptions),
@@ -64,7 +65,9 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
         here.wait_for_everyone()
 
 
-def states(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> Iterator[list[Row]]:
+def states(
+    student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path
+) -> Iterator[list[ReadImage]]:
     """The rows of each part, in its order, from the images below `raw`.
 
     Batches stay within a part and hold similar lengths, so that little is padding. While one goes through the model,
@@ -85,7 +88,13 @@ def states(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings
         readings: dict[str, Reading] = {}
         for batch in _batches(part, settings.runtime.batch):
             readings.update(zip(batch.index, next(read), strict=True))
-        yield [Row(image_id, readings[image_id].states, readings[image_id].description) for image_id in part.index]
+        yield [_row(image_id, readings[image_id]) for image_id in part.index]
+
+
+def _row(image_id: str, reading: Reading) -> ReadImage:
+    fitted = reading.fitted
+    kept = fitted.description if fitted.shortened else None
+    return ReadImage(image_id, reading.states, reading.description, reading.word, fitted.level > 0, kept)
 
 
 def _batches(part: pd.DataFrame, size: int) -> list[pd.DataFrame]:

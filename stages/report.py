@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from data.feature_store.said import read_said
 from data.tables.frames import read_table
 from evaluation.baselines import LABELS
 from m3agiqa.files import folder_sha256, read_json, sha256, write_text
@@ -45,8 +46,8 @@ def _rows(of: paths.DatasetPaths) -> pd.DataFrame:
     scored = pd.read_csv(paths.RESULTS / "predictions.csv", dtype=TEXTS, usecols=columns, keep_default_na=False)
     known = ["path", "prompt", "generator"]
     samples = read_table(of.samples, known)[["image_id", *known]]
-    written = read_table(of.descriptions, ["description"])[["image_id", "description"]]
-    return scored.merge(samples, on="image_id", validate="1:1").merge(written, on="image_id", validate="1:1")
+    said = read_said(of.descriptions, of.features)[["image_id", "description"]]
+    return scored.merge(samples, on="image_id", validate="1:1").merge(said, on="image_id", validate="1:1")
 
 
 def _notes(settings: Settings, figures: Mapping[str, Any]) -> list[str]:

@@ -7,11 +7,12 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from data.feature_store.writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter, ReadImage
 from data.tables.frames import write_table
 from m3agiqa.files import write_json
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import word_of
+from m3agiqa.spans import Span
 from pipeline import paths, settings
 
 IMAGES, DIM = 96, 8
@@ -44,10 +45,8 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     splits = [("train", "train", "val", "test")[row // 4 % 4] for row in range(IMAGES)]
     write_table(pd.DataFrame({"image_id": ids, "split": splits}), paths.splits(dataset))
     words = [word_of(score) for score in truth]
-    said = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words], "word": words})
-    for column, rows in (("fewer_views", 3), ("shortened", 2), ("cut_off", 1)):
-        said[column] = [row < rows for row in range(len(ids))]
-    write_table(said, paths.descriptions(dataset, aspect))
+    written = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words]})
+    write_table(written.assign(cut_off=[row < 1 for row in range(IMAGES)]), paths.descriptions(dataset, aspect))
     write_json(
         paths.adapter(dataset, aspect) / "distill.json", {"shortened": {"train": 1, "val": 0}, "made_on": MADE_ON}
     )
@@ -57,15 +56,24 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     ):
         write_json(path, MADE_ON)
 
-    writer = FeatureWriter(paths.features(dataset, aspect), {"mllm": "made up"}, ids)
-    states = {image_id: torch.randn(5 + row % 3, DIM) * 0.2 for row, image_id in enumerate(ids)}
-    for image_id, score in zip(ids, truth, strict=True):
-        states[image_id][:, 0] += score
-    for part in writer.missing():
-        writer.write(part, ((image_id, states[image_id], (0, 1)) for image_id in part.image_ids))
+    states = [torch.randn(5 + row % 3, DIM) * 0.2 for row in range(IMAGES)]
+    for each, score in zip(states, truth, strict=True):
+        each[:, 0] += score
+    read(chosen, ids, states, words)
     save_head(_head_that_is_right(), paths.head(dataset, aspect))
     write_json(paths.head_made_on(dataset, aspect), {"device": "cpu"})
     return chosen
+
+
+def read(chosen: settings.Settings, ids: list[str], states: list[torch.Tensor], words: list[str]) -> None:
+    """Write the feature store: three images were taken in fewer views, and of two descriptions only "it" was read."""
+    writer = FeatureWriter(paths.features(chosen.dataset, chosen.aspect), {"mllm": "made up"}, ids, shard_images=IMAGES)
+    rows = (
+        ReadImage(image_id, each, Span(0, 1), word, fewer_views=row < 3, kept="it" if row < 2 else None)
+        for row, (image_id, each, word) in enumerate(zip(ids, states, words, strict=True))
+    )
+    (part,) = writer.parts
+    writer.write(part, rows)
 
 
 def _head_that_is_right():

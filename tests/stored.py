@@ -2,7 +2,8 @@
 
 import torch
 
-from data.feature_store.writer import FeatureWriter
+from data.feature_store.writer import FeatureWriter, ReadImage
+from m3agiqa.spans import Span
 
 FINGERPRINT = {"model": "tiny", "layer": -1, "adapter": {"sha256": "ab", "r": 64}, "dtype": "bfloat16"}
 
@@ -12,9 +13,14 @@ def states_of(number, tokens=None, dim=8, dtype=torch.bfloat16):
     return torch.randn(tokens or 3 + number % 7, dim, generator=generator).to(dtype)
 
 
+def stored(image_id, states, start=0, end=1):
+    """An image whose description stands from `start` to `end`, and of which "fair" was said."""
+    return ReadImage(image_id, states, Span(start, end), "fair", fewer_views=False, kept=None)
+
+
 def row_of(image_id, **shape):
     states = states_of(int(image_id[-3:]), **shape)
-    return image_id, states, (len(states) // 3, len(states))
+    return stored(image_id, states, len(states) // 3, len(states))
 
 
 def write(folder, count=23, fingerprint=FINGERPRINT, parts=None, **shape):

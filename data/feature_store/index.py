@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from data.feature_store.writer import SCHEMA
 from m3agiqa.spans import Span
 
-SMALL = [name for name in SCHEMA.names if name != "states"]
+COLUMNS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
 
 
 class Location(NamedTuple):
@@ -32,8 +31,8 @@ class PartIndex(NamedTuple):
 
 
 def read_index(file: pq.ParquetFile, part: int) -> PartIndex:
-    """The small columns, in one read. Raises KeyError where one is missing."""
-    table = file.read(SMALL, use_threads=False)
+    """The columns of numbers, in one read. Raises KeyError where one is missing."""
+    table = file.read(COLUMNS, use_threads=False)
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     groups = np.repeat(np.arange(len(sizes)), sizes)
     rows = np.arange(len(groups)) - np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)

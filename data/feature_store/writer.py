@@ -1,6 +1,7 @@
 """Writes hidden states to disk: one Parquet row an image, its states as the raw bytes of a (tokens, dim) matrix.
 
-Beside them stands where in the sequence the student's description is: a head may look at it apart from the rest.
+Beside them stands where in the sequence the student's description is: a head may look at it apart from the rest. And
+what else that pass told (data/feature_store/said.py): the rating word, and what had to give way so that all fits.
 
 A nested list type would be fifteen times slower, so `states` is a plain binary column, and Arrow knows no bfloat16, so
 the bits go in as they are and come out as they were. Neither dictionary nor statistics nor compression touch them
@@ -28,7 +29,6 @@ from torch import Tensor
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, fingerprint
-from m3agiqa.head.batch import Row
 from m3agiqa.spans import Span
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -43,6 +43,9 @@ SCHEMA = pa.schema(
         pa.field("dtype", pa.string(), nullable=False),
         pa.field("description_start", pa.int32(), nullable=False),
         pa.field("description_end", pa.int32(), nullable=False),
+        pa.field("word", pa.string(), nullable=False),
+        pa.field("fewer_views", pa.bool_(), nullable=False),
+        pa.field("kept", pa.string()),
         pa.field("states", pa.large_binary(), nullable=False),
     ]
 )
@@ -60,6 +63,17 @@ class Part:
         return f"part-{self.index:05d}.parquet"
 
 
+class ReadImage(NamedTuple):
+    """One image as the MLLM read it."""
+
+    image_id: str
+    states: Tensor  # (T, D)
+    description: Span  # where in T it stands
+    word: str  # the rating word that would follow
+    fewer_views: bool  # whether the image was taken in fewer than usual, to fit
+    kept: str | None  # what was read of a description that did not fit; None where it was read whole
+
+
 class ImageStates(NamedTuple):
     """One image's hidden states, as a store has them."""
 
@@ -72,7 +86,7 @@ class FeatureWriter:
 
         writer = FeatureWriter(folder, fingerprint, image_ids)
         for part in writer.missing():
-            writer.write(part, ((image_id, *states_and_span_of(image_id)) for image_id in part.image_ids))
+            writer.write(part, (read(image_id) for image_id in part.image_ids))
 
     The plan is a function of `image_ids` and `shard_images` alone. Batch inside a part, never across: then a part
     that is written again after a kill goes through the model in the same batches, and comes out in the same bits.
@@ -100,7 +114,7 @@ class FeatureWriter:
         """The parts still to write. A file that is torn, or holds other images or other states, counts as missing."""
         return [part for part in self.parts if not self._whole(part)]
 
-    def write(self, part: Part, rows: Iterable[Row]) -> None:
+    def write(self, part: Part, rows: Iterable[ReadImage]) -> None:
         """Write one part from its rows, in the order of `part.image_ids`. `rows` may be a generator.
 
         Raises:
@@ -114,15 +128,15 @@ class FeatureWriter:
             atomic(self.folder / part.name) as temporary,
             pq.ParquetWriter(temporary, schema, write_page_checksum=True, **options) as writer,
         ):
-            group: list[Row] = []
-            for image_id, states, description in rows:
-                if image_id != (due := next(expected, None)):
-                    raise ValueError(f"{part.name}: got the states of {image_id!r} where {due!r} was due")
-                _check(image_id, states, description)
-                if group and sum(other.nbytes for _, other, _ in group) + states.nbytes > GROUP_BYTES:
+            group: list[ReadImage] = []
+            for row in rows:
+                if row.image_id != (due := next(expected, None)):
+                    raise ValueError(f"{part.name}: got the states of {row.image_id!r} where {due!r} was due")
+                _check(row.image_id, row.states, row.description)
+                if group and sum(other.states.nbytes for other in group) + row.states.nbytes > GROUP_BYTES:
                     writer.write_table(_table(group, schema))
                     group = []
-                group.append(Row(image_id, states, description))
+                group.append(row)
             if (due := next(expected, None)) is not None:
                 raise ValueError(f"{part.name}: the states of {due!r} are missing")
             writer.write_table(_table(group, schema))
@@ -164,9 +178,9 @@ def _check(image_id: str, states: Tensor, description: Span) -> None:
         raise InputError(f"{image_id}: the hidden states are not finite{hint}")
 
 
-def _table(group: list[Row], schema: pa.Schema) -> pa.Table:
+def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
     """A row group. The states are copied once, end to end, into one buffer."""
-    ids, matrices, spans = zip(*group, strict=True)
+    ids, matrices, spans, words, fewer_views, kept = zip(*group, strict=True)
     sizes = [states.nbytes for states in matrices]
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
     payload = np.empty(offsets[-1], dtype=np.uint8)
@@ -180,6 +194,9 @@ def _table(group: list[Row], schema: pa.Schema) -> pa.Table:
         pa.array([str(states.dtype).removeprefix("torch.") for states in matrices], pa.string()),
         pa.array([start for start, _ in spans], pa.int32()),
         pa.array([end for _, end in spans], pa.int32()),
+        pa.array(words, pa.string()),
+        pa.array(fewer_views, pa.bool_()),
+        pa.array(kept, pa.string()),
         binary,
     ]
     return pa.Table.from_arrays(columns, schema=schema)

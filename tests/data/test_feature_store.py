@@ -15,7 +15,7 @@ from data.feature_store import writer as feature_writer
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import DTYPES, FeatureWriter
 from m3agiqa.errors import InputError
-from tests.stored import FINGERPRINT, row_of, states_of, write
+from tests.stored import FINGERPRINT, row_of, states_of, stored, write
 
 
 @settings(deadline=None, max_examples=20)
@@ -38,7 +38,7 @@ def test_every_finite_bit_pattern_comes_back(tmp_path_factory, dtype, shapes, di
         patch.setattr(feature_writer, "GROUP_BYTES", group_bytes)
         writer = FeatureWriter(folder, {"dtype": dtype}, list(rows), shard_images=3)
         for part in writer.missing():
-            writer.write(part, [(image_id, rows[image_id], (0, 1)) for image_id in part.image_ids])
+            writer.write(part, [stored(image_id, rows[image_id]) for image_id in part.image_ids])
     store = FeatureStore.open(folder, {"dtype": dtype}, cache_bytes=1)
     assert store.ids == list(rows)
     for image_id, states in rows.items():
@@ -93,7 +93,7 @@ def test_no_store_and_foreign_or_torn_files_are_refused_in_one_line(tmp_path):
 
 def test_states_of_two_widths_are_no_store(tmp_path):
     writer = FeatureWriter(tmp_path, {}, ["a", "b"])
-    writer.write(writer.parts[0], [("a", states_of(0), (0, 1)), ("b", states_of(0, dim=9), (0, 1))])
+    writer.write(writer.parts[0], [stored("a", states_of(0)), stored("b", states_of(0, dim=9))])
     with pytest.raises(InputError, match="different width or type"):
         FeatureStore.open(tmp_path)
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter
 from m3agiqa.errors import InputError
-from tests.stored import FINGERPRINT, row_of, states_of, write
+from tests.stored import FINGERPRINT, row_of, states_of, stored, write
 
-SMALL_COLUMNS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
+NUMBERS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
+SAID = ["word", "fewer_views", "kept"]
 
 
 def write_all(writer, rows):
@@ -70,21 +71,21 @@ def test_states_that_are_not_finite_are_refused(tmp_path, bad):
     states[1, 2] = bad
     writer = FeatureWriter(tmp_path, {}, ["a"])
     with pytest.raises(InputError, match="a: the hidden states are not finite; float16 ends at 65504"):
-        writer.write(writer.parts[0], [("a", states, (0, 1))])
+        writer.write(writer.parts[0], [stored("a", states)])
     assert not list(tmp_path.iterdir())
 
 
 def test_rows_out_of_order_and_repeated_images_are_refused(tmp_path):
     writer = FeatureWriter(tmp_path, {}, ["a", "b"])
     with pytest.raises(ValueError, match="'b' where 'a' was due"):
-        writer.write(writer.parts[0], [("b", states_of(0), (0, 1))])
+        writer.write(writer.parts[0], [stored("b", states_of(0))])
     with pytest.raises(ValueError, match="'b' are missing"):
-        writer.write(writer.parts[0], [("a", states_of(0), (0, 1))])
+        writer.write(writer.parts[0], [stored("a", states_of(0))])
     with pytest.raises(ValueError, match=r"expected a .tokens, dim. matrix"):
-        writer.write(writer.parts[0], [("a", torch.ones(3, dtype=torch.float32), (0, 1))])
+        writer.write(writer.parts[0], [stored("a", torch.ones(3, dtype=torch.float32))])
     for span in ((1, 1), (0, 4), (-1, 2)):
         with pytest.raises(ValueError, match=r"no description at tokens .* of 3"):
-            writer.write(writer.parts[0], [("a", states_of(0), span)])
+            writer.write(writer.parts[0], [stored("a", states_of(0), *span)])
     with pytest.raises(InputError, match="'a' appears twice"):
         FeatureWriter(tmp_path, {}, ["a", "b", "a"])
 
@@ -93,7 +94,7 @@ def test_any_reader_can_make_sense_of_a_part(tmp_path):
     write(tmp_path)
     file = pq.ParquetFile(tmp_path / "part-00000.parquet")
     assert json.loads(file.schema_arrow.metadata[b"fingerprint"]) == FINGERPRINT
-    states = file.metadata.row_group(0).column(6)
+    states = file.metadata.row_group(0).column(9)
     assert (states.path_in_schema, states.compression, states.statistics) == ("states", "UNCOMPRESSED", None)
     assert not any("DICTIONARY" in encoding for encoding in states.encodings)
-    assert file.read().column_names == [*SMALL_COLUMNS, "states"]
+    assert file.read().column_names == [*NUMBERS, *SAID, "states"]

@@ -13,10 +13,10 @@ from evaluation.predictions import predict
 from finetune.heads.standardise import Moments
 from finetune.heads.training import HISTORY, line_to, train_head
 from m3agiqa.errors import InputError
-from m3agiqa.head.batch import Row
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.spans import Span
 from pipeline.profiles import Loss, Train
+from tests.stored import stored
 
 SETTINGS = Train(epochs=3, batch=8, lr=3e-3, weight_decay=0.05, seed=3, token_dropout=0.5, loss=Loss(mse=1.0))
 
@@ -39,7 +39,10 @@ def write_store(folder, sequences, description_of=description_of):
     for part in writer.missing():
         writer.write(
             part,
-            [Row(image_id, sequences[image_id], description_of(sequences[image_id])) for image_id in part.image_ids],
+            [
+                stored(image_id, sequences[image_id], *description_of(sequences[image_id]))
+                for image_id in part.image_ids
+            ],
         )
     return FeatureStore.open(folder)
 

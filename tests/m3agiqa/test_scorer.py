@@ -13,6 +13,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.head.model import load_head
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.scorer import NO_PROMPT, Scorer, batches
+from tests.stored import stored
 from tests.tiny_mllm import picture
 
 IMAGES = [picture(seed) for seed in range(20, 26)]
@@ -71,7 +72,7 @@ def test_the_score_is_the_heads_on_stored_features(parts, scores, tmp_path):
     ids = [str(place) for place in range(len(IMAGES))]
     writer = FeatureWriter(tmp_path, {}, ids)
     for part in writer.missing():
-        writer.write(part, ((name, r.states, r.description) for name, r in zip(ids, readings, strict=True)))
+        writer.write(part, (stored(name, r.states, *r.description) for name, r in zip(ids, readings, strict=True)))
     stored = predict(load_head(parts["quality"].head), FeatureStore.open(tmp_path), ids)
     np.testing.assert_allclose(stored.to_numpy(), [score.score for score in scores], atol=1e-5)
 

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from transformers import logging
 
+from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import SHARD_IMAGES
-from data.tables.frames import read_table
 from m3agiqa.files import read_json
 from pipeline import paths, processes
 from stages import describe, distill, features
@@ -79,7 +79,7 @@ def test_two_processes_write_what_one_writes(chosen):
 
     describe.main(chosen)  # from here on bit for bit: the batches are the same
     features.main(chosen)
-    assert set(read_table(described)["fewer_views"]) == {True, False}
+    assert set(read_said(described, cached)["fewer_views"]) == {True, False}
     bytes_alone = {path.name: path.read_bytes() for path in [described, *cached.iterdir()]}
     assert len(FeatureStore.open(cached)) == IMAGES
     (journal,) = Path(".cache/describe").glob("*/journal.jsonl")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import logging
 
+from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.tables.frames import read_table
 from m3agiqa.head.model import load_head
@@ -42,8 +43,9 @@ def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
         stage.main(chosen)
 
     aspect = chosen.aspect
-    written = read_table(paths.descriptions(chosen.dataset, aspect)).set_index("image_id")
-    store = FeatureStore.open(paths.features(chosen.dataset, aspect))
+    of = paths.of_dataset(chosen.dataset, aspect)
+    said = read_said(of.descriptions, of.features).set_index("image_id")
+    store = FeatureStore.open(of.features)
     bare = load(folder, max_length=400)
     student = load(folder, max_length=400, adapter=paths.adapter(chosen.dataset, aspect))
     moved = []
@@ -52,16 +54,16 @@ def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
         samples["image_id"], samples["prompt"], strict=True
     ):  # each alone: the stages had them in batches
         image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
-        assert student.describe([image], [conversation(aspect, prompt)], 8) == [written.loc[image_id, "description"]]
-        read = [image], [conversation(aspect, prompt, written.loc[image_id, "description"])]
+        assert student.describe([image], [conversation(aspect, prompt)], 8) == [said.loc[image_id, "description"]]
+        read = [image], [conversation(aspect, prompt, said.loc[image_id, "description"])]
         (reading,), (before,) = student.read(*read), bare.read(*read)
-        assert reading.word == written.loc[image_id, "word"]
+        assert reading.word == said.loc[image_id, "word"]
         torch.testing.assert_close(store[image_id], reading.states, atol=1e-4, rtol=1e-4)
         assert store.description(image_id) == reading.description
         moved.append(not torch.allclose(before.states, reading.states, atol=1e-5))
     assert all(moved)  # the adapter has an effect
-    assert set(written["word"]) <= set(RATING_WORDS)
-    assert not written["fewer_views"].any()
-    assert not written["shortened"].any()
+    assert set(said["word"]) <= set(RATING_WORDS)
+    assert not said["fewer_views"].any()
+    assert not said["shortened"].any()
     head = load_head(paths.head(chosen.dataset, aspect))
     assert all(torch.isfinite(value).all() for value in head.state_dict().values())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.tables.frames import read_table, write_table
 from evaluation.predictions import predict
@@ -12,7 +13,7 @@ from m3agiqa.head.model import load_head
 from m3agiqa.mllm.conversation import RATING_WORDS
 from pipeline import paths
 from stages import evaluate
-from tests.evaluated import build
+from tests.evaluated import build, read
 
 
 @pytest.fixture(autouse=True)
@@ -44,14 +45,17 @@ def test_the_interval_is_as_wide_as_the_errors_on_val_and_counted_on_the_test_im
 def test_the_rival_is_the_best_on_val_however_it_does_on_the_test_images():
     """The student's word is right on val, and backwards on the test images."""
     chosen = build()
-    written = read_table(paths.descriptions(chosen.dataset, chosen.aspect))
     samples = read_table(paths.samples(chosen.dataset))
     part = read_table(paths.splits(chosen.dataset))["split"]
-    levels = written["word"].map(RATING_WORDS.index)
+    store, of = paths.features(chosen.dataset, chosen.aspect), paths.of_dataset(chosen.dataset, chosen.aspect)
+    said = read_said(of.descriptions, store)
+    levels = said["word"].map(RATING_WORDS.index)
     samples.loc[part == "val", f"mos_{chosen.aspect}"] = levels[part == "val"] + 0.5
-    written.loc[part == "test", "word"] = [RATING_WORDS[4 - level] for level in levels[part == "test"]]
+    said.loc[part == "test", "word"] = [RATING_WORDS[4 - level] for level in levels[part == "test"]]
     write_table(samples, paths.samples(chosen.dataset))
-    write_table(written, paths.descriptions(chosen.dataset, chosen.aspect))
+    ids, states = zip(*FeatureStore.open(store).rows(), strict=True)
+    assert list(ids) == list(said["image_id"])
+    read(chosen, ids, states, said["word"])
     evaluate.main(chosen)
     figures = read_json(paths.EVALUATION)
     assert figures["gain"]["over"] == "student_word"

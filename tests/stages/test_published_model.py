@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.tables.frames import read_table, write_table
 from m3agiqa.card import read_card
@@ -70,7 +71,8 @@ def run(chosen):
     """The stages; the descriptions, and each image's states."""
     for stage in (distill, describe, features):
         stage.main(chosen)
-    described = read_table(paths.descriptions(chosen.dataset, chosen.aspect)).set_index("image_id")
+    of = paths.of_dataset(chosen.dataset, chosen.aspect)
+    described = read_said(of.descriptions, of.features).set_index("image_id")
     return described, dict(FeatureStore.open(paths.features(chosen.dataset, chosen.aspect)).rows())
 
 

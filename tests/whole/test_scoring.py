@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from data.feature_store.said import read_said
 from data.tables.frames import read_table
 
 
@@ -43,8 +44,9 @@ def test_the_test_images_get_evaluates_predictions(project, asked):
     assert asked["predicted"].std() > 0.1
     assert found["score"].to_numpy() == pytest.approx(asked["predicted"].to_numpy(), abs=1e-4)
     assert list(found["word"]) == list(asked["word"])
-    described = read_table(project.path / "data/descriptions/synthetic-quality.parquet").set_index("image_id")
-    assert list(found["description"].fillna("")) == list(described.loc[asked.index, "description"])
+    data = project.path / "data"
+    said = read_said(data / "descriptions/synthetic-quality.parquet", data / "features/synthetic-quality")
+    assert list(found["description"].fillna("")) == list(said.set_index("image_id").loc[asked.index, "description"])
 
     figures = project.evaluation()
     covered = asked["mos"].between(found["low"].to_numpy(), found["high"].to_numpy()).mean()
