@@ -66,6 +66,11 @@ def published_split(raw: Path) -> Path:
     return raw / "published_split.parquet"
 
 
+def sets(raw: Path) -> Path:
+    """Of a joined data set: which one each image is of."""
+    return raw / "sets.parquet"
+
+
 def splits(dataset: str) -> Path:
     return Path("data/splits") / f"{dataset}.parquet"
 

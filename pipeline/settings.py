@@ -57,18 +57,29 @@ class Settings(Strict):
         return self
 
     @pydantic.model_validator(mode="after")
-    def _data_sets_fit(self) -> "Settings":
+    def _the_split_fits_a_joined_data_set(self) -> "Settings":
         data_sets.check(self.datasets)
-        if self.split.protocol == "published" and (listed := [*filter(has_lists, self.members_of(self.dataset))]):
+        on, members = self.split.on, self.members_of(self.dataset)
+        if on is not None and (on not in members or self.evaluate.on is not None):
+            expected = f", or one of {', '.join(members)} without evaluate.on" if members else ""
+            raise ValueError(f"split.on is {on!r}, and dataset {self.dataset!r}: expected nothing{expected}")
+        if self.split.protocol == "published" and on is None and (listed := [*filter(has_lists, members)]):
             raise ValueError(
-                f"split.protocol is published, and the lists of {listed[0]} hold where it is alone: take another "
-                f"protocol, or leave it out of datasets.{self.dataset}.of"
+                f"split.protocol is published, and the lists of {listed[0]} hold where it is alone: set split.on, take "
+                f"another protocol, or leave it out of datasets.{self.dataset}.of"
             )
-        on, others = self.evaluate.on, ", ".join(sorted(set(self.datasets) - {self.dataset}))
-        if on is not None and on not in set(self.datasets) - {self.dataset}:
-            raise ValueError(f"evaluate.on is {on!r}, expected nothing or another data set: {others}")
-        learnt, tested = ({name, *self.members_of(name)} for name in (self.dataset, on or ""))
-        if both := learnt & tested:
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _what_is_tested_on_is_not_learnt(self) -> "Settings":
+        on, others = self.evaluate.on, set(self.datasets) - {self.dataset}
+        if on is None:
+            return self
+        if on not in others:
+            raise ValueError(
+                f"evaluate.on is {on!r}, expected nothing or another data set: {', '.join(sorted(others))}"
+            )
+        if both := {self.dataset, *self.members_of(self.dataset)} & {on, *self.members_of(on)}:
             raise ValueError(
                 f"evaluate.on is {on!r}, and {self.dataset!r} has images of {min(both)} too: expected a data set that "
                 "nothing is learnt from"

@@ -131,7 +131,7 @@ def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals
     return {
         "dataset": settings.dataset,
         "on": about["on"],
-        "cross": about["on"] != settings.dataset,
+        "cross": settings.evaluate.on is not None,
         "aspect": settings.aspect,
         "mllm": settings.mllm,
         "head": settings.head,
@@ -189,7 +189,7 @@ def _about(settings: Settings) -> dict[str, Any]:
         about: dict[str, Any] = read_json(paths.cross(settings.dataset, settings.aspect) / "cross.json")
         return about
     profile = settings.datasets[settings.dataset]
-    return {"on": settings.dataset, "scale": profile.scale, "raters": profile.raters}
+    return {"on": settings.split.on or settings.dataset, "scale": profile.scale, "raters": profile.raters}
 
 
 def _original_scale(scale: Sequence[float], rmse: float | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def main(settings: Settings) -> None:
     check_prompts(asked, aspects_of(column_names(raw / "samples.parquet")), settings.mllms[settings.mllm])
     parts = split_samples(settings.dataset, settings.split, raw)
     write_table(parts, paths.splits(settings.dataset))
-    untested = _untested(raw) if settings.split.protocol == "published" else ()
+    untested = _untested(raw) if settings.split.protocol == "published" and not settings.split.on else ()
     for said in (*untested, *_shared(samples[["image_id", "pixels"]], parts)):
         print(f"split: {said}", file=sys.stderr)
 
@@ -37,6 +37,8 @@ def split_samples(dataset: str, settings: Split, raw: Path) -> pd.DataFrame:
     path = raw / "samples.parquet"
     rated = [f"mos_{aspect}" for aspect in aspects_of(column_names(path))]
     samples = read_table(path, ["path", "prompt", "generator", "pixels", *rated])
+    if settings.on is not None:
+        samples = samples.merge(read_table(paths.sets(raw), ["set"]), on="image_id")
     own = paths.published_split(raw)
     return split(samples, dataset, settings, read_table(own, ["split"]) if own.exists() else None)
 

@@ -36,8 +36,9 @@ Row = dict[Hashable, Any]
 def join(folders: Mapping[str, Path], out: Path) -> Ingested:
     """Move the images of the data sets in `folders`, by name, to `out`/images/; their samples, and what is to be known.
 
-    The authors' own splits that there are become one, in `out`/published_split.parquet: the images of a set that has
-    none are for training, and a picture in several sets is tested if any of them tests it.
+    `out`/sets.parquet says which set an image is of. The authors' own splits that there are become one, in
+    `out`/published_split.parquet: the images of a set that has none are for training, and a picture in several sets is
+    tested if any of them tests it.
 
     Raises:
         InputError: two images would have one name.
@@ -56,6 +57,7 @@ def join(folders: Mapping[str, Path], out: Path) -> Ingested:
     if table["split"].ne("").any():
         own = table[["image_id", "split"]]
         write_table(own.assign(split=own["split"].where(own["split"] != "", "train")), out / PUBLISHED)
+    write_table(table[["image_id", "set"]], out / "sets.parquet")
     about = _about(folders, table, left_out)
     write_json(out / "about.json", about)
     return Ingested(samples, about)

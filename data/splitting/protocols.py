@@ -15,6 +15,9 @@ are, and how many of their test images were seen in training is said (`n_picture
 
 Val is never part of train or test: every choice is made on it.
 
+Of a joined data set, `on` names the one that is split by the protocol, as it would be alone: the others' images are
+for training. So what they add is seen on the same test images that its own images alone are tested on.
+
 Groups are dealt out whole, the larger first, each to the part where it does most to bring the
 part's size and its number of images of each generator towards their targets. Distances are
 measured as in a chi-squared statistic, (have - want)² / want, which lets a small part come into its
@@ -30,6 +33,7 @@ from data.splitting.settings import Split
 from data.tables.frames import SPLITS, aspects_of
 from m3agiqa.errors import InputError
 
+SHARING = ("random", "published")  # protocols that let prompts be shared
 MIN_IMAGES = 5  # in each part: a rank correlation of fewer says nothing
 
 
@@ -40,10 +44,13 @@ def split(samples: pd.DataFrame, dataset: str, settings: Split, own: pd.DataFram
     `val` and `test` are shares of all images; folds are counted from 1. Where the published lists differ from
     aspect to aspect, there is a column `split_<aspect>` for each, and `split` is `test` only for images that
     every aspect is tested on. The result depends on the samples and the settings, and not on the order of the rows.
+    With `settings.on` the samples say which data set they are of (`set`).
 
     Raises:
         InputError: the shares leave nothing to train on, there are too few prompts or images, or no such list.
     """
+    if settings.on is not None:
+        return _on_one(samples, settings.on, settings.model_copy(update={"on": None}), own)
     val, test, seed, fold = settings.val, settings.test, settings.seed, settings.fold
     samples = samples.sort_values("image_id", kind="stable", ignore_index=True)
     match settings.protocol:
@@ -65,6 +72,26 @@ def prompt_disjoint(samples: pd.DataFrame, *, val: float, test: float, seed: int
     """No prompt and no picture has images in two parts."""
     samples = samples.sort_values("image_id", kind="stable", ignore_index=True)
     return _table(samples, _dealt(samples, prompt_groups(samples), _fractions(val, test), seed))
+
+
+def _on_one(samples: pd.DataFrame, on: str, settings: Split, own: pd.DataFrame | None) -> pd.DataFrame:
+    """The data set `on` as it is split alone; all images of the others are for training."""
+    one = samples[samples["set"] == on].dropna(axis="columns", how="all")  # no aspects that only others have
+    if own is not None:
+        own = own[own["image_id"].isin(one["image_id"])]
+        own = None if own["split"].eq("train").all() else own  # what it is called where there is none
+    alone = one.assign(path=one["path"].str.removeprefix(f"images/{on}_"))  # as lists of others name it
+    whole = samples[["image_id"]].merge(split(alone, on, settings, own), on="image_id", how="left").fillna("train")
+    if settings.protocol not in SHARING:
+        groups = prompt_groups(samples).set_axis(samples["image_id"])
+        held = set(groups[whole.loc[whole["split"] != "train", "image_id"]])
+        there = groups[samples.loc[samples["set"] != on, "image_id"]]
+        if shared := int(there.isin(held).sum()):
+            raise InputError(
+                f"split: {shared} images of other data sets have prompts of {on}'s val and test images, such as "
+                f"{there.index[there.isin(held)][0]!r}; take split.protocol=random, which says how many, or another set"
+            )
+    return whole.sort_values("image_id", ignore_index=True)
 
 
 def _authors(samples: pd.DataFrame, own: pd.DataFrame, val: float, seed: int) -> pd.DataFrame:

@@ -20,6 +20,7 @@ class Split(Strict):
     test: Share
     folds: Annotated[int, Field(ge=2)]
     fold: PositiveInt
+    on: str | None = None
 
     @pydantic.model_validator(mode="after")
     def _fold_exists(self) -> "Split":

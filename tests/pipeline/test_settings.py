@@ -90,6 +90,15 @@ def test_every_setting_is_there_to_be_set():
             {"dataset": "real", "datasets.real.of": ["raise", "agiqa-3k"], "split.protocol": "published"},
             "split.protocol is published, and the lists of agiqa-3k hold where it is alone",
         ),
+        ({"split.on": "clive"}, "split.on is 'clive', and dataset 'synthetic': expected nothing$"),
+        (
+            {"dataset": "real", "split.on": "koniq"},
+            "split.on is 'koniq', and dataset 'real': expected nothing, or one of clive, raise, avt-ai",
+        ),
+        (
+            {"dataset": "real", "split.on": "clive", "evaluate.on": "folder"},
+            "split.on is 'clive', and .* expected nothing, or one of clive, raise, avt-ai without evaluate.on",
+        ),
         ({"dataset": "real", "evaluate.on": "clive"}, "evaluate.on is 'clive', and 'real' has images of clive too"),
         ({"dataset": "clive", "evaluate.on": "real"}, "evaluate.on is 'real', and 'clive' has images of clive too"),
         ({"evaluate.on": "synthetic"}, "evaluate.on is 'synthetic', expected nothing or another data set: agiqa-3k"),

@@ -14,7 +14,8 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import read_json
 from pipeline import paths
 from pipeline.settings import load
-from stages import cross, download, source, split
+from stages import cross, download, evaluate, source, split
+from tests.evaluated import build
 
 SETS = {"clive": ("quality", 100), "raise": ("authenticity", 100), "avt-ai": ("quality", 5)}
 IMAGES = 40
@@ -70,7 +71,7 @@ def test_every_fold_has_its_share_of_every_set_and_each_aspect_its_images(projec
     assert "download: 80 images have no MOS of authenticity" in said
     raw = paths.raw("real")
     assert sorted(path.name for path in raw.iterdir()) == [
-        "about.json", "images", "published_split.parquet", "samples.parquet"
+        "about.json", "images", "published_split.parquet", "samples.parquet", "sets.parquet"
     ]  # fmt: skip
     split.main(settings)
     parts = read_table(paths.splits("real"))
@@ -95,6 +96,52 @@ def test_published_tests_what_its_authors_tested_and_nothing_else(project, capsy
     parts = read_table(paths.splits("real")).set_index("image_id")["split"]
     assert set(parts.index[parts == "test"]) == {f"raise_r{number}" for number in range(0, IMAGES, 4)}
     assert (parts == "val").sum() == pytest.approx(0.12 * 3 * IMAGES, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("one", "chosen"),
+    [("clive", {"protocol": "k-fold", "folds": 4, "fold": 2}), ("avt-ai", {"protocol": "prompt-disjoint", "val": 0.2}),
+     ("raise", {"protocol": "published"}), ("raise", {"protocol": "random"})],
+)  # fmt: skip
+def test_one_of_them_is_split_as_it_is_alone_and_the_others_are_for_training(project, one, chosen, capsys):
+    alone = project(dataset=one, split=chosen)
+    download.main(alone)
+    split.main(alone)
+    capsys.readouterr()
+    together = project(split=chosen | {"on": one})
+    download.main(together)
+    split.main(together)
+    assert "published split" not in capsys.readouterr().err
+    parts = read_table(paths.splits("real")).set_index("image_id")["split"]
+    of_one = read_table(paths.splits(one)).set_index("image_id")["split"]
+    assert parts[[f"{one}_{image_id}" for image_id in of_one.index]].tolist() == of_one.tolist()
+    assert set(parts[~parts.index.str.startswith(f"{one}_")]) == {"train"}
+    assert len(parts) == 3 * IMAGES
+
+
+def test_prompts_that_two_sets_share_are_told(project):
+    table = Path("mine/clive/data.csv")
+    table.write_text(table.read_text().replace("r0.png,,", "r0.png,BALL 7.,"))
+    chosen = {"protocol": "k-fold", "folds": 4, "val": 0.2, "on": "avt-ai"}
+    download.main(project(split=chosen))
+    refused = []
+    for fold in range(1, 5):
+        try:
+            split.main(project(split=chosen | {"fold": fold}))
+        except InputError as error:
+            refused.append(str(error))
+    assert 1 <= len(refused) < 4  # where ball 7 is in test or val
+    said = "1 images of other data sets have prompts of avt-ai's val and test images, such as 'clive_r0'"
+    assert all(said in line for line in refused)
+    split.main(project(split=chosen | {"protocol": "random"}))
+
+
+def test_the_figures_name_the_one_that_is_tested(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = build()
+    evaluate.main(made.model_copy(update={"split": made.split.model_copy(update={"on": "clive"})}))
+    figures = read_json(paths.EVALUATION)
+    assert (figures["dataset"], figures["on"], figures["cross"]) == (made.dataset, "clive", False)
 
 
 def test_none_with_a_published_split_is_refused(project, folder_params):
