@@ -56,6 +56,14 @@ def progress(
         yield item
 
 
+def say(line: str) -> None:
+    """A line of its own on stderr, above the bars of a terminal."""
+    if sys.stderr.isatty():
+        tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
 def silent(iterable: Iterable[T], /, **_: object) -> Iterable[T]:
     """In the place of `progress`, where nothing is to be shown."""
     return iterable

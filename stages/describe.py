@@ -6,6 +6,7 @@ ended at `max_new_tokens`; its rating word comes from the pass that reads both, 
 as soon as it is answered.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import pandas as pd
 from data.tables.frames import read_samples, write_table
 from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, write_json
 from m3agiqa.images import load_image
 from m3agiqa.journal import Journal, records
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs
+from m3agiqa.progress import say
 from pipeline import paths
+from pipeline.foretell import takes, tried
 from pipeline.paths import DatasetPaths
 from pipeline.processes import first_shows_progress, made_on, process, share
 from pipeline.settings import Settings
@@ -52,6 +56,8 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
         missing = share([batch for batch in batches if _key(batch) not in done])
+        if here.is_main_process and len(missing) > 1:
+            _foretell(student, missing, settings, of.raw)
         with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
             answered = answers(student, missing, settings, of.raw)
             for batch in first_shows_progress(missing, total=len(missing), desc="describe", unit="batches"):
@@ -91,6 +97,26 @@ def answers(
             "description": [answer.text for answer in written],
             "cut_off": [not answer.ended for answer in written],
         }
+
+
+def _foretell(student: LocalMLLM, batches: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:
+    """Say what this stage will take, and on a CPU what features will take, from what a few images took."""
+    images, first, device = sum(map(len, batches)), batches[0], student.device.type
+
+    def describe(number: int) -> list[str]:
+        (answer,) = answers(student, [first.head(number)], settings, raw)
+        return answer["description"]
+
+    described = tried(describe, len(first), device)
+    line = f"describe: {images:,} images on {model_of(settings.runtime.device)}, {takes(images, described.seconds)}"
+    if device == "cpu":  # which is warm by now
+        start = time.monotonic()
+        few = first.head(described.images)
+        rounds = zip(few["prompt"], described.found, strict=True)
+        chats = [conversation(settings.aspect, prompt, text) for prompt, text in rounds]
+        student.read([load_image(raw / path) for path in few["path"]], chats)
+        line += f"; then features, {takes(images, (time.monotonic() - start) / len(few))}"
+    say(line)
 
 
 def _key(batch: pd.DataFrame) -> str:

@@ -6,6 +6,8 @@ written, and the later stages use the MLLM as it came.
 """
 
 import shutil
+from collections.abc import Iterable
+from typing import TypeVar
 
 from accelerate.utils import gather_object
 
@@ -14,15 +16,20 @@ from finetune.distill.examples import Collator, Examples
 from finetune.distill.training import Conversations, distill
 from finetune.student import load_untaught
 from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, write_json, write_text
 from m3agiqa.mllm import conversation
 from m3agiqa.mllm.fitting import Fitter
+from m3agiqa.progress import Progress, say
 from pipeline import paths
+from pipeline.foretell import LONG, takes, telling
 from pipeline.processes import first_shows_progress, made_on, process, share
+from pipeline.ranks import is_first
 from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
 
+T = TypeVar("T")
 NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
 
 
@@ -72,12 +79,29 @@ def main(settings: Settings) -> None:
             out=out,
             activation_checkpointing=settings.runtime.activation_checkpointing,
             workers=readers,
-            progress=first_shows_progress,
+            progress=_foretelling(settings),
         )
         if here.is_main_process:
             ran = made_on(settings) | {"batch": options.batch}
             write_json(out / "distill.json", {"shortened": shortened, "made_on": ran})
             write_text(curve, history.to_csv(index=False))
+
+
+def _foretelling(settings: Settings) -> Progress:
+    """Shows the steps as `first_shows_progress` does, and says after the first of them what all will take."""
+    where = model_of(settings.runtime.device)
+    cold = 0 if where == "cpu" else 1  # a GPU compiles first
+
+    def shown(iterable: Iterable[T], /, *, total: int, desc: str, unit: str) -> Iterable[T]:
+        def foretell(seconds: float) -> None:
+            line = f"distill: {total:,} steps on {where}, {takes(total, seconds)}, and the val images after each epoch"
+            too_long = where == "cpu" and total * seconds > LONG
+            say(f"{line}; on a GPU it is quicker, distill.enabled=false leaves it out" if too_long else line)
+
+        steps = first_shows_progress(iterable, total=total, desc=desc, unit=unit)
+        return telling(steps, cold, foretell) if is_first() and total > cold + 1 else steps
+
+    return shown
 
 
 def _shortened(examples: Examples, fitter: Fitter, readers: int) -> int:

@@ -15,12 +15,15 @@ from data.feature_store.writer import FeatureWriter, ReadImage
 from data.tables.frames import read_samples, read_table
 from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, sha256, write_json
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs, Reading
+from m3agiqa.progress import say
 from pipeline import paths
+from pipeline.foretell import takes, tried
 from pipeline.paths import DatasetPaths
 from pipeline.processes import first_shows_progress, made_on, process, share
 from pipeline.settings import Settings
@@ -54,6 +57,8 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
         writer = FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = share(writer.missing())
         here.wait_for_everyone()  # all know what is missing before any writes
+        if here.is_main_process and len(missing) > 1:
+            _foretell(student, [samples.loc[list(part.image_ids)] for part in missing], settings, of.raw)
         rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, of.raw)
         for part in first_shows_progress(missing, total=len(missing), desc="features", unit="parts"):
             writer.write(part, next(rows))
@@ -89,6 +94,15 @@ def states(
         for batch in _batches(part, settings.runtime.batch):
             readings.update(zip(batch.index, next(read), strict=True))
         yield [_row(image_id, readings[image_id]) for image_id in part.index]
+
+
+def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:
+    """Say what this stage will take, from what a few images took."""
+    images, batch = sum(map(len, parts)), _batches(parts[0], settings.runtime.batch)[-1]
+    read = tried(
+        lambda number: list(states(student, [batch.head(number)], settings, raw)), len(batch), student.device.type
+    )
+    say(f"features: {images:,} images on {model_of(settings.runtime.device)}, {takes(images, read.seconds)}")
 
 
 def _row(image_id: str, reading: Reading) -> ReadImage:

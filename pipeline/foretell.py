@@ -1,0 +1,51 @@
+"""How long a stage of the MLLM will take on this machine, said at its beginning: from what a few images or steps took.
+
+A progress bar says so too, once a batch is done. With a large model on a CPU that is late.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+FEW, SOME = 2, 8  # images that are tried on a CPU; a GPU is tried with whole batches, in which it works
+WARM = 5  # seconds: what took longer than that needs no second try
+LONG = 3600  # seconds: where a CPU takes longer, there is a better way
+
+
+class Tried(NamedTuple, Generic[T]):
+    """What some images took."""
+
+    seconds: float  # an image
+    images: int
+    found: T  # what was made of them
+
+
+def tried(work: Callable[[int], T], most: int, device: str) -> Tried[T]:
+    """Have `work` done on so many images, at most `most`.
+
+    The first try is there to warm up; where it takes long, it tells, and there is no second.
+    """
+    for images in (min(FEW, most), min(SOME, most)) if device == "cpu" else (most, most):
+        start = time.monotonic()
+        found = work(images)
+        seconds = time.monotonic() - start
+        if seconds > WARM:
+            break
+    return Tried(seconds / images, images, found)
+
+
+def telling(items: Iterator[T], cold: int, say: Callable[[float], None]) -> Iterator[T]:
+    """Pass `items` on, and `say` how many seconds one of them took whoever took it, the first after `cold` others."""
+    for number, item in enumerate(items):
+        start = time.monotonic()
+        yield item
+        if number == cold:
+            say(time.monotonic() - start)
+
+
+def takes(number: int, seconds: float) -> str:
+    """The time of so many things, of which one takes so many seconds."""
+    minutes = number * seconds / 60
+    whole = f"{minutes / 60:.1f} hours" if minutes >= 100 else f"{minutes:.0f} minutes"
+    return f"{seconds:.2g} s each: {'less than a minute' if minutes < 1 else f'about {whole}'}"
