@@ -170,7 +170,7 @@ def test_params_that_differ_are_rows_of_their_own_and_seeds_are_not():
 
 
 def test_every_published_figure_says_where_it_is_from():
-    assert len(PUBLISHED) == 36
+    assert len(PUBLISHED) == 52
     assert PUBLISHED.drop(columns="plcc").notna().all(axis=None)
     assert PUBLISHED["srcc"].between(0, 1).all()
 
