@@ -11,6 +11,7 @@ import pandas as pd
 
 from data.tables.frames import check_samples, write_table
 from m3agiqa.aspects import Scale
+from m3agiqa.files import read_json
 from m3agiqa.progress import byte_bar, progress
 from pipeline import paths
 from pipeline.data_sets import Dataset, Joined, Labelled, Single, Synthetic
@@ -29,6 +30,13 @@ def bring(dataset: str, profile: Dataset, out: Path, members: Mapping[str, Singl
 
     `members` are the data sets that a joined one is made of.
     """
+    _fill(dataset, profile, out, members)
+    about = out / "about.json"  # what is rendered has none
+    for said in _to_be_known(read_json(about)) if about.exists() else ():
+        print(f"download: {said}", file=sys.stderr)
+
+
+def _fill(dataset: str, profile: Dataset, out: Path, members: Mapping[str, Single]) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if isinstance(profile, Synthetic):
@@ -49,10 +57,9 @@ def _joined(members: Mapping[str, Single], out: Path) -> pd.DataFrame:
 
     folders = {name: out / "members" / name for name in members}
     for name, profile in members.items():
-        bring(name, profile, folders[name])
-    samples, about = join(folders, out)
+        _fill(name, profile, folders[name], {})
+    samples, _ = join(folders, out)
     shutil.rmtree(out / "members")
-    _say(about)
     return samples
 
 
@@ -63,15 +70,9 @@ def _labelled(profile: Labelled, dataset: str, out: Path) -> pd.DataFrame:
 
     with kept(f"download/{dataset}", [address(source) for source in profile.source]) as scratch:
         roots = fetch(profile.source, scratch.path, bar=byte_bar)
-        samples, about = ingest(profile.reader, roots, out, scale=Scale(*profile.scale), progress=progress)
+        samples, _ = ingest(profile.reader, roots, out, scale=Scale(*profile.scale), progress=progress)
         shutil.rmtree(scratch.path / "unpacked", ignore_errors=True)
-    _say(about)
     return samples
-
-
-def _say(about: Mapping[str, Any]) -> None:
-    for said in _to_be_known(about):
-        print(f"download: {said}", file=sys.stderr)
 
 
 def _to_be_known(about: Mapping[str, Any]) -> Iterator[str]:

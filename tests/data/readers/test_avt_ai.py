@@ -63,3 +63,12 @@ def test_tables_that_do_not_fit_together_are_refused(folder, name, expected):
     source = folder(**{name: FILES[name].replace("p01", "p02")})
     with pytest.raises(InputError, match=expected):
         list(read(Files([source]), (1, 5)))
+
+
+def test_a_folder_of_your_own_is_read_as_such(folder, tmp_path):
+    source = folder()
+    write_images(source / "images", ["a.jpg"])
+    (source / "data.csv").write_text("name,prompt,generator,mos_quality\na.jpg,a cat,glide,3\n")
+    samples, about = ingest("avt-ai", [source], tmp_path / "out", scale=(1, 5))
+    assert list(samples[["image_id", "generator", "mos_quality"]].iloc[0]) == ["a", "glide", 2.5]
+    assert about["left_out"] == {}
