@@ -1,8 +1,8 @@
-"""A bundle: one folder with everything that scores an image, but for a base model on the hub, which its cards name.
+"""A bundle: one folder with what scores an image, but for a base model that is at hand by its name in the cards.
 
     README.md        the model card, for people
     <aspect>/        card.json, head/, and adapter/ where there is one
-    mllm/<name>/     the base model, where it is a folder
+    mllm/<name>/     the base model, unless it is on the hub or ships with m3agiqa
     checksums.json   SHA-256 of every other file
 
 Weights are safetensors and everything else that is read is JSON: opening a bundle runs no code of its maker's.
@@ -22,6 +22,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from m3agiqa import shipped
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.card import FORMAT, HEAD_FILES, Card, read_card
 from m3agiqa.errors import InputError
@@ -55,11 +56,19 @@ def open_bundle(place: Path | str) -> dict[str, Part]:
         card = read_card(folder / aspect / "card.json")
         if card.aspect != aspect:
             raise InputError(f"{place}: the folder {aspect} holds the card of another aspect")
-        base = None if card.mllm.revision else folder / "mllm" / Path(card.mllm.model).name
+        base = None if card.mllm.revision else _base(folder, Path(card.mllm.model).name, place)
         parts[aspect] = Part(folder / aspect / "card.json", folder / aspect / "adapter", folder / aspect / "head", base)
     if not parts:
         raise InputError(f"{place}: the bundle holds no aspect")
     return parts
+
+
+def _base(folder: Path, name: str, place: Path | str) -> Path:
+    """The base model that is a folder: the bundle's own, or the one that ships under its name."""
+    base = own if (own := folder / "mllm" / name).is_dir() else shipped.model(name)
+    if base is None:
+        raise InputError(f"{place}: its model {name} is neither in it nor among those that ship with this m3agiqa")
+    return base
 
 
 @contextmanager
@@ -83,7 +92,7 @@ def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
         (fresh / aspect / part.card.name).rename(fresh / aspect / "card.json")
         _copy(part.head, HEAD_FILES, fresh / aspect / "head")
         _copy(part.adapter, adapter, fresh / aspect / "adapter")
-        if part.mllm is not None:
+        if part.mllm is not None and not shipped.is_shipped(part.mllm):
             _copy_model(part.mllm, fresh / "mllm" / part.mllm.name)
     write_text(fresh / README, readme)
     write_text(fresh / CHECKSUMS, _checksums(fresh))

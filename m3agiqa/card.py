@@ -16,10 +16,12 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint, sha256, write_text
 from m3agiqa.mllm.profile import Profile
 from m3agiqa.strict import Strict, first_error
-from m3agiqa.warnings.images import Limits
+from m3agiqa.warnings.images import Content, Limits
 
 HEAD_FILES = ("head.json", "head.safetensors")
-FORMAT = 3  # of the card and of the bundle around it; raised when a file of an older project would be misread
+FORMAT = 4  # of the card and of the bundle around it; raised when a file of an older project would be misread
+
+World = Literal["real", "simulated"]  # pictures that people rated, or rendered scenes and a made-up panel
 
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -33,17 +35,17 @@ class Interval(Strict):
 
 
 class Familiar(Strict):
-    """m3agiqa/warnings/images.py: what the training images are like, and how far from them is too far."""
+    """m3agiqa/warnings/images.py: what the training images are like."""
 
     limits: dict[str, Limits]
-    prompt_characters: pydantic.NonNegativeInt  # of the longest training prompt
-    distance: NotNegative  # of the hidden states' statistics from the training images'
+    prompt_characters: Limits  # of the training prompts; none has any where they are not known
+    content: Content
 
 
 class Card(Strict):
     """What is known of one trained aspect."""
 
-    format: Literal[3]
+    format: Literal[4]
     dataset: str
     aspect: Aspect
     mllm: Profile
@@ -53,6 +55,7 @@ class Card(Strict):
     questions: dict[str, str]  # what the MLLM is asked
     interval: Interval
     familiar: Familiar
+    world: World  # of its training images
     scale: Scale  # on which people rated the training images: the scores', which are computed on 0 to 5
     figures: dict[str, Any]  # results/evaluation.json; empty where that is about another data set's images
     made_with: dict[str, str]  # versions of what decides the numbers

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from m3agiqa import shipped
 from m3agiqa.aspects import ASPECTS, MOS_RANGE
 from m3agiqa.bundle import open_bundle
 from m3agiqa.card import Card
@@ -25,13 +26,17 @@ from m3agiqa.errors import InputError
 from m3agiqa.given import AnyImage, listed, open_image, text_of
 from m3agiqa.head.batch import Batch, Row
 from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.readings import Reading
 from m3agiqa.parts import Part, Trained, checked, load
 from m3agiqa.score import Interval, Score, on_scale
-from m3agiqa.warnings.images import distance, facts, strange_pixels
-from m3agiqa.warnings.prompts import instructions_in
+from m3agiqa.warnings.images import CONTENT, facts, is_far, kinds, strange_pixels
+from m3agiqa.warnings.prompts import instructions_in, strange_prompt
 
 OK = "ok"
-NO_PROMPT = "prompt: none given; asked without one"
+REFUSED = (
+    "refused: unlike the rendered scenes that are all this judge knows ({}); for real pictures take the judge that "
+    "ships, without --dataset or --bundle; --unfamiliar scores it all the same"
+)
 
 # Threads take turns, of all scorers: while transformers loads a model, it changes torch for the whole process, and a
 # model's own insides are for one pass at a time.
@@ -59,8 +64,11 @@ class Scorer:
     the process that uses it. A forked process may go on with what its parent has loaded, but not on a GPU.
     """
 
-    def __init__(self, parts: dict[str, Part], *, device: str = "auto", batch: int = 32) -> None:
+    def __init__(
+        self, parts: dict[str, Part], *, device: str = "auto", batch: int = 32, unfamiliar: bool = False
+    ) -> None:
         self.batch = batch
+        self.unfamiliar = unfamiliar
         self.device = where(device)
         self._asked = device
         self._parts = parts
@@ -68,21 +76,25 @@ class Scorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = {aspect: part.absolute() for aspect, part in self._parts.items()}
-        return partial(type(self), device=self._asked, batch=self.batch), (parts,)
+        return partial(type(self), device=self._asked, batch=self.batch, unfamiliar=self.unfamiliar), (parts,)
 
     @classmethod
-    def load(cls, bundle: Path | str, *, device: str = "auto", batch: int = 32) -> "Scorer":
-        """Open a bundle: a folder, or `hf://owner/name@commit`.
+    def load(
+        cls, bundle: Path | str | None = None, *, device: str = "auto", batch: int = 32, unfamiliar: bool = False
+    ) -> "Scorer":
+        """Open a bundle: a folder, or `hf://owner/name@commit`; without one, the judge that ships with m3agiqa.
 
         Args:
             bundle: where it is.
             device: "cpu", "cuda", or "auto" for the GPU if there is one.
             batch: images a forward pass.
+            unfamiliar: let a judge that knows only rendered scenes score other images, too.
 
         Raises:
             InputError: no bundle, one of another version, or one with a changed byte.
         """
-        return cls(open_bundle(bundle), device=device, batch=batch)
+        place = shipped.judge() if bundle is None else bundle
+        return cls(open_bundle(place), device=device, batch=batch, unfamiliar=unfamiliar)
 
     @property
     def aspects(self) -> tuple[str, ...]:
@@ -132,7 +144,7 @@ class Scorer:
             except InputError as error:
                 scores[row] = Score(aspect, f"failed: {error}")
         with _TURN:
-            found = _scored(trained, list(opened.values()), list(texts.values()))
+            found = _scored(trained, list(opened.values()), list(texts.values()), self.unfamiliar)
         scores |= zip(opened, found, strict=True)
         return [scores[row] for row in range(len(images))]
 
@@ -156,50 +168,58 @@ def batches(prompts: Sequence[str], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _scored(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Score]:
+def _scored(trained: Trained, images: list[Image.Image], prompts: list[str], unfamiliar: bool) -> list[Score]:
     """Score a batch; where the MLLM refuses it, halve it until the one that it refuses is alone."""
     if not images:
         return []
     try:
-        return _forward(trained, images, prompts)
+        return _forward(trained, images, prompts, unfamiliar)
     except ValueError as error:  # ours, or an image processor's own: Qwen's takes no strip 200 times as long as wide
         if len(images) == 1:
             return [Score(trained.card.aspect, f"failed: {error}")]
         half = len(images) // 2
-        return _scored(trained, images[:half], prompts[:half]) + _scored(trained, images[half:], prompts[half:])
+        parts = (images[:half], prompts[:half]), (images[half:], prompts[half:])
+        return [score for part in parts for score in _scored(trained, *part, unfamiliar)]
 
 
-def _forward(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Score]:
-    card, mllm = trained.card, trained.mllm
-    aspect = card.aspect
-    questions = [conversation(aspect, prompt) for prompt in prompts]
-    descriptions = mllm.describe(images, questions, card.mllm.max_new_tokens)
-    rounds = zip(prompts, descriptions, strict=True)
-    readings = mllm.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
-    batch = Batch.of(Row(str(row), reading.states, reading.description) for row, reading in enumerate(readings))
-    tensors = batch.to(mllm.device).tensors
+def _forward(trained: Trained, images: list[Image.Image], prompts: list[str], unfamiliar: bool) -> list[Score]:
+    card = trained.card
+    if not card.familiar.prompt_characters.high:  # it has learnt without prompts, and is asked as it has learnt
+        prompts = [""] * len(prompts)
+    readings = _read(trained, images, prompts)
+    rows = (Row(str(row), reading.states, reading.description) for row, reading in enumerate(readings))
+    tensors = Batch.of(rows).to(trained.mllm.device).tensors
     with torch.inference_mode():
         predicted = trained.head(*tensors).tolist()  # (B,)
-        far = (distance(trained.head, *tensors) > card.familiar.distance).tolist()
-    words = [reading.word for reading in readings]
-    descriptions = [reading.fitted.description or "" for reading in readings]
-    return [_score(card, *found) for found in zip(images, prompts, descriptions, words, predicted, far, strict=True)]
+        strangers = is_far(*tensors[:2], card.familiar.content).tolist()
+    scores = []
+    for image, prompt, reading, score, far in zip(images, prompts, readings, predicted, strangers, strict=True):
+        strange = strange_pixels(facts(image), card.familiar.limits) + [CONTENT] * far
+        if strange and card.world == "simulated" and not unfamiliar:
+            scores.append(Score(card.aspect, REFUSED.format(kinds(strange))))
+        else:
+            warnings = (*instructions_in(prompt), *strange_prompt(prompt, card.familiar.prompt_characters), *strange)
+            scores.append(_score(card, score, reading, warnings))
+    return scores
 
 
-def _score(card: Card, image: Image.Image, prompt: str, description: str, word: str, score: float, far: bool) -> Score:
+def _read(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[Reading]:
+    """What the MLLM makes of the images and its own descriptions of them."""
+    mllm, aspect = trained.mllm, trained.card.aspect
+    questions = [conversation(aspect, prompt) for prompt in prompts]
+    descriptions = mllm.describe(images, questions, trained.card.mllm.max_new_tokens)
+    rounds = zip(prompts, descriptions, strict=True)
+    return mllm.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
+
+
+def _score(card: Card, score: float, reading: Reading, warnings: tuple[str, ...]) -> Score:
     if not math.isfinite(score):
         return Score(card.aspect, "failed: the model's score is not a finite number")
     lowest, highest = MOS_RANGE
     half = card.interval.half_width
     low, high = (lowest, highest) if half is None else (score - half, score + half)
-    warnings = [] if prompt.strip() else [NO_PROMPT]
-    warnings += instructions_in(prompt)
-    if len(prompt) > card.familiar.prompt_characters:
-        warnings.append(f"prompt: longer than any it was trained on ({card.familiar.prompt_characters} characters)")
-    warnings += strange_pixels(facts(image), card.familiar.limits)
-    if far:
-        warnings.append("content: unlike the training images, as the MLLM sees them")
     ends = min(max(low, lowest), highest), max(min(high, highest), lowest)
     interval = Interval(*(on_scale(end, card.scale) for end in ends))
     value = on_scale(score, card.scale)
-    return Score(card.aspect, OK, value, interval, word, description, tuple(warnings), card.scale)
+    description = reading.fitted.description or ""
+    return Score(card.aspect, OK, value, interval, reading.word, description, warnings, card.scale)

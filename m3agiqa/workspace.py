@@ -26,19 +26,13 @@ def parts_here(dataset: str | None = None) -> dict[str, Part]:
     here = [found for path in sorted(CARDS.glob("*.json")) if _whole(found := read_card(path))]
     datasets = sorted({found.dataset for found in here})
     if not here:
-        raise InputError("nothing is trained here: run dvc repro in a clone of the project, or name a --bundle")
+        raise InputError("nothing is trained here: run dvc repro in a clone of the project")
     if dataset is None and len(datasets) > 1:
         raise InputError(f"several data sets were trained on here: choose one with --dataset ({', '.join(datasets)})")
     if dataset is not None and dataset not in datasets:
         raise InputError(f"nothing here was trained on {dataset}, only on {', '.join(datasets)}")
     chosen = {found.aspect: found for found in here if found.dataset == (dataset or datasets[0])}
     return {aspect: _part(chosen[aspect]) for aspect in ASPECTS if aspect in chosen}
-
-
-def require(parts: dict[str, Part], aspect: str) -> None:
-    """Refuse an aspect that is not there, saying how to get it."""
-    if aspect not in parts:
-        raise InputError(f"no trained {aspect} here (only {', '.join(parts)}): {how_to_get(aspect)}")
 
 
 def how_to_get(aspect: str) -> str:

@@ -3,9 +3,9 @@
 With the adapter and the head this is all that `m3agiqa predict` needs, so that scoring a new image reads no data.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from data.feature_store.store import FeatureStore
@@ -15,18 +15,20 @@ from m3agiqa.aspects import MOS_RANGE, Scale
 from m3agiqa.card import FORMAT, Card, head_sha256, write_card
 from m3agiqa.errors import InputError
 from m3agiqa.files import read_json
-from m3agiqa.head.model import load_head
 from m3agiqa.images import load_image
 from m3agiqa.mllm import adapters
+from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import QUESTIONS
+from m3agiqa.mllm.loading import load_processor
 from m3agiqa.progress import progress
 from m3agiqa.versions import versions
-from m3agiqa.warnings.images import distance, facts, limits_of
+from m3agiqa.warnings.images import Content, Limits, content_of, distance, facts, limits_of
 from pipeline import paths
 from pipeline.settings import Settings
 from pipeline.stage import stage
 
 BATCH = 32
+SOME = 1e-6  # of a deviation: a dimension may be the same for all images
 
 
 def main(settings: Settings) -> None:
@@ -38,10 +40,12 @@ def main(settings: Settings) -> None:
     store = FeatureStore.open(paths.features(dataset, aspect))
     figures, interval = _figures(settings)
 
-    limits = limits_of(
-        facts(load_image(paths.raw(dataset) / path))
+    found = {
+        path: facts(load_image(paths.raw(dataset) / path))
         for path in progress(train["path"], total=len(train), desc="look at training images", unit="images")
-    )
+    }
+    smallest = load_image(paths.raw(dataset) / min(found, key=lambda path: found[path]["pixels"]))
+    tokens = Chat(load_processor(profile.profile), set(), profile.model).image_end(smallest)
     card = {
         "format": FORMAT,
         "dataset": dataset,
@@ -53,11 +57,11 @@ def main(settings: Settings) -> None:
         "questions": dict(sorted(QUESTIONS.items())),
         "interval": interval,
         "familiar": {
-            "limits": limits,
-            "prompt_characters": int(train["prompt"].str.len().max()),
-            "distance": outlier_threshold(_distances(settings, store, list(val["image_id"]))),
+            "limits": limits_of(found.values()),
+            "prompt_characters": Limits(*train["prompt"].str.len().agg(["min", "max"])),
+            "content": _content(store, train["image_id"], val["image_id"], tokens),
         },
-        "scale": _scale(dataset),
+        **_world(dataset),
         "figures": figures,
         "made_with": versions(),
         "made_on": read_json(paths.EVALUATION)["made_on"],
@@ -65,10 +69,12 @@ def main(settings: Settings) -> None:
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
 
 
-def _scale(dataset: str) -> Scale:
-    """What people rated the images on, as they were read in; nobody rated those that are rendered."""
+def _world(dataset: str) -> dict[str, Any]:
+    """Whether people rated the images, and on what scale, as its reader found them; nobody rated rendered ones."""
     about = paths.raw(dataset) / "about.json"
-    return Scale(*read_json(about)["scale"]) if about.exists() else MOS_RANGE
+    if not about.exists():
+        return {"world": "simulated", "scale": MOS_RANGE}
+    return {"world": "real", "scale": Scale(*read_json(about)["scale"])}
 
 
 class _Found(NamedTuple):
@@ -89,11 +95,23 @@ def _figures(settings: Settings) -> _Found:
     return _Found(figures, figures["interval"])
 
 
-def _distances(settings: Settings, store: FeatureStore, ids: list[str]) -> np.ndarray:
-    """(N,) how far each image's hidden states are from the training images'."""
-    head = load_head(paths.head(settings.dataset, settings.aspect))
-    found = [distance(head, *images.tensors) for images in store.batches(ids, BATCH)]
-    return torch.cat(found).numpy()
+def _content(store: FeatureStore, train: Iterable[str], val: Iterable[str], tokens: int) -> Content:
+    """What the training images look like to the MLLM, and how far from that validation images are."""
+    sums = [torch.zeros(store.dim, dtype=torch.float64) for _ in range(2)]
+    ids = list(train)
+    for images in store.batches(ids, BATCH):
+        seen = content_of(images.states, images.mask, tokens).double()  # (B, D)
+        sums[0] += seen.sum(dim=0)
+        sums[1] += seen.square().sum(dim=0)
+    mean = sums[0] / len(ids)  # (D,)
+    scale = 1 / ((sums[1] / len(ids) - mean.square()).clamp(min=0).sqrt() + SOME)
+    content = Content(tokens=tokens, mean=_rounded(mean), scale=_rounded(scale), distance=0)
+    far = torch.cat([distance(images.states, images.mask, content) for images in store.batches(list(val), BATCH)])
+    return content.model_copy(update={"distance": outlier_threshold(far.numpy())})
+
+
+def _rounded(values: torch.Tensor) -> tuple[float, ...]:
+    return tuple(float(f"{value:.6g}") for value in values.tolist())
 
 
 if __name__ == "__main__":

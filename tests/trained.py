@@ -12,7 +12,7 @@ from m3agiqa.head.model import build_head, save_head, statistics
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import QUESTIONS, conversation
 from m3agiqa.parts import Part
-from m3agiqa.warnings.images import distance, limits_of
+from m3agiqa.warnings.images import Content, content_of, distance, limits_of
 from m3agiqa.warnings.images import facts as facts_of
 from tests.tiny_mllm import load, lora, picture
 
@@ -52,7 +52,11 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
     made.image_mean.copy_(moments.mean(dim=0))
     made.image_scale.copy_(1 / moments.std(dim=0))
     save_head(made, head)
-    far = distance(made, *batch.tensors)
+    tokens = student.fitter.chat.image_end(images[0])
+    seen = content_of(batch.states, batch.mask, tokens)
+    moments = {"mean": tuple(seen.mean(dim=0).tolist()), "scale": tuple((1 / seen.std(dim=0)).tolist())}
+    content = Content(tokens=tokens, distance=0, **moments)
+    far = distance(batch.states, batch.mask, content).max()
     facts = {
         "format": FORMAT,
         "dataset": "made",
@@ -65,9 +69,10 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
         "interval": {"level": 0.9, "half_width": 0.5, "coverage": 0.9},
         "familiar": {
             "limits": limits_of(map(facts_of, images)),
-            "prompt_characters": 60,
-            "distance": float(far.max()),
+            "prompt_characters": (1, 60),
+            "content": content.model_copy(update={"distance": float(far)}),
         },
+        "world": "real",
         "scale": (0.0, 5.0),
         "figures": {"n": 3, "n_train": 12, "n_val": 3, "srcc": 0.5, "plcc": None, "rmse": 0.7},
         "made_with": {"torch": torch.__version__},

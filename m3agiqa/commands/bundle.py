@@ -20,6 +20,7 @@ from m3agiqa.workspace import parts_here
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("bundle"), help="default: bundle")
     parser.add_argument("--dataset", metavar="NAME", help="what they were trained on, where this clone has several")
+    parser.add_argument("--note", metavar="TEXT", help="what its README begins with, such as how it may be used")
     add_where(parser)
 
 
@@ -36,5 +37,5 @@ def run(arguments: argparse.Namespace) -> None:
             if card.dataset != dataset:
                 raise InputError(f"{out}: its {aspect} was trained on {card.dataset}; give another --out")
         parts = {**kept, **here}
-        pack(parts, out, model_card.render(cards(parts)))
+        pack(parts, out, model_card.render(cards(parts), arguments.note))
     print(f"bundle: {', '.join(parts)} in {out}; score with m3agiqa predict --bundle {out}", file=sys.stderr)

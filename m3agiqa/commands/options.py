@@ -1,16 +1,24 @@
 """What several commands ask for alike: which trained aspects, and where to run them."""
 
 import argparse
+from pathlib import Path
 
+from m3agiqa import shipped, workspace
 from m3agiqa.bundle import open_bundle
+from m3agiqa.errors import InputError
 from m3agiqa.parts import Part
-from m3agiqa.workspace import parts_here
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """--bundle and --dataset."""
-    parser.add_argument("--bundle", metavar="PATH", help="a bundle, or hf://owner/name@commit; else this clone's")
-    parser.add_argument("--dataset", metavar="NAME", help="what this clone's were trained on, where it has several")
+    """--bundle or --dataset, and what a judge of rendered scenes may be asked."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--bundle", metavar="PATH", help="a bundle, or hf://owner/name@commit; default: the judge that ships"
+    )
+    source.add_argument("--dataset", metavar="NAME", help="the aspects that this clone has trained on it")
+    parser.add_argument(
+        "--unfamiliar", action="store_true", help="let a judge that knows only rendered scenes score other images, too"
+    )
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
@@ -26,4 +34,22 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, Part]:
     Raises:
         InputError: none there, or not usable.
     """
-    return open_bundle(arguments.bundle) if arguments.bundle else parts_here(arguments.dataset)
+    return workspace.parts_here(arguments.dataset) if arguments.dataset else open_bundle(_bundle(arguments))
+
+
+def require(arguments: argparse.Namespace, parts: dict[str, Part], aspect: str) -> None:
+    """Refuse an aspect that is not there, saying how to get it."""
+    if aspect not in parts:
+        where = arguments.bundle or ("this clone" if arguments.dataset else "the judge that ships with m3agiqa")
+        raise InputError(f"no {aspect} in {where} (only {', '.join(parts)}): {how_to_get(arguments, aspect)}")
+
+
+def how_to_get(arguments: argparse.Namespace, aspect: str) -> str:
+    """What a user does about an aspect that is missing where `add_source` looks."""
+    if arguments.dataset:
+        return workspace.how_to_get(aspect)
+    return "take another bundle" if arguments.bundle else shipped.HOW_TO_GET[aspect]
+
+
+def _bundle(arguments: argparse.Namespace) -> Path | str:
+    return arguments.bundle or shipped.judge()

@@ -1,4 +1,4 @@
-"""predict: score images of your own with a bundle, or with what the stages of this clone trained.
+"""predict: score images with the judge that ships, with a bundle, or with what the stages of this clone trained.
 
 Batches are journalled as they are scored, so that a cut run goes on where it was, and ends in the same bytes.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from transformers import logging
 
-from m3agiqa import gallery, workspace
+from m3agiqa import gallery
 from m3agiqa.aspects import ASPECTS
-from m3agiqa.commands.options import add_source, add_where, parts_of
+from m3agiqa.commands.options import add_source, add_where, how_to_get, parts_of, require
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
@@ -32,10 +32,10 @@ LIBRARY = Path(__file__).parents[1]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--image", type=Path, metavar="FILE", help="one image")
+    images.add_argument("images", nargs="*", default=[], type=Path, metavar="IMAGE", help="image files")
     images.add_argument("--csv", type=Path, metavar="FILE", help="a table with the columns image (or name) and prompt")
     images.add_argument("--folder", type=Path, metavar="DIR", help="all images of a folder, without prompts")
-    parser.add_argument("--prompt", metavar="TEXT", help="what the --image was generated from")
+    parser.add_argument("--prompt", metavar="TEXT", help="what the images were generated from")
     parser.add_argument("--aspect", choices=ASPECTS, help="only this one; otherwise all that are trained")
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("predictions"), help="default: predictions")
     add_source(parser)
@@ -58,9 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
     images = _images(arguments)
     parts = parts_of(arguments)
-    aspects = _aspects(arguments, list(parts), images)
-    if arguments.aspect:
-        workspace.require(parts, arguments.aspect)
+    aspects = _aspects(arguments, parts, images)
     busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
     with one_at_a_time(arguments.out / ".cache" / "lock", busy), ExitStack() as kept:
         rows = _scored(arguments, images, {aspect: parts[aspect] for aspect in aspects}, kept)
@@ -82,7 +80,8 @@ def _scored(
     """A scorer for each aspect: one model in memory at a time. What was scored stays open until `kept` is closed."""
     found = []
     for aspect, part in parts.items():
-        scorer = Scorer({aspect: part}, device=arguments.device, batch=arguments.batch)
+        how = {"device": arguments.device, "batch": arguments.batch, "unfamiliar": arguments.unfamiliar}
+        scorer = Scorer({aspect: part}, **how)
         found.append(_scores(scorer, images, aspect, arguments.out, kept))
     return ScoredImages(images, found)
 
@@ -96,34 +95,33 @@ def _failed(rows: ScoredImages) -> Iterator[str]:
 
 
 def _images(arguments: argparse.Namespace) -> list[ListedImage]:
-    if arguments.prompt is not None and not arguments.image:
-        raise InputError("--prompt belongs to --image; with --csv, prompts are a column")
+    if arguments.prompt is not None and not arguments.images:
+        raise InputError("--prompt belongs to images that are named; with --csv, prompts are a column")
     if arguments.csv:
         return from_csv(arguments.csv)
     if arguments.folder:
         return from_folder(arguments.folder)
-    return [ListedImage(str(arguments.image), arguments.image, arguments.prompt or "")]
+    return [ListedImage(str(path), path, arguments.prompt or "") for path in arguments.images]
 
 
-def _aspects(arguments: argparse.Namespace, here: list[str], images: Sequence[ListedImage]) -> list[str]:
-    """The aspect asked for, or all that are here."""
+def _aspects(arguments: argparse.Namespace, parts: dict[str, Part], images: Sequence[ListedImage]) -> list[str]:
+    """The aspect asked for, or all that are there; what a bundle of the user's own lacks, the user knows."""
+    if not arguments.aspect:
+        for aspect in ASPECTS:
+            if aspect not in parts and not arguments.bundle:
+                print(f"predict: {aspect} is left out: {how_to_get(arguments, aspect)}", file=sys.stderr)
+        return list(parts)
+    require(arguments, parts, arguments.aspect)
     if arguments.aspect == "correspondence" and (silent := [each.name for each in images if not each.prompt.strip()]):
         raise InputError(f"correspondence needs a prompt to correspond to, and {silent[0]} has none")
-    if arguments.aspect:
-        return [arguments.aspect]
-    if not arguments.bundle:
-        for aspect in ASPECTS:
-            if aspect not in here:
-                how = workspace.how_to_get(aspect)
-                print(f"predict: {aspect} is left out, it is not in this workspace: {how}", file=sys.stderr)
-    return here
+    return [arguments.aspect]
 
 
 def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Path, kept: ExitStack) -> KeptScores:
     """The scores of `images`. The same images, prompts, parts and code are the same work, found again."""
     prompts = [image.prompt for image in images]
     job = [[str(image.path), image.prompt] for image in images]
-    made_of = [job, scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch]
+    made_of = [job, scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch, scorer.unfamiliar]
     key = fingerprint([made_of, folder_sha256(LIBRARY), versions()])
     scratch = kept.enter_context(Scratch(out / ".cache" / aspect / key[:16]))
     found = KeptScores(kept.enter_context(Journal(scratch.path / "journal.jsonl")), len(images))

@@ -91,6 +91,14 @@ class Chat:
         whole = [self.length(conversation(aspect, "", ""), answer=True) for aspect in ASPECTS]
         return max(after - before for after, before in zip(whole, first, strict=True))
 
+    def image_end(self, image: Image) -> int:
+        """How many tokens of a sequence are the image's, and what stands before it, whatever is asked of the image."""
+        messages = conversation(ASPECTS[0], "")
+        ids = self.tensors([image], [messages], padding_side="right", answer=True)["input_ids"][0].tolist()
+        text = self._ids(messages, answer=True)
+        before = next(at for at, pair in enumerate(zip(ids, text, strict=False)) if pair[0] != pair[1])
+        return int(before + len(ids) - len(text))
+
     def labels(self, batch: BatchFeature, conversations: Sequence[Conversation]) -> Tensor:
         """(B, T): the assistant's tokens of a right-padded batch, end-of-turn included; -100 elsewhere."""
         labels = torch.full_like(batch["input_ids"], -100)

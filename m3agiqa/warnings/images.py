@@ -5,20 +5,27 @@ is compared with the training images, and what is outside of what they were gets
 
 - size and shape: number of pixels and width / height, outside of the training images' range;
 - colour and contrast: below the least of any training image (a grey photograph, an empty page);
-- what the MLLM sees: the statistics of the hidden states lie farther from the training images' than those of all but
-  1 % of the validation images do. A distance with a conformal threshold (Bates et al., Annals of Statistics 2023): an
-  image like the others gets this warning once in a hundred times, or with n < 99 validation images once in n + 1. The
-  distance is Mahalanobis's with the training images' variances alone, which the head holds anyway.
+- what the MLLM sees: the mean of its hidden states at the image's tokens lies farther from the training images' than
+  that of all but 1 % of the validation images. A distance with a conformal threshold (Bates et al., Annals of
+  Statistics 2023): an image like the others gets this warning once in a hundred times, or with n < 99 validation images
+  once in n + 1. The distance is Mahalanobis's with the training images' variances alone. The image stands before the
+  question, so that nothing that is asked of it changes what is looked at here.
+
+A judge that people's ratings taught warns. One that knows rendered scenes alone gives no score to an image that is
+warned of: m3agiqa/scorer.py.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
+from pydantic import Field
 from torch import Tensor
 
-from m3agiqa.head.model import Head, statistics
+from m3agiqa.head.model import masked_mean
+from m3agiqa.strict import Strict
 
 
 class Limits(NamedTuple):
@@ -28,6 +35,16 @@ class Limits(NamedTuple):
     high: float
 
 
+class Content(Strict):
+    """What the training images look like to the MLLM, and how far from that is too far."""
+
+    tokens: Annotated[int, Field(gt=0)]  # of a sequence: the image, and what a chat template puts before it
+    mean: tuple[float, ...]  # (D,) over the training images
+    scale: tuple[float, ...]  # (D,) 1 / standard deviation
+    distance: Annotated[float, Field(ge=0)]
+
+
+CONTENT = "content: unlike the training images, as the MLLM sees them"
 SIDE = 192  # colour and contrast are measured on a copy of at most this side: pixels enough, and quick
 SLACK = 0.02  # of a limit: a size that differs by a rounding is no other size
 
@@ -73,10 +90,25 @@ def strange_pixels(found: Mapping[str, float], limits: Mapping[str, Limits]) -> 
     return warnings
 
 
-def distance(head: Head, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
-    """(B, T, D) and the two masks that a head takes -> (B,), in standard deviations; 1 is usual."""
-    moments = statistics(states.float(), mask, description)  # (B, 4 D)
-    return ((moments - head.image_mean) * head.image_scale).square().mean(dim=1).sqrt()
+def kinds(warnings: Iterable[str]) -> str:
+    """What the warnings are about, in a word each."""
+    return ", ".join(warning.partition(":")[0] for warning in warnings)
+
+
+def content_of(states: Tensor, mask: Tensor, tokens: int) -> Tensor:
+    """(B, T, D), (B, T) -> (B, D): what the MLLM sees of each image, the mean over the first `tokens` tokens."""
+    return masked_mean(states[:, :tokens].float(), mask[:, :tokens])
+
+
+def distance(states: Tensor, mask: Tensor, content: Content) -> Tensor:
+    """(B, T, D), (B, T) -> (B,), in standard deviations of the training images; 1 is usual."""
+    mean, scale = (torch.tensor(values, device=states.device) for values in (content.mean, content.scale))  # (D,)
+    return ((content_of(states, mask, content.tokens) - mean) * scale).square().mean(dim=1).sqrt()
+
+
+def is_far(states: Tensor, mask: Tensor, content: Content) -> Tensor:
+    """(B, T, D), (B, T) -> (B,): whether an image is unlike the training images, as the MLLM sees them."""
+    return distance(states, mask, content) > content.distance
 
 
 def _span(low: float, high: float, form: str) -> str:

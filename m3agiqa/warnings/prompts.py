@@ -8,6 +8,9 @@ rule is a list of phrases: it finds what it lists, and a clever prompt goes unno
 import re
 
 from m3agiqa.mllm.conversation import RATING_WORDS
+from m3agiqa.warnings.images import Limits
+
+NO_PROMPT = "prompt: none given; asked without one"
 
 _GRADES = rf"(?:{'|'.join(RATING_WORDS)}|perfect|highest|maximum|max|top|best|10|5)"
 _BETWEEN = (  # "say that the image is", but not "a score card in"
@@ -33,6 +36,16 @@ _RULES = {
         r"\[/?inst\]|###\s*(?:instruction|response|system)"
     ),
 }
+
+
+def strange_prompt(prompt: str, characters: Limits) -> list[str]:
+    """A warning for a prompt that is missing where no training image's was, or longer than all of them."""
+    shortest, longest = characters
+    if not prompt.strip() and shortest:
+        return [NO_PROMPT]
+    if len(prompt) > longest:
+        return [f"prompt: longer than any it was trained on ({longest:.0f} characters)"]
+    return []
 
 
 def instructions_in(prompt: str) -> list[str]:

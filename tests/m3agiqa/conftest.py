@@ -3,6 +3,8 @@ import shutil
 import pytest
 from transformers import logging
 
+from m3agiqa import bundle, shipped
+from m3agiqa.model_card import render
 from tests import tiny_mllm
 from tests.trained import trained
 
@@ -20,6 +22,17 @@ def model(tmp_path_factory):
 def parts(model, tmp_path_factory):
     """Read-only."""
     return trained(model, tmp_path_factory.mktemp("trained"), ("quality", "correspondence"))
+
+
+@pytest.fixture(scope="session")
+def small_judge(tmp_path_factory):
+    """A folder like models/, read-only: a model called small, and a judge packed of it where it ships."""
+    models = tmp_path_factory.mktemp("shipped")
+    parts = trained(tiny_mllm.smolvlm(models / "small"), tmp_path_factory.mktemp("its"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "PLACES", (models,))
+        bundle.pack(parts, models / "judge", render(bundle.cards(parts)))
+    return models
 
 
 @pytest.fixture(scope="session")

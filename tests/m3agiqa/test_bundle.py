@@ -74,8 +74,8 @@ def test_missing_and_added_files_are_refused(own):
 
 def test_another_version_is_refused(own):
     listing = json.loads((own / "checksums.json").read_text())
-    (own / "checksums.json").write_text(json.dumps(listing | {"format": 2}))
-    with pytest.raises(InputError, match="a bundle of format 2; this version of the project reads format 3"):
+    (own / "checksums.json").write_text(json.dumps(listing | {"format": 3}))
+    with pytest.raises(InputError, match="a bundle of format 3; this version of the project reads format 4"):
         bundle.open_bundle(own)
     with pytest.raises(InputError, match="no bundle here"):
         bundle.open_bundle(own / "quality")
@@ -84,7 +84,7 @@ def test_another_version_is_refused(own):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, and this version of the project reads format 3"),
+        ({"format": 3}, "format 3, and this version of the project reads format 4"),
         ({"extra": 1}, "extra: Extra inputs"),
         ({"interval": {"level": 2, "half_width": 1, "coverage": 1}}, "interval.level"),
         ({"head": None}, "head: Input should be a valid string"),

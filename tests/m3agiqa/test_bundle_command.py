@@ -33,7 +33,7 @@ def train(parts, tmp_path, monkeypatch):
 
 
 def pack() -> None:
-    command.run(argparse.Namespace(out=OUT, dataset=None, device="cpu"))
+    command.run(argparse.Namespace(out=OUT, dataset=None, device="cpu", note=None))
 
 
 class Killed(BaseException):

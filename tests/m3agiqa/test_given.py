@@ -12,7 +12,8 @@ from PIL import Image
 
 from m3agiqa.errors import InputError
 from m3agiqa.given import brief, listed, open_image, text_of
-from m3agiqa.scorer import NO_PROMPT, Scorer
+from m3agiqa.scorer import Scorer
+from m3agiqa.warnings.prompts import NO_PROMPT
 from tests import tiny_mllm
 from tests.tiny_mllm import picture
 from tests.trained import trained

@@ -11,6 +11,7 @@ from transformers import logging
 from m3agiqa import model_paths, scorer
 from m3agiqa.commands import predict
 from m3agiqa.errors import InputError
+from m3agiqa.workspace import parts_here
 from tests import tiny_mllm
 from tests.tiny_mllm import picture
 from tests.trained import rated_on, trained
@@ -42,7 +43,8 @@ def clone(built, tmp_path, monkeypatch):
 def run(*given, out="out"):
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
-    predict.run(parser.parse_args(["--batch", "2", *map(str, given), "--out", out, "--device", "cpu"]))
+    source = [] if {"--bundle", "--dataset"} & set(given) else ["--dataset", "made"]
+    predict.run(parser.parse_args(["--batch", "2", *map(str, given), *source, "--out", out, "--device", "cpu"]))
 
 
 def written(out="out") -> dict[str, bytes]:
@@ -55,16 +57,24 @@ def table(*rows: str) -> Path:
 
 
 def test_one_image(clone, capsys):
-    run("--image", "images/0.png", "--prompt", "a red cube")
+    run("images/0.png", "--prompt", "a red cube")
     said = capsys.readouterr()
     assert said.out.startswith('images/0.png  "a red cube"\n  quality ')
-    assert "predict: authenticity is left out" in said.err
+    assert "predict: authenticity is left out: dvc exp run -S aspect=authenticity trains it" in said.err
     found = pd.read_csv("out/scores.csv")
     assert list(found["aspect"]) == ["quality", "correspondence"]
     assert (found["low"] <= found["score"]).all()
     lines = [json.loads(line) for line in Path("out/scores.jsonl").read_text().splitlines()]
     assert [line["score"] for line in lines] == list(found["score"])
     assert set(written()) == {"scores.csv", "scores.jsonl", "gallery.html"}
+
+
+def test_several_images_of_one_prompt(clone):
+    run("images/3.png", "images/0.png", "--prompt", "a red cube", "--aspect", "correspondence")
+    found = pd.read_csv("out/scores.csv")
+    assert list(found["image"]) == ["images/3.png", "images/0.png"]
+    assert set(found["prompt"]) == {"a red cube"}
+    assert set(found["status"]) == {"ok"}
 
 
 def test_a_csv_keeps_its_order_and_a_bad_image_is_named(clone, capsys):
@@ -110,7 +120,7 @@ def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
 
 
 def test_what_another_training_scored_is_not_taken(clone, built, tmp_path):
-    asked = "--image", "images/0.png", "--aspect", "quality"
+    asked = "images/0.png", "--aspect", "quality"
     run(*asked)
     before = pd.read_csv("out/scores.csv").loc[0]
     card = model_paths.card("made", "quality")
@@ -134,8 +144,8 @@ def test_several_data_sets_need_a_choice(clone, built):
         Path(f"models/{kind}/other-quality").symlink_to(folder)
     Path("models/cards/other-quality.json").write_text(json.dumps(card | {"dataset": "other"}))
     with pytest.raises(InputError, match=r"choose one with --dataset \(made, other\)"):
-        run("--image", "images/0.png")
-    run("--image", "images/0.png", "--dataset", "other")
+        parts_here()
+    run("images/0.png", "--dataset", "other")
     assert list(pd.read_csv("out/scores.csv")["aspect"]) == ["quality"]
 
 
@@ -155,15 +165,15 @@ def test_a_mended_image_is_scored(clone):
         (("--folder", "models"), "models: no images here"),
         (("--csv", "none.csv"), "none.csv: no such file"),
         (("--csv", "images/0.png"), "row 1: not UTF-8"),
-        (("--image", "images/0.png", "--aspect", "correspondence"), "images/0.png has none"),
+        (("images/0.png", "--aspect", "correspondence"), "images/0.png has none"),
         (
-            ("--image", "images/0.png", "--aspect", "authenticity"),
-            r"\(only quality, correspondence\): dvc exp run -S aspect=",
+            ("images/0.png", "--aspect", "authenticity"),
+            r"no authenticity in this clone \(only quality, correspondence\): dvc exp run -S aspect=",
         ),
-        (("--folder", "images", "--prompt", "x"), "--prompt belongs to --image"),
-        (("--image", "images/0.png", "--bundle", "images"), "images: no bundle here"),
-        (("--image", "images/0.png", "--dataset", "other"), "nothing here was trained on other, only on made"),
-        (("--image", "images/0.png", "--batch", "0"), "--batch is 0, expected 1 or more"),
+        (("--folder", "images", "--prompt", "x"), "--prompt belongs to images that are named"),
+        (("images/0.png", "--bundle", "images"), "images: no bundle here"),
+        (("images/0.png", "--dataset", "other"), "nothing here was trained on other, only on made"),
+        (("images/0.png", "--batch", "0"), "--batch is 0, expected 1 or more"),
     ],
 )
 def test_bad_input_is_one_line(clone, given, message):

@@ -70,7 +70,7 @@ def test_a_file_name_that_is_not_utf_8_is_scored(run, capsys):
 def test_what_a_terminal_cannot_show_is_written_as_an_escape(run, monkeypatch):
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
-    run("--image", "images/0.png", "--prompt", "кот")
+    run("images/0.png", "--prompt", "кот")
     assert rb'images/0.png  "\u043a\u043e\u0442"' in shown.getvalue()
 
 
@@ -82,13 +82,13 @@ class _Gone(io.StringIO):
 def test_the_files_are_there_before_anything_is_printed(run, monkeypatch):
     monkeypatch.setattr(sys, "stdout", _Gone())
     with pytest.raises(BrokenPipeError):
-        run("--image", "images/0.png", "--prompt", "a cat")
+        run("images/0.png", "--prompt", "a cat")
     assert [line["status"] for line in lines()] == ["ok"]
     assert Path("out/gallery.html").exists()
 
 
 def test_a_second_run_into_one_folder_waits_for_the_first(run, capsys):
-    second, said = threading.Thread(target=run, args=("--image", "images/0.png")), ""
+    second, said = threading.Thread(target=run, args=("images/0.png",)), ""
     with one_at_a_time(Path("out/.cache/lock"), ""):
         second.start()
         while second.is_alive() and "another run writes into out; waiting for it to end" not in said:

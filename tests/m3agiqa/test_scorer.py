@@ -12,7 +12,8 @@ from evaluation.predictions import predict
 from m3agiqa.errors import InputError
 from m3agiqa.head.model import load_head
 from m3agiqa.mllm.conversation import conversation
-from m3agiqa.scorer import NO_PROMPT, Scorer, batches
+from m3agiqa.scorer import Scorer, batches
+from m3agiqa.warnings.prompts import NO_PROMPT
 from tests.stored import stored
 from tests.tiny_mllm import picture
 
@@ -73,8 +74,8 @@ def test_the_score_is_the_heads_on_stored_features(parts, scores, tmp_path):
     writer = FeatureWriter(tmp_path, {}, ids)
     for part in writer.missing():
         writer.write(part, (stored(name, r.states, *r.description) for name, r in zip(ids, readings, strict=True)))
-    stored = predict(load_head(parts["quality"].head), FeatureStore.open(tmp_path), ids)
-    np.testing.assert_allclose(stored.to_numpy(), [score.score for score in scores], atol=1e-5)
+    predicted = predict(load_head(parts["quality"].head), FeatureStore.open(tmp_path), ids)
+    np.testing.assert_allclose(predicted.to_numpy(), [score.score for score in scores], atol=1e-5)
 
 
 def test_a_bad_image_stops_no_other(parts, scores, tmp_path):

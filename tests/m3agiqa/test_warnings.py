@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from evaluation.conformal import outlier_threshold
-from m3agiqa.head.model import build_head, statistics
-from m3agiqa.warnings.images import distance, facts, limits_of, strange_pixels
+from m3agiqa.warnings.images import Content, content_of, distance, facts, is_far, limits_of, strange_pixels
 from m3agiqa.warnings.prompts import instructions_in
 from tests.tiny_mllm import picture
 
@@ -39,16 +38,37 @@ def test_each_rule_sees_its_fault_and_only_that(image, rule):
 
 def test_states_unlike_the_training_images_are_far():
     torch.manual_seed(0)
-    head, shape = build_head("mlp", 16, seed=0), (400, 20, 16)
-    masks = torch.ones(shape[:2], dtype=torch.bool), torch.arange(20).expand(shape[:2]) > 9
-    training, validation, alike = (torch.randn(shape) + 3 + torch.randn(len(masks[0]), 1, 16) for _ in range(3))
-    head.image_mean.copy_(statistics(training, *masks).mean(dim=0))
-    head.image_scale.copy_(1 / statistics(training, *masks).std(dim=0))
-    limit = outlier_threshold(distance(head, validation, *masks).numpy())
-    assert (distance(head, alike, *masks) > limit).float().mean() <= 0.03  # 1 % is promised
-    assert distance(head, alike, *masks).square().mean() == pytest.approx(1, abs=0.1)
+    shape, tokens = (400, 20, 16), 12
+    mask = torch.ones(shape[:2], dtype=torch.bool)
+    training, validation, alike = (torch.randn(shape) + 3 + torch.randn(400, 1, 16) for _ in range(3))
+    seen = content_of(training, mask, tokens)
+    moments = {"mean": seen.mean(dim=0).tolist(), "scale": (1 / seen.std(dim=0)).tolist()}
+    content = Content(tokens=tokens, distance=0, **moments)
+    limit = outlier_threshold(distance(validation, mask, content).numpy())
+    content = content.model_copy(update={"distance": limit})
+    assert is_far(alike, mask, content).float().mean() <= 0.03  # 1 % is promised
+    assert distance(alike, mask, content).square().mean() == pytest.approx(1, abs=0.1)
     for strange in (alike.flip(2) * torch.linspace(0, 2, 16), alike + 4, alike * 0):
-        assert (distance(head, strange, *masks) > limit).float().mean() > 0.5
+        assert is_far(strange, mask, content).float().mean() > 0.5
+    asked_otherwise = torch.cat([alike[:, :tokens], torch.randn(400, 30, 16)], dim=1)
+    assert torch.equal(
+        distance(asked_otherwise, torch.ones(400, 42, dtype=torch.bool), content), distance(alike, mask, content)
+    )
+
+
+def test_hardly_a_picture_of_the_same_kind_is_warned_of():
+    """The limits are those of 300 pictures; of 1,000 others, drawn as they were, at most 5 % may be outside."""
+    rng = np.random.default_rng(0)
+
+    def drawn() -> Image.Image:
+        """A blurred pattern of some size, contrast and colour."""
+        side, shape = rng.integers(40, 120), rng.uniform(0.6, 1.6)
+        noise = rng.uniform(0, rng.uniform(60, 255), (8, 8, 3)).astype(np.uint8)
+        return Image.fromarray(noise).resize((round(side * shape), int(side)), Image.Resampling.BICUBIC)
+
+    limits = limits_of(facts(drawn()) for _ in range(300))
+    warned = sum(bool(strange_pixels(facts(drawn()), limits)) for _ in range(1000))
+    assert 0 < warned <= 50
 
 
 def test_few_validation_images_give_their_farthest():

@@ -1,4 +1,7 @@
-"""The wheel: the library alone, with what it needs, where there is no clone and no network."""
+"""The wheel: the library with its judge, and what it needs, where there is no clone and no network.
+
+The judge and its model are miniatures here, laid where the real ones lie: tests/m3agiqa/test_judge.py is about those.
+"""
 
 import argparse
 import ast
@@ -34,6 +37,18 @@ print(json.dumps([score.status, score.score]))
 """
 
 
+OFFLINE = """
+import socket, sys
+from m3agiqa.__main__ import main
+
+def refuse(*_, **__):
+    raise SystemExit("the network was asked for")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+main()
+"""
+
+
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -45,8 +60,8 @@ def pip(*arguments: str | Path, cwd: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from a copy of what git tracks or would track."""
+def wheel(tmp_path_factory, small_judge):
+    """Built from a copy of what git tracks or would track, with a miniature in the place of each model and judge."""
     source, built = (tmp_path_factory.mktemp(name) for name in ("source", "built"))
     asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in filter(None, subprocess.run(asked, cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")):
@@ -54,6 +69,10 @@ def wheel(tmp_path_factory):
         if file.is_file():
             (source / file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, source / file.relative_to(ROOT))
+    for name in ("small", "judge"):
+        shutil.rmtree(source / "models" / name, ignore_errors=True)
+        shutil.copytree(small_judge / name, source / "models" / name)
+    shutil.copytree(small_judge / "judge", source / "models/judge-noncommercial", dirs_exist_ok=True)
     pip("wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--wheel-dir", built, source, cwd=built)
     (wheel,) = built.iterdir()
     return wheel
@@ -141,7 +160,17 @@ def test_it_holds_all_of_the_library(files):
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert {"m3agiqa/templates/gallery.html", "m3agiqa/mllm/prompts/rate.txt"} <= expected
-    assert {name for name in files if name.startswith("m3agiqa/")} == expected
+    assert {name for name in files if name.startswith("m3agiqa/") and "/models/" not in name} == expected
+
+
+def test_it_holds_the_judge_and_its_model_and_no_other(files, small_judge):
+    expected = {
+        f"m3agiqa/models/{file.relative_to(small_judge)}"
+        for name in ("small", "judge")
+        for file in (small_judge / name).rglob("*")
+        if file.is_file()
+    }
+    assert {name for name in files if "/models/" in name} == expected
 
 
 def test_it_requires_what_the_library_imports(metadata):
@@ -185,7 +214,7 @@ def test_it_is_what_is_imported(programs, elsewhere):
 def test_it_scores_where_there_is_no_clone(programs, elsewhere):
     found = {}
     commands = {"script": [programs / "m3agiqa"], "module": [programs / "python", "-m", "m3agiqa"]}
-    asked = ["--image", "cat.png", "--prompt", "a red cat", "--bundle", "bundle", "--device", "cpu"]
+    asked = ["cat.png", "--prompt", "a red cat", "--bundle", "bundle", "--device", "cpu"]
     for name, command in commands.items():
         ran = run(*command, "predict", *asked, "--out", name, cwd=elsewhere)
         assert ran.returncode == 0, ran.stderr
@@ -198,6 +227,21 @@ def test_it_scores_where_there_is_no_clone(programs, elsewhere):
     assert 0 <= score <= 5
     assert found["script"] == found["module"]
     assert {path.name for path in elsewhere.iterdir()} == {"bundle", "cat.png", "script", "module"}
+
+
+def test_its_judge_scores_without_a_network(programs, elsewhere):
+    """Nothing even tries: a socket that is asked for ends the run, and so does the name of a host."""
+    (elsewhere / "offline.py").write_text(OFFLINE)
+    ran = run(programs / "python", "offline.py", "predict", "cat.png", "--device", "cpu", "--out", "own", cwd=elsewhere)
+    for name in ("own", "offline.py"):
+        shutil.rmtree(elsewhere / name, ignore_errors=True) if name == "own" else (elsewhere / name).unlink()
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"quality +\d\.\d\d  \(\d\.\d\d to \d\.\d\d\)  \w+", ran.stdout)
+    assert "predict: correspondence is left out: it needs a model that reads images and text together" in ran.stderr
+    ran = run(programs / "m3agiqa", "predict", "cat.png", "--aspect", "correspondence", cwd=elsewhere)
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert "docs/models.md says how to get one" in line
 
 
 def test_what_needs_a_clone_says_so_in_one_line(programs, elsewhere):

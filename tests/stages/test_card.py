@@ -1,5 +1,7 @@
 """card: what scoring must know of a trained aspect, from what the other stages left."""
 
+from pathlib import Path
+
 import pytest
 
 from data.feature_store.store import FeatureStore
@@ -7,12 +9,13 @@ from data.tables.frames import read_table, write_table
 from m3agiqa.card import head_sha256, read_card
 from m3agiqa.errors import InputError
 from m3agiqa.files import read_json, write_json
-from m3agiqa.head.model import load_head
-from m3agiqa.warnings.images import distance
+from m3agiqa.warnings.images import content_of, distance
 from pipeline import paths
 from stages import card, evaluate
 from tests import evaluated
 from tests.tiny_mllm import picture
+
+TINY = Path(__file__).parents[2] / "models/tiny"
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,7 @@ def made(tmp_path_factory):
         patch.chdir(tmp_path_factory.mktemp("card"))
         settings = evaluated.build()
         evaluate.main(settings)
+        Path("models/tiny").symlink_to(TINY)
         yield settings
 
 
@@ -55,10 +59,22 @@ def test_what_is_familiar_comes_from_train_and_how_far_is_too_far_from_val(made)
     card.main(made)
     assert read_card(paths.card(made.dataset, made.aspect)).familiar == before
 
-    head = load_head(paths.head(made.dataset, made.aspect))
     store = FeatureStore.open(paths.features(made.dataset, made.aspect))
     (of_val,) = store.batches(list(samples.loc[split == "val", "image_id"]), 96)
-    assert before.distance == pytest.approx(distance(head, *of_val.tensors).max().item())  # of 24 images the farthest
+    farthest = distance(of_val.states, of_val.mask, before.content).max().item()
+    assert before.content.distance == pytest.approx(farthest)  # of 24 images the farthest
+    (of_train,) = store.batches(list(samples.loc[split == "train", "image_id"]), 96)
+    seen = content_of(of_train.states, of_train.mask, before.content.tokens)
+    assert before.content.mean == pytest.approx(seen.mean(dim=0).tolist(), rel=1e-4, abs=1e-6)
+
+
+def test_its_world_is_rendered_where_nobody_rated(made):
+    (paths.raw(made.dataset) / "about.json").unlink(missing_ok=True)
+    card.main(made)
+    assert read_card(paths.card(made.dataset, made.aspect)).world == "simulated"
+    write_json(paths.raw(made.dataset) / "about.json", {"scale": [1, 5]})
+    card.main(made)
+    assert read_card(paths.card(made.dataset, made.aspect)).world == "real"
 
 
 @pytest.mark.parametrize(("key", "value"), [("aspect", "authenticity"), ("dataset", "folder")])
