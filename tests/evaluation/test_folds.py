@@ -74,3 +74,9 @@ def test_a_fold_without_predictions_and_other_protocols():
     found = pooled(runs(), lambda commit: None if commit == "2" else predictions(commit))
     assert found.left_out == ["tiny, mlp: 1 of 3 folds have no predictions"]
     assert pooled(runs(protocol="ipce-k"), predictions)[0].empty
+
+
+def test_of_a_joined_data_set_the_folds_of_one_member_are_whole():
+    """With split.on the others' images are for training, and are not tested."""
+    (row,) = pooled(runs(dataset="real", on="clive", images=900), predictions).table.to_dict("records")
+    assert (row["n"], row["on"]) == (90, "clive")
