@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 FEW, SOME = 2, 8  # images that are tried on a CPU; a GPU is tried with whole batches, in which it works
+SHARE = 50  # one of so many images is tried at most, and then perhaps once more
 WARM = 5  # seconds: what took longer than that needs no second try
 LONG = 3600  # seconds: where a CPU takes longer, there is a better way
 
@@ -21,18 +22,22 @@ class Tried(NamedTuple, Generic[T]):
     found: T  # what was made of them
 
 
-def tried(work: Callable[[int], T], most: int, device: str) -> Tried[T]:
-    """Have `work` done on so many images, at most `most`.
+def tried(work: Callable[[int], T], images: int, batch: int, device: str) -> Tried[T] | None:
+    """Have `work` done on so many of the `images`, to learn what one takes; None where that costs more than it tells.
 
     The first try is there to warm up; where it takes long, it tells, and there is no second.
     """
-    for images in (min(FEW, most), min(SOME, most)) if device == "cpu" else (most, most):
+    most = min(batch, images // SHARE)
+    sizes = [min(FEW, most), min(SOME, most)] if device == "cpu" else [batch, batch]
+    if most < sizes[-1] or not most:
+        return None
+    for size in sizes:
         start = time.monotonic()
-        found = work(images)
+        found = work(size)
         seconds = time.monotonic() - start
         if seconds > WARM:
             break
-    return Tried(seconds / images, images, found)
+    return Tried(seconds / size, size, found)
 
 
 def telling(items: Iterator[T], cold: int, say: Callable[[float], None]) -> Iterator[T]:

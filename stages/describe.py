@@ -56,7 +56,7 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
         missing = share([batch for batch in batches if _key(batch) not in done])
-        if here.is_main_process and len(missing) > 1:
+        if here.is_main_process and missing:
             _foretell(student, missing, settings, of.raw)
         with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
             answered = answers(student, missing, settings, of.raw)
@@ -101,13 +101,15 @@ def answers(
 
 def _foretell(student: LocalMLLM, batches: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:
     """Say what this stage will take, and on a CPU what features will take, from what a few images took."""
-    images, first, device = sum(map(len, batches)), batches[0], student.device.type
+    images, first, device = sum(map(len, batches)), batches[0], student.device.type  # the longest prompts
 
     def describe(number: int) -> list[str]:
         (answer,) = answers(student, [first.head(number)], settings, raw)
         return answer["description"]
 
-    described = tried(describe, len(first), device)
+    described = tried(describe, images, len(first), device)
+    if described is None:
+        return
     line = f"describe: {images:,} images on {model_of(settings.runtime.device)}, {takes(images, described.seconds)}"
     if device == "cpu":  # which is warm by now
         start = time.monotonic()

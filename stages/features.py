@@ -57,7 +57,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
         writer = FeatureWriter(scratch.path, made_from, list(samples.index))
         missing = share(writer.missing())
         here.wait_for_everyone()  # all know what is missing before any writes
-        if here.is_main_process and len(missing) > 1:
+        if here.is_main_process and missing:
             _foretell(student, [samples.loc[list(part.image_ids)] for part in missing], settings, of.raw)
         rows = states(student, [samples.loc[list(part.image_ids)] for part in missing], settings, of.raw)
         for part in first_shows_progress(missing, total=len(missing), desc="features", unit="parts"):
@@ -99,10 +99,12 @@ def states(
 def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:
     """Say what this stage will take, from what a few images took."""
     images, batch = sum(map(len, parts)), _batches(parts[0], settings.runtime.batch)[-1]
-    read = tried(
-        lambda number: list(states(student, [batch.head(number)], settings, raw)), len(batch), student.device.type
-    )
-    say(f"features: {images:,} images on {model_of(settings.runtime.device)}, {takes(images, read.seconds)}")
+
+    def read(number: int) -> None:
+        list(states(student, [batch.head(number)], settings, raw))
+
+    if took := tried(read, images, len(batch), student.device.type):
+        say(f"features: {images:,} images on {model_of(settings.runtime.device)}, {takes(images, took.seconds)}")
 
 
 def _row(image_id: str, reading: Reading) -> ReadImage:

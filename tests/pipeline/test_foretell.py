@@ -21,21 +21,27 @@ TIME = r"[\d.e-]+ s each: less than a minute"
 
 
 @pytest.mark.parametrize(
-    ("device", "most", "warm", "sizes"),
+    ("device", "images", "batch", "warm", "sizes"),
     [
-        ("cpu", 32, 1e9, [2, 8]),
-        ("cpu", 5, 1e9, [2, 5]),
-        ("cpu", 32, -1, [2]),  # as if two images had taken long
-        ("cuda", 32, 1e9, [32, 32]),
+        ("cpu", 1000, 32, 1e9, [2, 8]),
+        ("cpu", 1000, 5, 1e9, [2, 5]),
+        ("cpu", 89, 32, 1e9, [1, 1]),  # few images are not worth trying many
+        ("cpu", 1000, 32, -1, [2]),  # as if two images had taken long
+        ("cuda", 1600, 32, 1e9, [32, 32]),
     ],
 )
-def test_few_images_warm_up_and_tell_where_they_take_long(monkeypatch, device, most, warm, sizes):
+def test_few_images_warm_up_and_tell_where_they_take_long(monkeypatch, device, images, batch, warm, sizes):
     monkeypatch.setattr(foretell, "WARM", warm)
     asked = []
-    found = tried(lambda images: time.sleep(0.01 * images) or asked.append(images) or "made", most, device)
+    found = tried(lambda images: time.sleep(0.01 * images) or asked.append(images) or "made", images, batch, device)
     assert asked == sizes
     assert (found.images, found.found) == (sizes[-1], "made")
     assert found.seconds >= 0.01  # an image
+
+
+@pytest.mark.parametrize(("device", "images"), [("cpu", 49), ("cuda", 1599)])
+def test_nothing_is_tried_where_little_is_left(device, images):
+    assert tried(lambda size: pytest.fail(f"{size} were tried"), images, 32, device) is None
 
 
 @pytest.mark.parametrize("cold", [0, 1])
