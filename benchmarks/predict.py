@@ -64,6 +64,8 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
     paths.adapter(dataset, aspect).mkdir(parents=True)
     save_head(build_head("xlstm", mllm.hidden_size, seed=0), paths.head(dataset, aspect))
     limits = limits_of([facts(_picture(0))])
+    width = mllm.hidden_size
+    content = {"tokens": 36, "mean": [0.0] * width, "scale": [1.0] * width, "distance": 1.0}
     card = {
         "format": FORMAT,
         "dataset": dataset,
@@ -74,10 +76,12 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         "head": head_sha256(paths.head(dataset, aspect)),
         "questions": QUESTIONS,
         "interval": {"level": 0.9, "half_width": 0.5, "coverage": None},
-        "familiar": {"limits": limits, "prompt_characters": 200, "distance": 1.0},
+        "world": "real",
+        "familiar": {"limits": limits, "prompt_characters": (0, 200), "content": content},
         "scale": (0.0, 5.0),
         "figures": {},
         "made_with": {},
+        "made_on": {},
     }
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
     return chosen
@@ -88,7 +92,9 @@ def speed(chosen: settings.Settings) -> None:
     parser = ArgumentParser()
     predict.add_arguments(parser)
     table = str(paths.raw(chosen.dataset) / "asked.csv")
-    arguments = parser.parse_args(["--csv", table, "--aspect", chosen.aspect, "--device", "cpu", "--batch", str(BATCH)])
+    arguments = parser.parse_args(
+        ["--csv", table, "--dataset", chosen.dataset, "--device", "cpu", "--batch", str(BATCH)]
+    )
 
     def ours() -> None:
         shutil.rmtree(arguments.out, ignore_errors=True)  # and what it knows

@@ -1,9 +1,9 @@
 """Rank several images that were generated from one prompt, best first: best-of-N with a judge.
 
-    PYTHONPATH=. python examples/rank_candidates.py BUNDLE "a red cat on a sofa" 1.png 2.png 3.png
+    PYTHONPATH=. python examples/rank_candidates.py "a red cat on a sofa" 1.png 2.png 3.png [--bundle BUNDLE]
 
-The rank is by the mean over all aspects that the bundle holds, on 0 to 5 whatever scales people rated them on. Scores
-whose intervals overlap are not surely apart.
+The rank is by the mean over all aspects of the judge (the one that ships, or a bundle), on 0 to 5 whatever scales
+people rated them on. Scores whose intervals overlap are not surely apart.
 """
 # ruff: noqa: INP001 - a program and no package
 
@@ -14,9 +14,9 @@ from m3agiqa import Scorer
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rank candidates for one prompt.")
-    parser.add_argument("bundle")
     parser.add_argument("prompt")
     parser.add_argument("images", nargs="+")
+    parser.add_argument("--bundle", help="default: the judge that ships")
     given = parser.parse_args()
 
     scorer = Scorer.load(given.bundle)

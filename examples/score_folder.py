@@ -1,10 +1,10 @@
 """Score the images of a folder and print the worst.
 
-    PYTHONPATH=. python examples/score_folder.py BUNDLE FOLDER [--aspect quality] [--worst 10]
+    PYTHONPATH=. python examples/score_folder.py FOLDER [--aspect quality] [--worst 10] [--bundle BUNDLE]
 
-BUNDLE is what `m3agiqa bundle` packed, or hf://owner/name@commit. The images have no prompts here, so that
-correspondence is refused; `m3agiqa predict --csv` takes prompts, and writes files. (PYTHONPATH=. is for a clone,
-where m3agiqa is not installed.)
+Without --bundle (what `m3agiqa bundle` packed, or hf://owner/name@commit) it is the judge that ships. The images have
+no prompts here, so that correspondence is refused; `m3agiqa predict --csv` takes prompts, and writes files.
+(PYTHONPATH=. is for a clone, where m3agiqa is not installed.)
 """
 # ruff: noqa: INP001 - a program and no package
 
@@ -17,10 +17,10 @@ from m3agiqa.image_list import from_folder
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print the worst images of a folder.")
-    parser.add_argument("bundle")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--aspect", default="quality")
     parser.add_argument("--worst", type=int, default=10)
+    parser.add_argument("--bundle", help="default: the judge that ships")
     given = parser.parse_args()
 
     images = from_folder(given.folder)

@@ -1,6 +1,6 @@
 """Use the scorer as a reward: a toy generator learns, by policy gradient, what the judge likes.
 
-    PYTHONPATH=. python examples/training_loop.py BUNDLE "a red cat on a sofa" cat.png [--steps 20] [--samples 8]
+    PYTHONPATH=. python examples/training_loop.py "a red cat on a sofa" cat.png [--steps 20] [--bundle BUNDLE]
 
 The toy generator changes brightness, contrast and colour of one image; its three numbers are drawn from a normal
 distribution, whose mean is what is learnt (REINFORCE; Williams 1992). A real generator takes its place: what matters is
@@ -39,12 +39,12 @@ def reward(score: Score) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learn how to change an image so that the judge likes it better.")
-    parser.add_argument("bundle")
     parser.add_argument("prompt")
     parser.add_argument("image")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bundle", help="default: the judge that ships")
     given = parser.parse_args()
 
     torch.manual_seed(given.seed)

@@ -29,7 +29,7 @@ def summary(figures: Mapping[str, Any]) -> list[str]:
         "simulated data: rendered scenes, made-up raters" if "synthetic" in (figures["dataset"], figures["on"]) else "",
         "results/report.html  all figures, on one page",
         f"next: dvc exp run -S aspect={_other(figures['aspect'])}",
-        "      m3agiqa predict --image FILE --prompt TEXT   (python -m m3agiqa predict, in .venv)",
+        f"      m3agiqa predict FILE --prompt TEXT --dataset {figures['dataset']}  (in .venv: python -m m3agiqa)",
     ]
 
 

@@ -51,7 +51,7 @@ def run(monkeypatch, capsys):
 
 
 def test_the_worst_of_a_folder_come_first(run, packed, images):
-    lines = run("score_folder.py", packed, images, "--worst", 3)
+    lines = run("score_folder.py", images, "--worst", 3, "--bundle", packed)
     found = [re.match(rf"({NUMBER}) \({NUMBER} to {NUMBER}\)  \d\.png: ", line) for line in lines[:3]]
     scores = [float(match[1]) for match in found]
     assert scores == sorted(scores)
@@ -59,7 +59,7 @@ def test_the_worst_of_a_folder_come_first(run, packed, images):
 
 
 def test_candidates_are_ranked_by_their_mean(run, packed, images):
-    lines = run("rank_candidates.py", packed, "a red cube", *sorted(images.glob("*.png")))
+    lines = run("rank_candidates.py", "a red cube", *sorted(images.glob("*.png")), "--bundle", packed)
     aspects = rf"quality ({NUMBER}), correspondence ({NUMBER})"
     found = [re.match(rf"\d\. ({NUMBER})  .*\d\.png  {aspects}$", line) for line in lines[:4]]
     means = [float(match[1]) for match in found]
@@ -71,7 +71,7 @@ def test_candidates_are_ranked_by_their_mean(run, packed, images):
 
 
 def test_the_loop_learns_and_a_seed_repeats_it(run, packed, images):
-    given = packed, "a red cube", images / "1.png", "--steps", 4, "--samples", 4
+    given = "a red cube", images / "1.png", "--steps", 4, "--samples", 4, "--bundle", packed
     lines = run("training_loop.py", *given)
     found = [re.match(rf"step \d: reward {NUMBER}; brightness, contrast, colour (.*)", line) for line in lines]
     strengths = [match[1] for match in found]
@@ -81,4 +81,4 @@ def test_the_loop_learns_and_a_seed_repeats_it(run, packed, images):
 
 def test_no_score_is_no_reward(run, packed, images):
     with pytest.raises(ValueError, match=r"torn\.png"):
-        run("training_loop.py", packed, "a red cube", images / "torn.png")
+        run("training_loop.py", "a red cube", images / "torn.png", "--bundle", packed)

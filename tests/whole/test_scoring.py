@@ -9,6 +9,8 @@ import pytest
 from data.feature_store.said import read_said
 from data.tables.frames import read_table
 
+HERE = "--dataset", "synthetic"
+
 
 @pytest.fixture(scope="module")
 def project(reproduced, tmp_path_factory):
@@ -34,12 +36,12 @@ def asked(project):
 
 
 def scores(project, *arguments):
-    project.run("python", "-m", "m3agiqa", "predict", *arguments)
+    project.run("python", "-m", "m3agiqa", "predict", "--unfamiliar", *arguments)
     return pd.read_csv(project.path / "predictions/scores.csv")
 
 
 def test_the_test_images_get_evaluates_predictions(project, asked):
-    found = scores(project, "--csv", "asked.csv", "--aspect", "quality")
+    found = scores(project, "--csv", "asked.csv", *HERE, "--aspect", "quality")
     assert list(found["status"]) == ["ok"] * len(asked)
     assert asked["predicted"].std() > 0.1
     assert found["score"].to_numpy() == pytest.approx(asked["predicted"].to_numpy(), abs=1e-4)
@@ -54,7 +56,7 @@ def test_the_test_images_get_evaluates_predictions(project, asked):
 
 
 def test_a_bundle_scores_the_same_in_a_clone_without_data(project, asked, tmp_path):
-    here = scores(project, "--csv", "asked.csv")
+    here = scores(project, "--csv", "asked.csv", *HERE)
     project.run("python", "-m", "m3agiqa", "bundle")
     clone = type(project)(tmp_path / "clone")
     project.run("git", "clone", "--quiet", str(project.path), str(clone.path))
@@ -64,21 +66,19 @@ def test_a_bundle_scores_the_same_in_a_clone_without_data(project, asked, tmp_pa
     there = scores(clone, "--csv", "asked.csv", "--bundle", str(project.path / "bundle"))
     pd.testing.assert_frame_equal(here, there)
 
-    said = clone.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", check=False)
+    said = clone.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE, check=False)
     assert said.returncode == 2
-    assert (
-        said.stderr == "predict: nothing is trained here: run dvc repro in a clone of the project, or name a --bundle\n"
-    )
+    assert said.stderr == "predict: nothing is trained here: run dvc repro in a clone of the project\n"
 
 
 def test_another_aspects_absence_is_said_with_what_to_run(project, asked):
-    said = project.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv").stderr
-    assert "authenticity is left out, it is not in this workspace: dvc exp run -S aspect=authenticity" in said
+    said = project.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE).stderr
+    assert "authenticity is left out: dvc exp run -S aspect=authenticity" in said
     said = project.run(
-        "python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", "--aspect", "authenticity", check=False
+        "python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE, "--aspect", "authenticity", check=False
     )
     assert said.returncode == 2
-    assert "no trained authenticity here (only quality): dvc exp run -S aspect=authenticity trains it" in said.stderr
+    assert "no authenticity in this clone (only quality): dvc exp run -S aspect=authenticity trains it" in said.stderr
 
 
 def test_dvc_knows_the_parts_as_artifacts(project, tmp_path):
@@ -93,6 +93,6 @@ def test_a_head_of_another_run_is_refused(project, asked, tmp_path):
     copy = project.copy(tmp_path / "project")
     path = copy.path / "models/heads/synthetic-quality/head.json"
     path.write_text(path.read_text() + "\n")
-    said = copy.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", check=False)
+    said = copy.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE, check=False)
     assert said.returncode == 2
     assert "another head than the card's" in said.stderr
