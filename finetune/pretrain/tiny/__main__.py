@@ -19,7 +19,8 @@ import transformers
 from transformers import AutoModelForImageTextToText
 
 from data.synthetic.render import render
-from finetune.pretrain.tiny.card import card, write_curve
+from finetune.pretrain.curve import write_curve
+from finetune.pretrain.tiny.card import card
 from finetune.pretrain.tiny.check import assess, held_out
 from finetune.pretrain.tiny.data import LENGTH, Studio, corpus
 from finetune.pretrain.tiny.model import (

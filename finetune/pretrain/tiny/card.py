@@ -1,31 +1,9 @@
-"""What is written beside the weights of `tiny`: the model card and the training curve."""
+"""The model card of `tiny`."""
 
-import csv
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from finetune.pretrain.tiny.data import LENGTH
 from finetune.pretrain.tiny.model import IMAGE_TOKENS
-
-
-def write_curve(folder: Path, curve: Sequence[dict[str, Any]]) -> None:
-    """The training curve, as CSV and as a picture."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(curve[0]))
-        writer.writeheader()
-        writer.writerows(curve)
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in ("loss", "probe"):
-        axes.semilogy([row["step"] for row in curve], [row[name] for row in curve], label=name)
-    axes.set(xlabel="step", ylabel="loss", title="Pretraining of tiny")
-    axes.legend()
-    figure.savefig(folder / "training.png", dpi=110)
-
 
 CARD = """---
 license: mit
