@@ -51,6 +51,7 @@ def telling(items: Iterator[T], cold: int, say: Callable[[float], None]) -> Iter
 
 def takes(number: int, seconds: float) -> str:
     """The time of so many things, of which one takes so many seconds."""
-    minutes = number * seconds / 60
-    whole = f"{minutes / 60:.1f} hours" if minutes >= 100 else f"{minutes:.0f} minutes"
-    return f"{seconds:.2g} s each: {'less than a minute' if minutes < 1 else f'about {whole}'}"
+    minutes = round(number * seconds / 60)
+    if minutes >= 100:
+        return f"{seconds:.2g} s each: about {number * seconds / 3600:.1f} hours"
+    return f"{seconds:.2g} s each: " + (f"about {minutes} minutes" if minutes > 1 else "a minute or less")
