@@ -25,17 +25,17 @@ class Tried(NamedTuple, Generic[T]):
 def tried(work: Callable[[int], T], images: int, batch: int, device: str) -> Tried[T] | None:
     """Have `work` done on so many of the `images`, to learn what one takes; None where that costs more than it tells.
 
-    The first try is there to warm up; where it takes long, it tells, and there is no second.
+    The first try is there to warm up; a GPU compiles in it. Where it takes long on a CPU, it tells, and is the last.
     """
     most = min(batch, images // SHARE)
     sizes = [min(FEW, most), min(SOME, most)] if device == "cpu" else [batch, batch]
-    if most < sizes[-1] or not most:
+    if not most or most < sizes[-1]:  # no image, or no whole batch
         return None
     for size in sizes:
         start = time.monotonic()
         found = work(size)
         seconds = time.monotonic() - start
-        if seconds > WARM:
+        if device == "cpu" and seconds > WARM:
             break
     return Tried(seconds / size, size, found)
 
