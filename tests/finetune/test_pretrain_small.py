@@ -88,7 +88,9 @@ def test_a_recipe_shows_a_part_that_is_there_and_one_effect_of_a_group_at_most(s
 
 
 def test_effects_do_not_touch_the_bars_that_make_a_picture_square(picture):
-    recipes = [Recipe(0, None, mirrored=False, effects=each) for each in ({}, {"noise": 1.0, "blue tint": 1.0})]
+    recipes = [
+        Recipe(0, None, turned=0, mirrored=False, effects=each) for each in ({}, {"noise": 1.0, "blue tint": 1.0})
+    ]
     views = render([picture], recipes, torch.Generator().manual_seed(0))
     assert views.images.shape == (2, IMAGE_SIZE, IMAGE_SIZE, 3)
     clean, changed = views.images.int()
@@ -98,10 +100,12 @@ def test_effects_do_not_touch_the_bars_that_make_a_picture_square(picture):
     assert (clean - changed)[:60].abs().max() == 0
     mirrored = render([picture], [recipes[0]._replace(mirrored=True)], torch.Generator().manual_seed(0)).images[0]
     assert (mirrored.int() - clean.flip(1)).abs().max() <= 1
+    turned = render([picture], [recipes[0]._replace(turned=2)], torch.Generator().manual_seed(0)).images[0]
+    assert (turned.int() - clean.flip(0, 1)).abs().max() <= 1
 
 
 def test_what_is_seen_of_a_picture_is_measured(picture):
-    views = render([picture], [Recipe(0, None, mirrored=False, effects={})], torch.Generator().manual_seed(0))
+    views = render([picture], [Recipe(0, None, turned=0, mirrored=False, effects={})], torch.Generator().manual_seed(0))
     sight = measure(views.images, views.inside)[0]
     assert sight.shape == "wide"
     assert sight.brightest == "on the right"
@@ -113,9 +117,9 @@ def test_what_is_seen_of_a_picture_is_measured(picture):
 
 
 def test_what_is_said_names_what_was_done_and_judges_nothing(picture):
-    views = render([picture], [Recipe(0, None, mirrored=False, effects={})], torch.Generator().manual_seed(0))
+    views = render([picture], [Recipe(0, None, turned=0, mirrored=False, effects={})], torch.Generator().manual_seed(0))
     sight = measure(views.images, views.inside)[0]
-    recipe = Recipe(0, None, mirrored=False, effects={"noise": 0.9, "blur": 0.1})
+    recipe = Recipe(0, None, turned=0, mirrored=False, effects={"noise": 0.9, "blur": 0.1})
     assert effects(recipe) == "Slight blur and strong noise."
     assert effects(recipe._replace(effects={})) == NOTHING
     assert [from_0_to_9(recipe, name) for name in ("noise", "blur", "halos")] == ["8.", "2.", "0."]

@@ -51,7 +51,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", type=Path, required=True, help="the ONNX file that holds DINOv2")
     parser.add_argument("--pictures", type=Path, required=True, help="a folder with data.csv: path, kind, source")
     parser.add_argument("--watch", nargs="*", default=[], metavar="FOLDER:COLUMN", help="rated pictures, never taught")
-    parser.add_argument("--views", type=int, default=40_000, help="views to render")
+    parser.add_argument("--views", type=int, default=50_000, help="views to render")
     parser.add_argument("--steps", type=int, default=5_000, help="optimiser steps")
     parser.add_argument("--batch", type=int, default=96, help="rows a step")
     parser.add_argument("--seconds", type=float, default=420.0, help="end the steps by then")

@@ -39,11 +39,12 @@ stage, and the head from its hidden states.
 cosine; the eyes at {eyes_rate:g}, all else at {rate:g}. The same command draws the same views and chats; the weights
 agree up to the GPU's arithmetic.
 
-{taught} pictures were taught: {sources}. Of each, whole or in part, mirrored or not, views with up to three
-effects of known degree (finetune/pretrain/small/effects.py). What a picture had before it came here is not known, and
-counts as nothing. Loss on the answers only. Beside it a probe, thrown away afterwards, read off the last hidden states
-what the untouched eyes see in layers 3, 6, 9 and 12, so that what they knew stays, and what early layers know reaches
-those states.
+{taught} pictures were taught: {sources}. Of each, whole or in part, turned, mirrored or not,
+views with up to three effects of known degree (finetune/pretrain/small/effects.py). What a picture had before it came
+here is not known, and counts as nothing. Half of the questions for a description are the pipeline's own, which name an
+aspect and a prompt; the answer is the same description. Loss on the answers only. Beside it a probe, thrown away
+afterwards, read off the last hidden states what the untouched eyes see in layers 3, 6, 9 and 12, so that what they knew
+stays, and what early layers know reaches those states.
 
 | licence | source | pictures |
 |---|---|---|

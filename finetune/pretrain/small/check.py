@@ -38,7 +38,7 @@ def single_recipes(rng: Generator, pictures: Sequence[Picture], many: int) -> li
     for name in EFFECTS:
         for low, high in DEGREES.values():
             wanted += [{name: float(rng.uniform(low, high))} for _ in range(many)]
-    return [Recipe(int(rng.integers(len(pictures))), None, mirrored=False, effects=each) for each in wanted]
+    return [Recipe(int(rng.integers(len(pictures))), None, turned=0, mirrored=False, effects=each) for each in wanted]
 
 
 def cases(kinds: Sequence[str], sights: Sequence[Sight], recipes: Sequence[Recipe], rng: Generator) -> list[Case]:

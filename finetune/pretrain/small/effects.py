@@ -1,4 +1,4 @@
-"""What is done to a picture, so that its kind and degree are known: thirteen effects, one strength in 0…1 each.
+"""What is done to a picture, so that its kind and degree are known: seventeen effects, one strength in 0…1 each.
 
 Strengths grow by ratios, not by steps, as what is seen does. They are effects and no judgements. The order in which
 several are applied is that of the table: light and colour, lens, sensor, then what a file format leaves.

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from numpy.random import Generator
 
 from data.synthetic.captions import Turn
+from data.synthetic.scenes import draw_scene
 from finetune.pretrain.chats import repetition
 from finetune.pretrain.small.effects import EFFECTS
 from finetune.pretrain.small.sights import Sight
 from finetune.pretrain.small.views import Recipe
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.mllm.conversation import conversation
 
 KINDS = {"photograph": "A photograph", "generated": "A generated picture"}
 NOTHING = "No effect is visible."
@@ -66,11 +69,20 @@ def chat(kind: str, sight: Sight, recipe: Recipe, rng: Generator) -> list[Turn]:
                  for _ in range(2)]  # fmt: skip
         turns += [Turn(str(rng.choice(ask)).format(name), answer(recipe, name)) for name in dict.fromkeys(asked)]
     turns = [turns[at] for at in rng.permutation(len(turns))]
-    first = Turn(str(rng.choice(DESCRIBE)), describe(kind, sight, recipe))
+    first = Turn(_asked_to_describe(rng), describe(kind, sight, recipe))
     turns.insert(0 if rng.random() < 0.7 else int(rng.integers(len(turns))), first)
     if rng.random() < 0.5:
         turns.insert(int(rng.integers(1, 4)), repetition(rng))
     return turns[:TURNS]
+
+
+def _asked_to_describe(rng: Generator) -> str:
+    """Half of the time in the words of the pipeline, whose aspects then are mere words, with any text as the prompt."""
+    if rng.random() < 0.5:
+        return str(rng.choice(DESCRIBE))
+    prompt = draw_scene(rng, reserved=False).prompt if rng.random() < 0.5 else ""
+    asked: str = conversation(str(rng.choice(list(ASPECTS))), prompt)[0]["content"][1]["text"]
+    return asked
 
 
 def _in_order(degrees: dict[str, str]) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ PROBE_WEIGHT = 1.0
 RATE, EYES_RATE = 1e-3, 1e-5
 WARM_UP, EYES_OPEN = 0.03, 0.2  # shares of the run
 DECAY, CLIP = 0.05, 1.0
+DROPOUT = 0.1  # of the image tokens: few pictures are known by heart soon
 MEASURED_ON = 512  # views, for mean and spread of what the probe reads off
 
 Forward = Callable[[Tensor, Tensor, Tensor], "Losses"]  # images, tokens, answers
@@ -77,7 +78,7 @@ class Trainee(nn.Module):
 
     def forward(self, images: Tensor, tokens: Tensor, answers: Tensor) -> Losses:
         pixels = to_pixels(images)
-        hidden = self.read(self.look(pixels), tokens)
+        hidden = self.read(F.dropout(self.look(pixels), DROPOUT, self.training), tokens)
         logits = self.model.lm_head(hidden[:, :-1]).float()
         losses = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
         said = answers[:, 1:].flatten().float()

@@ -1,4 +1,4 @@
-"""Pictures as `small` sees them while it learns: a part or the whole, mirrored or not, with effects of known degree.
+"""Pictures as `small` sees them while it learns: a part or the whole, turned or not, with effects of known degree.
 
 Effects are applied at about the size at which a picture is seen, before it is brought to exactly that size, and never
 to the bars that make it square: as it is in use, where a file has its flaws before anybody resizes it.
@@ -33,7 +33,8 @@ HOW_MANY = (0.16, 0.46, 0.25, 0.13)  # effects: none, one, two, three
 DEGREES = {"slight": (0.0, 0.24), "clear": (0.38, 0.62), "strong": (0.76, 1.0)}
 WORKED_AT = (336, 400, 448)  # px a side, multiples of 16
 LEAST_PART = 280  # px: a smaller part would be enlarged until it is soft
-PARTS = 0.5  # of the views show a part
+PARTS = 0.7  # of the views show a part
+TURNED = 0.3  # of the views are turned
 
 
 class Picture(NamedTuple):
@@ -49,6 +50,7 @@ class Recipe(NamedTuple):
 
     picture: int
     part: tuple[int, int, int] | None  # top, left, side; None: the whole
+    turned: int  # quarter turns
     mirrored: bool
     effects: dict[str, float]  # name: strength in 0…1
 
@@ -92,7 +94,8 @@ def draw(rng: Generator, picture: int, size: Sequence[int]) -> Recipe:
     if rng.random() < PARTS:
         side = int(rng.integers(min(LEAST_PART, *size), min(size) + 1))
         part = int(rng.integers(size[0] - side + 1)), int(rng.integers(size[1] - side + 1)), side
-    return Recipe(picture, part, bool(rng.random() < 0.5), effects)
+    turned = int(rng.integers(1, 4)) if rng.random() < TURNED else 0
+    return Recipe(picture, part, turned, bool(rng.random() < 0.5), effects)
 
 
 def render(pictures: Sequence[Picture], recipes: Sequence[Recipe], dice: torch.Generator) -> Rendered:
@@ -126,5 +129,5 @@ def _shown(pixels: Tensor, recipe: Recipe, longest: int) -> Tensor:
     height, width = pixels.shape[1:]
     size = (max(1, round(height * longest / max(height, width))), max(1, round(width * longest / max(height, width))))
     shown = F.interpolate(pixels[None] / 255, size=size, mode="bicubic", align_corners=False, antialias=True)[0]
-    shown = shown.clamp(0, 1)
+    shown = shown.clamp(0, 1).rot90(recipe.turned, (1, 2))
     return shown.flip(2) if recipe.mirrored else shown
