@@ -54,4 +54,4 @@ def takes(number: int, seconds: float) -> str:
     minutes = round(number * seconds / 60)
     if minutes >= 100:
         return f"{seconds:.2g} s each: about {number * seconds / 3600:.1f} hours"
-    return f"{seconds:.2g} s each: " + (f"about {minutes} minutes" if minutes > 1 else "a minute or less")
+    return f"{seconds:.2g} s each: " + (f"about {minutes} minutes" if minutes > 1 else "less than two minutes")
