@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,9 +21,12 @@ TRAINING = [(picture(seed), f"a red cube, number {seed}") for seed in range(12)]
 PROFILE = {"revision": None, "dtype": "float32", "max_length": 200, "max_new_tokens": 8, "fewer_views": []}
 
 
-def trained(model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",)) -> dict[str, Part]:
+def trained(
+    model: Path, folder: Path, aspects: tuple[str, ...] = ("quality",), training: list = TRAINING, **profile: Any
+) -> dict[str, Part]:
     """One `Part` an aspect below `folder`, laid out as the stages do for the data set `made`."""
-    return {aspect: _trained(model, folder, aspect, seed) for seed, aspect in enumerate(aspects)}
+    profile = PROFILE | profile
+    return {aspect: _trained(model, folder, aspect, seed, training, profile) for seed, aspect in enumerate(aspects)}
 
 
 def rated_on(scale: tuple[float, float], part: Part, folder: Path) -> Part:
@@ -32,19 +36,19 @@ def rated_on(scale: tuple[float, float], part: Part, folder: Path) -> Part:
     return replace(part, card=folder / "card.json")
 
 
-def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
+def _trained(model: Path, folder: Path, aspect: str, seed: int, training: list, profile: dict[str, Any]) -> Part:
     adapter, head = (folder / "models" / kind / f"made-{aspect}" for kind in ("adapters", "heads"))
     card = folder / "models" / "cards" / f"made-{aspect}.json"
-    fresh = load(model, **PROFILE)
+    fresh = load(model, **profile)
     fresh.add_lora(lora(alpha=4), seed=seed)
     with torch.no_grad():
         for name, weight in fresh.model.named_parameters():
             if "lora_B" in name:  # zero at first: an adapter that says nothing
                 weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
     adapters.save(fresh.model, adapter)
-    student = load(model, adapter=adapter, **PROFILE)
-    images, prompts = zip(*TRAINING, strict=True)
-    said = student.describe(images, [conversation(aspect, prompt) for prompt in prompts], PROFILE["max_new_tokens"])
+    student = load(model, adapter=adapter, **profile)
+    images, prompts = zip(*training, strict=True)
+    said = student.describe(images, [conversation(aspect, prompt) for prompt in prompts], profile["max_new_tokens"])
     asked = [conversation(aspect, prompt, text) for prompt, text in zip(prompts, said, strict=True)]
     batch = Batch.of(Row(str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
     made = _head(student.hidden_size, seed)
@@ -61,7 +65,7 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int) -> Part:
         "format": FORMAT,
         "dataset": "made",
         "aspect": aspect,
-        "mllm": {"model": str(model), **PROFILE},
+        "mllm": {"model": str(model), **profile},
         "adapted": True,
         "identity": student.identity,
         "head": head_sha256(head),
