@@ -49,6 +49,11 @@ def test_it_holds_safetensors_and_json_and_says_what_it_is(packed):
     assert "PLCC on 3 test images | none" in text
 
 
+def test_a_note_stands_first_in_its_readme(parts):
+    text = render(bundle.cards(parts), "For non-commercial use only.")
+    assert text.index("**For non-commercial use only.**") < text.index("Scores quality")
+
+
 def test_any_changed_byte_is_refused(packed, own):
     for path in sorted(path for path in own.rglob("*") if path.is_file()):
         whole = path.read_bytes()

@@ -1,0 +1,53 @@
+"""The judge that ships, itself: it is whole, small, and scores a picture out of the box, within time and memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.outside_its_world import PICTURES
+from m3agiqa import shipped
+from m3agiqa.bundle import cards, open_bundle
+from m3agiqa.scorer import Scorer
+
+ROOT = Path(__file__).parents[2]
+CPU_SECONDS = 15  # the first image, start included, on one core
+MEGABYTES = 1500
+FILE = 95 * 2**20  # bytes, of the largest file that a repository takes without complaint
+BUNDLES = [ROOT / "models" / name for name in ("judge", "judge-noncommercial")]
+
+pytestmark = pytest.mark.skipif(not BUNDLES[0].exists(), reason="models/judge is not in this checkout")
+
+
+@pytest.mark.parametrize("place", BUNDLES, ids=lambda place: place.name)
+def test_it_is_whole_and_belongs_to_the_model_that_ships(place):
+    assert not (place / "mllm").exists()
+    files = [file for folder in (place, ROOT / "models/small") for file in folder.rglob("*") if file.is_file()]
+    assert max(file.stat().st_size for file in files) <= FILE
+    parts = open_bundle(place)
+    assert {card.world for card in cards(parts).values()} == {"real"}
+    for aspect in parts:
+        assert Scorer(parts, device="cpu").loaded(aspect).card.aspect == aspect  # which checks its identity
+
+
+def test_what_may_not_be_sold_says_so_and_is_not_what_ships():
+    assert "non-commercial" in (BUNDLES[1] / "README.md").read_text(encoding="utf-8")
+    assert shipped.judge() == BUNDLES[0]
+
+
+def test_a_picture_is_scored_out_of_the_box_within_time_and_memory(tmp_path):
+    PICTURES["flat drawn shapes"]().save(tmp_path / "drawing.png")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "m3agiqa", "predict", "drawing.png", "--device", "cpu"]
+    with (tmp_path / "said").open("w") as said:
+        ran = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(ran.pid, 0)
+        ran.returncode = os.waitstatus_to_exitcode(status)
+    text = (tmp_path / "said").read_text()
+    assert ran.returncode == 0, text
+    for what in ("drawing.png  (no prompt)", "  quality  ", " to ", "correspondence is left out: it needs a model"):
+        assert what in text
+    assert used.ru_utime + used.ru_stime <= CPU_SECONDS
+    assert used.ru_maxrss / 1024 <= MEGABYTES
