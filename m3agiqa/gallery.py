@@ -88,10 +88,11 @@ def table(rows: Rows) -> str:
         prompt = f'"{image.prompt}"' if image.prompt else "(no prompt)"
         lines.append(printable(f"{brief(image.name)}  {prompt}"))
         for score in scores:
-            lines.append(f"  {score.aspect:<15}{_headline(score)}")
+            head = f"  {score.aspect:<15}"
             details = [score.description or "", *(f"! {warning}" for warning in score.warnings)]
-            for text in filter(None, details):
-                lines += textwrap.wrap(printable(text), 100, initial_indent=" " * 17, subsequent_indent=" " * 17)
+            for text in filter(None, [_headline(score), *details]):
+                lines += textwrap.wrap(printable(text), 100, initial_indent=head, subsequent_indent=" " * 17)
+                head = " " * 17
     if len(rows) > SHOWN:
         lines.append(f"… and {len(rows) - SHOWN} more images")
     return "\n".join(lines)
@@ -115,7 +116,7 @@ def panel(scores: Sequence[Score]) -> str:
 
 def _headline(score: Score) -> str:
     if score.score is None or score.interval is None:
-        return printable(score.status)
+        return score.status
     low, high = score.interval
     found = f"{score.score:5.2f}  ({low:.2f} to {high:.2f})  {score.word}"
     if score.scale == MOS_RANGE:

@@ -108,6 +108,14 @@ def test_the_terminal_is_safe_from_control_characters(rows):
     assert "… and 5 more images" in gallery.table(rows * 5)
 
 
+def test_why_there_is_no_score_fits_a_terminal(rows):
+    why = f"refused: {'a reason that is long, ' * 12}and no score"
+    shown = gallery.table([(rows[0][0], [Score("quality", why)])]).splitlines()[1:]
+    assert shown[0].startswith("  quality        refused: a reason")
+    assert max(map(len, shown)) <= 100
+    assert " ".join(line.strip() for line in shown).endswith("and no score")
+
+
 def test_nothing_in_the_page_is_markup_of_others(rows):
     page = "".join(gallery.gallery(rows))
     assert "<script" not in page
