@@ -2,8 +2,8 @@
 
     from m3agiqa import Scorer
 
-    scorer = Scorer.load("bundle")  # a folder that `m3agiqa bundle` packed, or hf://owner/name@commit
-    for score in scorer(["cat.png"], ["a red cat on a sofa"], aspect="quality"):
+    scorer = Scorer.load()  # the judge that ships; or a folder that `m3agiqa bundle` packed, or hf://owner/name@commit
+    for score in scorer(["cat.png"], aspect="quality"):
         print(score.score, score.interval, score.word, score.description, score.warnings)
 
 `m3agiqa predict` is the same from the command line, `m3agiqa demo` in a browser. The library judges; it knows nothing

@@ -52,6 +52,7 @@ def test_it_holds_safetensors_and_json_and_says_what_it_is(packed):
 def test_a_note_stands_first_in_its_readme(parts):
     text = render(bundle.cards(parts), "For non-commercial use only.")
     assert text.index("**For non-commercial use only.**") < text.index("Scores quality")
+    assert "| knows | pictures that people rated |" in text
 
 
 def test_any_changed_byte_is_refused(packed, own):
