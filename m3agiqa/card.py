@@ -63,6 +63,18 @@ class Card(Strict):
         str, dict[str, Any] | None
     ]  # by stage: device, dtype, batch and processes, which decide the last bits
 
+    @property
+    def word_tells(self) -> bool:
+        """Whether the MLLM's word went with people's ratings of the test images, as far as that was measured.
+
+        An MLLM that was not distilled says a word like any other, and it may mean nothing.
+        """
+        measured = (self.figures.get("baselines") or {}).get("student_word")
+        if not measured:
+            return True
+        low, _ = measured["srcc_ci"] or (measured["srcc"] or 0.0, 1.0)  # one word for all images has no SRCC
+        return bool(low > 0)
+
     @pydantic.field_validator("scale")
     @classmethod
     def _ascending(cls, scale: Scale) -> Scale:

@@ -118,7 +118,7 @@ def _headline(score: Score) -> str:
     if score.score is None or score.interval is None:
         return score.status
     low, high = score.interval
-    found = f"{score.score:5.2f}  ({low:.2f} to {high:.2f})  {score.word}"
+    found = f"{score.score:5.2f}  ({low:.2f} to {high:.2f})" + (f"  {score.word}" if score.word else "")
     if score.scale == MOS_RANGE:
         return found
     return f"{found}  [{score.scale.low:g} to {score.scale.high:g}; {score.score_0_5:.2f} on 0 to 5]"

@@ -25,7 +25,7 @@ class Score:
     status: str  # "ok", "refused: …" (cannot be asked for) or "failed: …" (this image)
     score: float | None = None
     interval: Interval | None = None  # holds the MOS in 90 % of cases
-    word: str | None = None
+    word: str | None = None  # None, too, where the MLLM's word does not tell (m3agiqa/card.py)
     description: str | None = None
     warnings: tuple[str, ...] = ()  # why not to trust the score, see m3agiqa/warnings/
     scale: Scale = MOS_RANGE  # the data set's own

@@ -222,4 +222,5 @@ def _score(card: Card, score: float, reading: Reading, warnings: tuple[str, ...]
     interval = Interval(*(on_scale(end, card.scale) for end in ends))
     value = on_scale(score, card.scale)
     description = reading.fitted.description or ""
-    return Score(card.aspect, OK, value, interval, reading.word, description, warnings, card.scale)
+    word = reading.word if card.word_tells else None
+    return Score(card.aspect, OK, value, interval, word, description, warnings, card.scale)
