@@ -136,7 +136,7 @@ def _said(score: Score) -> str:
     if score.score is None or score.interval is None:
         return f"{printable(score.status)} | | "
     found = f"{score.score:.2f} ({score.interval.low:.2f} to {score.interval.high:.2f})"
-    return f"{found} | {score.word} | {kinds(score.warnings) or 'none'}"
+    return f"{found} | {score.word or 'not told'} | {kinds(score.warnings) or 'none'}"
 
 
 def main() -> None:

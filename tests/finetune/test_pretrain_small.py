@@ -24,10 +24,11 @@ from finetune.pretrain.small.model import (
 )
 from finetune.pretrain.small.sights import measure
 from finetune.pretrain.small.talk import NOTHING, chat, describe, effects, from_0_to_9
-from finetune.pretrain.small.train import Chats, Trainee, groups, learning_rates, to_pixels, train
+from finetune.pretrain.small.train import PROBE_WEIGHT, Trainee, eyes_rate, learners, rate, to_pixels
 from finetune.pretrain.small.views import DEGREES, GROUPS, Picture, Recipe, draw, render
 from finetune.pretrain.small.watch import ridge_srcc
 from finetune.pretrain.tokenizer import build_tokenizer
+from finetune.pretrain.training import Chats, train
 
 JUDGEMENTS = {"good", "bad", "poor", "fair", "excellent", "beautiful", "ugly", "quality", "realistic", "fake"}
 TURNS = [("What is to be seen?", "Slight blur and strong noise."), ("Sure?", "Yes.")]
@@ -100,8 +101,8 @@ def test_effects_do_not_touch_the_bars_that_make_a_picture_square(picture):
     assert (clean - changed)[:60].abs().max() == 0
     mirrored = render([picture], [recipes[0]._replace(mirrored=True)], torch.Generator().manual_seed(0)).images[0]
     assert (mirrored.int() - clean.flip(1)).abs().max() <= 1
-    turned = render([picture], [recipes[0]._replace(turned=2)], torch.Generator().manual_seed(0)).images[0]
-    assert (turned.int() - clean.flip(0, 1)).abs().max() <= 1
+    turned = render([picture], [recipes[0]._replace(turned=2)], torch.Generator().manual_seed(0))
+    assert measure(turned.images, turned.inside)[0].brightest == "on the left"
 
 
 def test_what_is_seen_of_a_picture_is_measured(picture):
@@ -170,15 +171,17 @@ def test_training_opens_the_eyes_late_and_leaves_the_untouched_ones(model, token
         torch.from_numpy(each)[:, None] for each in rows([TURNS] * 2, tokenizer.backend_tokenizer, IMAGE_STRING, 240)
     )
     images = torch.randint(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
-    curve = train(trainee, trainee, Chats(images, tokens, answers), steps=2, batch=1, seed=0, seconds=600.0)
+    taught, how = Chats(images, tokens, answers), {"steps": 2, "batch": 1, "seed": 0, "seconds": 600.0}
+    curve = train(learners(trainee), trainee, taught, probe_weight=PROBE_WEIGHT, checkpoint=print, **how)
     assert [row["step"] for row in curve] == [1, 2]
     after = trainee.state_dict()
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert any("language_model" in name for name in changed)
     assert any("vision_tower" in name for name in changed)
     assert not any(name.startswith("untouched") for name in changed)
-    assert learning_rates(0.1)[1] == 0 < learning_rates(0.4)[1] < learning_rates(0.4)[0]
-    assert sum(len(group["params"]) for group in groups(trainee)) == sum(p.requires_grad for p in trainee.parameters())
+    assert eyes_rate(0.1) == 0 < eyes_rate(0.4) < rate(0.4)
+    count = sum(parameter.requires_grad for parameter in trainee.parameters())
+    assert sum(len(learner.parameters) for learner in learners(trainee)) == count
 
 
 def test_processor_writes_what_was_taught_and_distorts_nothing(tokenizer):

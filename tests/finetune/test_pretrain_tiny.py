@@ -19,8 +19,9 @@ from finetune.pretrain.tiny.__main__ import quality_words
 from finetune.pretrain.tiny.check import answer, held_out, read_caption, things
 from finetune.pretrain.tiny.data import LENGTH, chat, corpus, draw, picture
 from finetune.pretrain.tiny.model import IMAGE_STRING, IMAGE_TOKENS, build_model, refresh_unseen
-from finetune.pretrain.tiny.train import Chats, Trainee, appearance, learning_rate, to_pixels, train
+from finetune.pretrain.tiny.train import PROBE_WEIGHT, Trainee, appearance, learning_rate, to_pixels
 from finetune.pretrain.tokenizer import SPECIAL, build_tokenizer
+from finetune.pretrain.training import Chats, Learner, train
 
 FOLDER = Path(__file__).parents[2] / "models" / "tiny"
 TURNS = [("What does it show? Ein Bär, 日本", "A red cube."), ("How many?", "One, I think."), ("Sure?", "Yes.")]
@@ -182,7 +183,9 @@ def test_training_learns_and_keeps_its_curve():
     images = torch.from_numpy(rng.integers(0, 256, (2, 192, 192, 3), dtype=np.uint8))
     trainee = Trainee(build_model()).train()
     chats = Chats(images, tokens[..., :96], answers[..., :96])
-    curve = train(trainee, trainee, chats, steps=6, batch=2, seed=0, seconds=60.0, checkpoint=lambda _: None)
+    learners = [Learner(list(trainee.parameters()), learning_rate)]
+    how = {"steps": 6, "batch": 2, "seed": 0, "seconds": 60.0, "checkpoint": print}
+    curve = train(learners, trainee, chats, probe_weight=PROBE_WEIGHT, **how)
     assert [row["step"] for row in curve] == [1, 6]
     assert curve[-1]["loss"] < curve[0]["loss"] - 0.5
     assert learning_rate(0.0) == pytest.approx(0.0)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from benchmarks.order_of_effects import degrees, square
 from benchmarks.outside_its_world import PICTURES
-from finetune.pretrain.small.effects import EFFECTS, apply
 from m3agiqa import shipped
 from m3agiqa.bundle import cards, open_bundle
 from m3agiqa.scorer import Scorer
@@ -59,25 +58,9 @@ def test_a_picture_is_scored_out_of_the_box_within_time_and_memory(tmp_path):
     assert used.ru_maxrss / 1024 <= MEGABYTES
 
 
-@pytest.fixture(scope="module")
-def scored():
-    """Two photographs, and what each effect of clear and of strong degree makes of them: their scores of quality."""
-    dice = torch.Generator().manual_seed(0)
-    pictures = []
-    for photograph in load_sample_images().images:  # scikit-learn's: a temple and a flower, 640 x 427
-        square = torch.tensor(photograph[:416, 112:528]).permute(2, 0, 1)[None].float() / 255
-        pictures.append(square[0])
-        for name in NOTICED:
-            strengths = {each: torch.tensor([0.5, 1.0] if each == name else [0.0, 0.0]) for each in EFFECTS}
-            pictures += apply(square.expand(2, -1, -1, -1), strengths, dice)
-    images = [Image.fromarray((each * 255).round().byte().permute(1, 2, 0).numpy()) for each in pictures]
-    scores = [score.score for score in Scorer.load(device="cpu", batch=8)(images, aspect="quality")]
-    return np.array(scores).reshape(2, -1)  # a row a photograph: as it is, then two degrees of each effect
-
-
-def test_the_stronger_an_effect_the_lower_the_score(scored):
+def test_the_stronger_an_effect_the_lower_the_score():
     """Not of noise, halos, banding and colours: hardly a photograph of those that it learned from has them."""
-    clean, degrees = scored[:, :1], scored[:, 1:].reshape(2, len(NOTICED), 2)
-    held = np.concatenate([(clean > degrees[:, :, 0]).ravel(), (degrees[:, :, 0] > degrees[:, :, 1]).ravel()])
-    assert held.mean() >= 0.9
-    assert (clean > degrees[:, :, 1]).all()
+    photographs = [Image.fromarray(each) for each in load_sample_images().images]  # scikit-learn's: a temple, a flower
+    scores = degrees(Scorer.load(device="cpu", batch=8), [square(each, 416) for each in photographs], NOTICED)
+    assert (np.diff(scores) < 0).mean() >= 0.9
+    assert (scores[:, :, 0] > scores[:, :, 2]).all()

@@ -2,7 +2,7 @@
 
 DINOv2's eyes get a language: views of real pictures with effects of known kind and degree are rendered, talked about,
 and taught; pictures of two other sources tell how well it went. It learns to say what is to be seen, never whether it
-is any good.
+is any good. A run that is cut leaves its last checkpoint in the folder.
 """
 
 import argparse
@@ -28,10 +28,11 @@ from finetune.pretrain.small.effects import EFFECTS
 from finetune.pretrain.small.model import IMAGE_SIZE, IMAGE_STRING, SIDE, build_model, build_processor, save
 from finetune.pretrain.small.sights import Sight, measure
 from finetune.pretrain.small.talk import chat
-from finetune.pretrain.small.train import EYES_RATE, RATE, Chats, ready, train
+from finetune.pretrain.small.train import EYES_RATE, MEASURED_ON, PROBE_WEIGHT, RATE, Trainee, learners
 from finetune.pretrain.small.views import Picture, Recipe, draw, read_pictures, render
 from finetune.pretrain.small.watch import Watched
 from finetune.pretrain.tokenizer import BOS, build_tokenizer
+from finetune.pretrain.training import Chats, Curve, compiled, train
 from m3agiqa.files import write_json, write_text
 
 HELD_OUT = ("kodak", "gpt4o")  # sources that are never taught
@@ -141,11 +142,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{options.views} views after {drawn:.0f} s", flush=True)
 
     model = build_model(read_backbone(options.backbone, SIDE)).to(device)
-    trainee, forward = ready(model, options.batch, LENGTH)
-    curve = train(trainee, forward, chats, steps=options.steps, batch=options.batch, seed=options.seed,
-                  seconds=options.seconds)  # fmt: skip
-    save(model, build_processor(tokenizer), options.out)
-    write_curve(options.out, curve)
+    trainee = Trainee(model).to(device).train()
+    forward = compiled(trainee, options.batch, IMAGE_SIZE, LENGTH)
+    trainee.measure(chats.images[:MEASURED_ON])
+
+    def checkpoint(curve: Curve) -> None:
+        save(model, build_processor(tokenizer), options.out)
+        write_curve(options.out, curve)
+
+    curve = train(learners(trainee), forward, chats, probe_weight=PROBE_WEIGHT, steps=options.steps,
+                  batch=options.batch, seed=options.seed, seconds=options.seconds, checkpoint=checkpoint)  # fmt: skip
+    checkpoint(curve)
     watched = {}
     for place in options.watch:
         folder, _, column = place.partition(":")

@@ -1,4 +1,4 @@
-"""How `small` learns: one compiled step over rows of one view and one chat, all of one length.
+"""How `small` learns, and keeps what its eyes knew.
 
 The eyes were trained on far more pictures than are at hand, and would forget most of that if captions alone pulled at
 them. So beside the chat a probe, thrown away afterwards, reads off the language part's last hidden states what the
@@ -9,43 +9,22 @@ of the rate of the rest, and not before the rest has found its feet.
 
 import copy
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import InternVLForConditionalGeneration
 
-from finetune.pretrain.small.model import FIRST_IMAGE_TOKEN, FOLD, IMAGE_SIZE, IMAGE_TOKENS, MEAN, SIDE, STD
+from finetune.pretrain.small.model import FIRST_IMAGE_TOKEN, FOLD, IMAGE_TOKENS, MEAN, SIDE, STD
+from finetune.pretrain.training import Learner, Losses, chat_loss, read
 
 LAYERS = (3, 6, 9, 12)  # of the eyes, for the probe
 PROBE_WEIGHT = 1.0
 RATE, EYES_RATE = 1e-3, 1e-5
 WARM_UP, EYES_OPEN = 0.03, 0.2  # shares of the run
-DECAY, CLIP = 0.05, 1.0
 DROPOUT = 0.1  # of the image tokens: few pictures are known by heart soon
 MEASURED_ON = 512  # views, for mean and spread of what the probe reads off
-
-Forward = Callable[[Tensor, Tensor, Tensor], "Losses"]  # images, tokens, answers
-
-
-@dataclass(frozen=True)
-class Chats:
-    """Training rows on the device: n views with k chats each."""
-
-    images: Tensor  # (n, size, size, 3) uint8
-    tokens: Tensor  # (n, k, length) int16, padded on the right
-    answers: Tensor  # (n, k, length) bool: what an assistant says
-
-
-class Losses(NamedTuple):
-    """What a step brings down."""
-
-    chat: Tensor  # (), the mean per answer token
-    probe: Tensor  # (), 1 for a probe that knows nothing
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -79,12 +58,10 @@ class Trainee(nn.Module):
     def forward(self, images: Tensor, tokens: Tensor, answers: Tensor) -> Losses:
         pixels = to_pixels(images)
         hidden = self.read(F.dropout(self.look(pixels), DROPOUT, self.training), tokens)
-        logits = self.model.lm_head(hidden[:, :-1]).float()
-        losses = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-        said = answers[:, 1:].flatten().float()
+        said = chat_loss(self.model.lm_head(hidden[:, :-1]), tokens, answers)
         wanted = (self.seen(pixels) - self.seen_mean) * self.seen_scale
         found = self.probe(hidden[:, FIRST_IMAGE_TOKEN : FIRST_IMAGE_TOKEN + IMAGE_TOKENS]).float()
-        return Losses((losses * said).sum() / said.sum(), F.mse_loss(found, wanted))
+        return Losses(said, F.mse_loss(found, wanted))  # the probe's is 1 where it knows nothing
 
     def look(self, pixels: Tensor) -> Tensor:
         """The image tokens: (B, 3, s, s) -> (B, tokens, D)."""
@@ -96,16 +73,7 @@ class Trainee(nn.Module):
 
     def read(self, seen: Tensor, tokens: Tensor) -> Tensor:
         """The language part's last hidden states: (B, T, D)."""
-        text = self.model.model.language_model
-        words = text.embed_tokens(tokens)
-        end = FIRST_IMAGE_TOKEN + IMAGE_TOKENS
-        hidden = torch.cat([words[:, :FIRST_IMAGE_TOKEN], seen.to(words.dtype), words[:, end:]], 1)
-        places = torch.arange(tokens.shape[1], device=tokens.device)[None]
-        angles = text.rotary_emb(hidden, position_ids=places)
-        for layer in text.layers:
-            hidden = layer(hidden, attention_mask=None, position_ids=places, position_embeddings=angles)
-        normed: Tensor = text.norm(hidden)
-        return normed
+        return read(self.model.model.language_model, seen, tokens, FIRST_IMAGE_TOKEN)
 
     @torch.no_grad()
     def seen(self, pixels: Tensor) -> Tensor:
@@ -123,80 +91,22 @@ class Trainee(nn.Module):
         self.seen_scale.copy_(1 / seen.std(0).clamp(min=1e-3))
 
 
-def learning_rates(part: float) -> tuple[float, float]:
-    """Of everything but the eyes, and of the eyes: linear warm-up, then a cosine to nothing; `part` is done."""
-    bend = 0.5 + 0.5 * math.cos(math.pi * min(part, 1.0))
-    opened = min(max(part - EYES_OPEN, 0.0) / EYES_OPEN, 1.0)
-    return RATE * min(part / WARM_UP, bend), EYES_RATE * min(opened, bend)
+def learners(trainee: Trainee) -> list[Learner]:
+    """Everything but the eyes, and the eyes."""
+    eyes = list(trainee.model.model.vision_tower.parameters())
+    known = {id(parameter) for parameter in [*eyes, *trainee.untouched.parameters()]}
+    return [Learner([each for each in trainee.parameters() if id(each) not in known], rate), Learner(eyes, eyes_rate)]
 
 
-def ready(model: InternVLForConditionalGeneration, batch: int, length: int) -> tuple[Trainee, Forward]:
-    """A trainee and its forward pass, compiled for one shape where that pays (on a GPU), before there is any data."""
-    device = model.device
-    trainee = Trainee(model).to(device).train()
-    if device.type != "cuda":
-        return trainee, trainee
-    forward: Forward = torch.compile(trainee, dynamic=False)
-    images = torch.zeros(batch, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8, device=device)
-    tokens = torch.zeros(batch, length, dtype=torch.long, device=device)
-    with torch.autocast(device.type, torch.bfloat16):
-        loss, probe = forward(images, tokens, torch.ones_like(tokens, dtype=torch.bool))
-    (loss + probe).backward()
-    trainee.zero_grad(set_to_none=True)
-    return trainee, forward
+def rate(part: float) -> float:
+    """Linear warm-up, then a cosine to nothing; `part` of the run is done."""
+    return RATE * min(part / WARM_UP, _bend(part))
 
 
-def groups(trainee: Trainee) -> list[dict[str, Any]]:
-    """Parameters for the optimiser: the eyes apart, and vectors without decay."""
-    eyes = {id(parameter) for parameter in trainee.model.model.vision_tower.parameters()}
-    found: list[dict[str, Any]] = [
-        {"params": [], "eyes": at_eyes, "weight_decay": decay} for at_eyes in (False, True) for decay in (DECAY, 0.0)
-    ]
-    for parameter in trainee.parameters():
-        if parameter.requires_grad:
-            found[2 * (id(parameter) in eyes) + (parameter.ndim <= 1)]["params"].append(parameter)
-    return found
+def eyes_rate(part: float) -> float:
+    """Nothing at first, then as gently as that."""
+    return EYES_RATE * min(max(part - EYES_OPEN, 0.0) / EYES_OPEN, _bend(part))
 
 
-def train(
-    trainee: Trainee,
-    forward: Forward,
-    chats: Chats,
-    *,
-    steps: int,
-    batch: int,
-    seed: int,
-    seconds: float,
-) -> list[dict[str, Any]]:
-    """Train in place and return the curve. After `seconds` the run is cut: the cosine bends to end by then."""
-    device = chats.images.device
-    trainee.measure(chats.images[:MEASURED_ON])
-    optimizer = torch.optim.AdamW(groups(trainee), lr=0.0, betas=(0.9, 0.95), fused=device.type == "cuda")
-    dice = torch.Generator(device=device).manual_seed(seed)
-    many, kinds = chats.tokens.shape[:2]
-    order = torch.empty(0, dtype=torch.long, device=device)
-    curve: list[dict[str, Any]] = []
-    began = time.monotonic()
-    step, part = 0, 0.0
-    while part < 1.0:
-        while len(order) < batch:
-            order = torch.cat([order, torch.randperm(many, generator=dice, device=device)])
-        rows, order = order[:batch], order[batch:]
-        chat = torch.randint(kinds, (batch,), generator=dice, device=device)
-        rate, eyes_rate = learning_rates(part)
-        for group in optimizer.param_groups:
-            group["lr"] = eyes_rate if group["eyes"] else rate
-        with torch.autocast(device.type, torch.bfloat16):
-            loss, probe = forward(chats.images[rows], chats.tokens[rows, chat].long(), chats.answers[rows, chat])
-        (loss + PROBE_WEIGHT * probe).backward()
-        norm = nn.utils.clip_grad_norm_(trainee.parameters(), CLIP)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        # The clock is read where the device is read anyway: asking after each step would stall it.
-        if step % 20 == 0 or step in (1, steps):
-            figures = {"loss": loss.item(), "probe": probe.item(), "norm": norm.item()}
-            curve.append({"step": step, "seconds": round(time.monotonic() - began, 2), "rate": rate, **figures})
-            print(" ".join(f"{key} {value:.5g}" for key, value in curve[-1].items()), flush=True)
-        part = max(step / steps, (time.monotonic() - began) / seconds)
-    return curve
+def _bend(part: float) -> float:
+    return 0.5 + 0.5 * math.cos(math.pi * min(part, 1.0))

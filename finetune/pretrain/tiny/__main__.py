@@ -30,8 +30,9 @@ from finetune.pretrain.tiny.model import (
     refresh_unseen,
     save,
 )
-from finetune.pretrain.tiny.train import Chats, ready, train
+from finetune.pretrain.tiny.train import PROBE_WEIGHT, Trainee, learning_rate
 from finetune.pretrain.tokenizer import build_tokenizer
+from finetune.pretrain.training import Chats, Learner, compiled, train
 from m3agiqa.files import write_json, write_text
 
 CHATS = 5  # conversations an image
@@ -93,19 +94,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     said = tokenizer.backend_tokenizer.to_str()
     studio = Studio(options.images, options.seed, chats=CHATS, tokenizer=said, device=options.device, workers=workers)
     model = build_model().to(options.device)
-    trainee, forward = ready(model, options.batch, LENGTH)
-    compiled = time.monotonic() - began
+    trainee = Trainee(model).to(options.device).train()
+    forward = compiled(trainee, options.batch, IMAGE_SIZE, LENGTH)
+    ready = time.monotonic() - began
     chats = gather(studio, options.device, began + DRAWING_SHARE * options.seconds)
     drawn = time.monotonic() - began
-    print(f"compiled after {compiled:.0f} s; {len(chats.images)} images after {drawn:.0f} s", flush=True)
+    print(f"compiled after {ready:.0f} s; {len(chats.images)} images after {drawn:.0f} s", flush=True)
 
     def checkpoint(curve: list[dict[str, Any]]) -> None:
         save(model, processor, options.out)
         write_curve(options.out, curve)
 
     left = options.seconds * (1 - CHECKING_SHARE) - drawn
-    curve = train(trainee, forward, chats, steps=options.steps, batch=options.batch, seed=options.seed, seconds=left,
-                  checkpoint=checkpoint)  # fmt: skip
+    learners = [Learner(list(trainee.parameters()), learning_rate)]
+    curve = train(learners, forward, chats, probe_weight=PROBE_WEIGHT, steps=options.steps, batch=options.batch,
+                  seed=options.seed, seconds=left, checkpoint=checkpoint)  # fmt: skip
     seen = torch.bincount(chats.tokens.flatten().int(), minlength=model.config.text_config.vocab_size) > 0
     refresh_unseen(model, seen, options.seed)
     checkpoint(curve)
