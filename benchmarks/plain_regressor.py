@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -22,6 +21,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from data.tables.frames import joined, read_samples, read_table
 from evaluation import ridge
 from evaluation.metrics import plcc, srcc
+from finetune.pretrain.small.backbone import read_backbone
+from finetune.pretrain.small.model import SIDE
 from m3agiqa.device import device
 from m3agiqa.images import load_image
 from pipeline import paths
@@ -110,10 +111,10 @@ def fit(model: Regressor, seen: dict[str, Tensor], mos: dict[str, np.ndarray], e
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--model", default="models/small", help="a folder; its vision tower is what is tuned")
-    parser.add_argument("--eyes", type=Path, help="safetensors of another vision tower of that shape, as DINOv2 came")
+    parser.add_argument("--eyes", type=Path, help="the ONNX file with DINOv2, as it was before it was taught")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("results/plain_regressor.csv"))
+    parser.add_argument("--out", type=Path, required=True, help="the test images' MOS and what is predicted, as CSV")
     options = parser.parse_args(argv)
     settings = load()
     where = device(settings.runtime.device)
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples = joined(samples, read_table(paths.splits(settings.dataset)), settings.aspect)
     mllm = AutoModelForImageTextToText.from_pretrained(options.model, dtype=torch.float32)
     if options.eyes:
-        mllm.model.vision_tower.load_state_dict({k: v.float() for k, v in load_file(options.eyes).items()})
+        mllm.model.vision_tower.load_state_dict(read_backbone(options.eyes, SIDE))
     torch.manual_seed(options.seed)
     model = Regressor(mllm.model.vision_tower, mllm.config.vision_config.hidden_size).to(where)
     processor = AutoProcessor.from_pretrained(options.model)

@@ -35,7 +35,7 @@ from m3agiqa.warnings.prompts import instructions_in, strange_prompt
 OK = "ok"
 REFUSED = (
     "refused: unlike the rendered scenes that are all this judge knows ({}); for real pictures take the judge that "
-    "ships, without --dataset or --bundle; --unfamiliar scores it all the same"
+    "ships, without --dataset or --bundle; --unfamiliar, in Python unfamiliar=True, scores it all the same"
 )
 
 # Threads take turns, of all scorers: while transformers loads a model, it changes torch for the whole process, and a

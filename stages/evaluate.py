@@ -188,8 +188,9 @@ def _about(settings: Settings) -> dict[str, Any]:
     if settings.evaluate.on:
         about: dict[str, Any] = read_json(paths.cross(settings.dataset, settings.aspect) / "cross.json")
         return about
-    profile = settings.datasets[settings.dataset]
-    return {"on": settings.split.on or settings.dataset, "scale": profile.scale, "raters": profile.raters}
+    on = settings.split.on or settings.dataset
+    profile = settings.datasets[on]
+    return {"on": on, "scale": profile.scale, "raters": profile.raters}
 
 
 def _original_scale(scale: Sequence[float], rmse: float | None) -> dict[str, Any]:

