@@ -46,7 +46,10 @@ def test_it_scores_where_no_other_is_named(models, tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("aspect", "why"),
     [
-        ("correspondence", "needs a model that reads images and text together; docs/models.md says how to get one"),
+        (
+            "correspondence",
+            "needs a model that reads images and text together; the project's docs/models.md says how to get one",
+        ),
         ("authenticity", "non-commercially only"),
     ],
 )
