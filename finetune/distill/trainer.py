@@ -4,6 +4,7 @@ A share may come in several sets of tensors, because images are taken in differe
 (finetune/distill/examples.py). Their gradients add up before the step is made: it is the step of the whole batch.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ class _Share:
         return batches
 
 
+def _in_a_worker(_number: int) -> None:
+    """Tokenise in one thread: with TOKENIZERS_PARALLELISM=true, a forked process would wait for threads for ever."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
 class ShareTrainer(Trainer):
     """Trainer on shares of given batches, with logits only where something is learned, that saves the adapter alone."""
 
@@ -90,6 +96,7 @@ class ShareTrainer(Trainer):
             batch_sampler=shares,
             collate_fn=_Share(self.collate),
             num_workers=workers,
+            worker_init_fn=_in_a_worker,
             persistent_workers=workers > 0,  # they are slow to start
             pin_memory=self.args.dataloader_pin_memory,
             generator=torch.Generator(),  # not the one that dropout draws from: workers would shift it

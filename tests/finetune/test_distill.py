@@ -78,7 +78,8 @@ def test_images_in_different_numbers_of_views_make_one_batch(tmp_path):
 def test_processes_that_read_ahead_change_nothing(model, whole, tmp_path, monkeypatch, method):
     """Those of a spawned process are spawned, and on Python 3.14 those of any: what they need must be picklable."""
     before = torch.multiprocessing.get_start_method()
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # which tokenizers asks for where a process forks
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")  # as some set it: the threads of this do not reach a fork
+    student(model).processor.tokenizer(["They are busy before."] * 64)
     torch.multiprocessing.set_start_method(method, force=True)
     try:
         again = run(model, tmp_path, workers=1)
