@@ -26,7 +26,7 @@ from stages import card, describe, distill, evaluate, features, train
 from tests import tiny_minicpm
 from tests.tiny_mllm import load, picture
 
-PACK = Namespace(out=Path("bundle"), dataset=None, device="cpu")
+PACK = Namespace(out=Path("bundle"), dataset=None, note=None, device="cpu")
 SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
 IDS = [f"i{row}" for row in range(len(SIZES))]
 QUICK = {"train": {"epochs": 2}, "evaluate": {"bootstrap": 20}}
@@ -153,7 +153,7 @@ def test_a_head_trained_here_behind_a_published_adapter_makes_a_bundle(folders, 
     files = [paths.raw(trained.dataset) / "images" / f"{image_id}.png" for image_id in expected.index]
     scores = Scorer.load("bundle", device="cpu")(files, expected["prompt"].tolist(), aspect="quality")
     assert [score.score for score in scores] == pytest.approx(expected["predicted"].tolist(), abs=1e-4)
-    assert [score.word for score in scores] == expected["word"].tolist()
+    assert {score.word for score in scores} == {None}  # two test images do not show that its words tell anything
 
 
 def test_figures_of_another_data_sets_images_come_into_no_card_and_no_bundle(trained):
