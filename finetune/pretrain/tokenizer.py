@@ -1,6 +1,7 @@
 """The tokenizer and the chat template of the embedded models."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -17,6 +18,11 @@ PAD, BOS, END, IMAGE, FAKE, GLOBAL = (
     "<global-img>",
 )
 SPECIAL = (PAD, BOS, END, IMAGE, FAKE, GLOBAL)
+SPECIAL_IDS: dict[str, Any] = {  # as every configuration takes them, some without their signature saying so
+    "pad_token_id": SPECIAL.index(PAD),
+    "bos_token_id": SPECIAL.index(BOS),
+    "eos_token_id": SPECIAL.index(END),
+}
 
 # The answer's leading space is inside the generation block: the model writes it after "Assistant:".
 CHAT_TEMPLATE = (

@@ -20,12 +20,13 @@ import transformers
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
 
 from finetune.pretrain.chats import pieces, rows
+from finetune.pretrain.checkpoint import save
 from finetune.pretrain.curve import write_curve
 from finetune.pretrain.small.backbone import read_backbone
 from finetune.pretrain.small.card import card
 from finetune.pretrain.small.check import answer, cases, marks, single_recipes
 from finetune.pretrain.small.effects import EFFECTS
-from finetune.pretrain.small.model import IMAGE_SIZE, IMAGE_STRING, SIDE, build_model, build_processor, save
+from finetune.pretrain.small.model import IMAGE_SIZE, IMAGE_STRING, SIDE, build_model, build_processor
 from finetune.pretrain.small.sights import Sight, measure
 from finetune.pretrain.small.talk import chat
 from finetune.pretrain.small.train import EYES_RATE, MEASURED_ON, PROBE_WEIGHT, RATE, Trainee, learners

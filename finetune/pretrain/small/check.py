@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from numpy.random import Generator
@@ -15,7 +15,16 @@ from finetune.pretrain.chats import pieces
 from finetune.pretrain.small.effects import EFFECTS
 from finetune.pretrain.small.model import IMAGE_STRING
 from finetune.pretrain.small.sights import Sight
-from finetune.pretrain.small.talk import DESCRIBE, EFFECTS_SEEN, FROM_0_TO_9, HOW_MUCH, describe, effects, from_0_to_9
+from finetune.pretrain.small.talk import (
+    DESCRIBE,
+    EFFECTS_SEEN,
+    FROM_0_TO_9,
+    HOW_MUCH,
+    describe,
+    effects,
+    from_0_to_9,
+    how_much,
+)
 from finetune.pretrain.small.train import to_pixels
 from finetune.pretrain.small.views import DEGREES, Picture, Recipe
 
@@ -28,6 +37,7 @@ class Case(NamedTuple):
     """A question about a view, and what would be right."""
 
     view: int
+    about: Literal["everything", "effects", "number", "amount"]
     question: str
     right: str
 
@@ -42,15 +52,15 @@ def single_recipes(rng: Generator, pictures: Sequence[Picture], many: int) -> li
 
 
 def cases(kinds: Sequence[str], sights: Sequence[Sight], recipes: Sequence[Recipe], rng: Generator) -> list[Case]:
-    """Four questions about each view: describe it; its effects; one effect that is there, or not, from 0 to 9; kind."""
+    """Four questions about each view: describe it; its effects; how much of one that is there, or not, twice."""
     asked = []
     for view, (kind, sight, recipe) in enumerate(zip(kinds, sights, recipes, strict=True)):
         name = next(iter(recipe.effects), str(rng.choice(list(EFFECTS))))
         asked += [
-            Case(view, DESCRIBE[0], describe(kind, sight, recipe)),
-            Case(view, EFFECTS_SEEN[0], effects(recipe)),
-            Case(view, FROM_0_TO_9.format(name), from_0_to_9(recipe, name)),
-            Case(view, HOW_MUCH[0].format(name), f"{recipe.degrees.get(name, 'no').capitalize()} {name}."),
+            Case(view, "everything", DESCRIBE[0], describe(kind, sight, recipe)),
+            Case(view, "effects", EFFECTS_SEEN[0], effects(recipe)),
+            Case(view, "number", FROM_0_TO_9.format(name), from_0_to_9(recipe, name)),
+            Case(view, "amount", HOW_MUCH[0].format(name), how_much(recipe, name)),
         ]
     return asked
 
@@ -88,27 +98,25 @@ def marks(
     right: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for case, text in zip(asked, said, strict=True):
         recipe = recipes[case.view]
-        if case.question == DESCRIBE[0]:
-            right["facts"]["photograph or generated"].append(float(text.split(",")[0] == case.right.split(",")[0]))
+        if case.about == "everything":
+            told_apart = float(text.split(",")[0] == case.right.split(",")[0])
+            right["facts"]["photograph or generated"].append(told_apart)
+            right["facts"][f"{kinds[case.view]} said to be one"].append(told_apart)
             for at, fact in enumerate(("colours", "brightest", "detail")):
                 right["facts"][fact].append(float(_fact(text, at) == _fact(case.right, at)))
-            right["facts"][f"{kinds[case.view]} said to be one"].append(
-                float(text.split(",")[0] == case.right.split(",")[0])
-            )
-        elif case.question == EFFECTS_SEEN[0]:
+        elif case.about == "effects":
             found = {name.lower(): degree.lower() for degree, name in NAMED.findall(text)}
             for name, degree in recipe.degrees.items():
                 right["kind"][name].append(float(name in found))
                 right["degree"][f"{degree} {name}"].append(float(found.get(name) == degree))
             right["kind"]["none, and none named"] += [float(not found)] if not recipe.effects else []
             right["kind"]["false alarms a view"].append(float(len(found.keys() - recipe.effects.keys())))
-        elif case.right != "0." and case.question.startswith(FROM_0_TO_9[:11]):
+        elif case.about == "amount":
+            there = "there" if recipe.effects else "not there"
+            right["questions"][f"how much, of what is {there}"].append(float(text == case.right))
+        elif recipe.effects:
             number = re.search(r"\d", text)
             right["from 0 to 9"]["off by"].append(abs(int(number[0]) - int(case.right[0])) if number else 9.0)
-        elif case.right.startswith("No "):
-            right["questions"]["how much, of what is not there"].append(float(text == case.right))
-        elif not case.question.startswith(FROM_0_TO_9[:11]):
-            right["questions"]["how much, of what is there"].append(float(text == case.right))
     return {
         group: {name: round(sum(each) / len(each), 4) for name, each in sorted(part.items())}
         for group, part in sorted(right.items())

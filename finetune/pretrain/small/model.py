@@ -5,13 +5,8 @@ InternVL's classes: its vision tower has DINOv2's shape, and its connector folds
 to a square, never distorted or cut.
 """
 
-import copy
-from pathlib import Path
-from typing import Any
-
 from torch import Tensor
 from transformers import (
-    GenerationConfig,
     InternVLConfig,
     InternVLForConditionalGeneration,
     LlavaImageProcessorPil,
@@ -19,7 +14,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from finetune.pretrain.tokenizer import BOS, CHAT_TEMPLATE, CONTEXT, END, IMAGE, PAD, SPECIAL, VOCABULARY
+from finetune.pretrain.checkpoint import greedy
+from finetune.pretrain.tokenizer import (
+    CHAT_TEMPLATE,
+    CONTEXT,
+    IMAGE,
+    SPECIAL,
+    SPECIAL_IDS,
+    VOCABULARY,
+)
 
 IMAGE_SIZE = 392
 PATCH = 14
@@ -29,16 +32,10 @@ IMAGE_TOKENS = (SIDE // FOLD) ** 2
 IMAGE_STRING = IMAGE * IMAGE_TOKENS  # what the processor makes of one <image>
 FIRST_IMAGE_TOKEN = 3  # <s> | User | : | image …: the same place in every chat of ours
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as DINOv2 was trained
-SHARD = "40MB"  # of the checkpoint: no file of the repository is large
 
 
 def config() -> InternVLConfig:
     """About 30 M parameters: 22 the eyes, 8 connector and language."""
-    special: dict[str, Any] = {
-        "pad_token_id": SPECIAL.index(PAD),
-        "bos_token_id": SPECIAL.index(BOS),
-        "eos_token_id": SPECIAL.index(END),
-    }
     return InternVLConfig(
         vision_config={
             "hidden_size": 384,
@@ -63,13 +60,13 @@ def config() -> InternVLConfig:
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0,
             "tie_word_embeddings": True,
-            **special,
+            **SPECIAL_IDS,
         },
         image_token_id=SPECIAL.index(IMAGE),
         image_seq_length=IMAGE_TOKENS,
         downsample_ratio=1 / FOLD,
         tie_word_embeddings=True,
-        **special,
+        **SPECIAL_IDS,
     )
 
 
@@ -77,13 +74,7 @@ def build_model(backbone: dict[str, Tensor]) -> InternVLForConditionalGeneration
     """The model with `backbone` as its eyes (finetune/pretrain/small/backbone.py) and all else drawn at random."""
     model = InternVLForConditionalGeneration(config())
     model.model.vision_tower.load_state_dict(backbone)
-    model.generation_config = GenerationConfig(
-        bos_token_id=SPECIAL.index(BOS),
-        eos_token_id=SPECIAL.index(END),
-        pad_token_id=SPECIAL.index(PAD),
-        do_sample=False,
-        max_new_tokens=96,
-    )
+    model.generation_config = greedy()
     return model
 
 
@@ -104,9 +95,3 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
         chat_template=CHAT_TEMPLATE,
         image_token=IMAGE,
     )
-
-
-def save(model: InternVLForConditionalGeneration, processor: LlavaProcessor, folder: Path | str) -> None:
-    """Write everything that the Auto classes need, the weights in bfloat16."""
-    copy.deepcopy(model).bfloat16().save_pretrained(folder, max_shard_size=SHARD)
-    processor.save_pretrained(folder)

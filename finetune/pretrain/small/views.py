@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.random import Generator
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from finetune.pretrain.small.effects import EFFECTS, TINTS, apply
 from finetune.pretrain.small.model import IMAGE_SIZE, MEAN
+from m3agiqa.images import load_image
 
 # Of one group a picture has one effect at most: several tints would be another tint.
 GROUPS = (
@@ -78,8 +78,7 @@ def read_pictures(folder: Path) -> list[Picture]:
 
 
 def _pixels(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.array(load_image(path))).permute(2, 0, 1).contiguous()
 
 
 def draw(rng: Generator, picture: int, size: Sequence[int]) -> Recipe:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from finetune.pretrain.small.model import FIRST_IMAGE_TOKEN, IMAGE_SIZE, IMAGE_TOKENS, MEAN
 from finetune.pretrain.small.train import LAYERS, Trainee, layers, to_pixels
+from m3agiqa.images import load_image
 
 FOLDS, PENALTY, BATCH = 5, 30.0, 64
 
@@ -70,8 +71,7 @@ def ridge_srcc(x: np.ndarray, y: np.ndarray) -> float:
 
 def _square(path: Path) -> Tensor:
     """(s, s, 3) uint8, as the image processor pads and resizes it."""
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+    image = load_image(path)
     side = max(image.size)
     square = Image.new("RGB", (side, side), tuple(int(255 * channel) for channel in MEAN))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))

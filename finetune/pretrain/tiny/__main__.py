@@ -19,6 +19,7 @@ import transformers
 from transformers import AutoModelForImageTextToText
 
 from data.synthetic.render import render
+from finetune.pretrain.checkpoint import save
 from finetune.pretrain.curve import write_curve
 from finetune.pretrain.tiny.card import card
 from finetune.pretrain.tiny.check import assess, held_out
@@ -28,7 +29,6 @@ from finetune.pretrain.tiny.model import (
     build_model,
     build_processor,
     refresh_unseen,
-    save,
 )
 from finetune.pretrain.tiny.train import PROBE_WEIGHT, Trainee, learning_rate
 from finetune.pretrain.tokenizer import build_tokenizer

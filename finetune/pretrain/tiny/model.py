@@ -7,14 +7,9 @@ and keeps 256 numbers of 3,072, not of 6,912. Grain, soft edges and bent outline
 unless they fit in there. The price is 20 text positions an image.
 """
 
-import copy
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor
 from transformers import (
-    GenerationConfig,
     Idefics3ImageProcessorPil,
     Idefics3Processor,
     PreTrainedTokenizerFast,
@@ -22,7 +17,17 @@ from transformers import (
     SmolVLMForConditionalGeneration,
 )
 
-from finetune.pretrain.tokenizer import BOS, CHAT_TEMPLATE, CONTEXT, END, FAKE, GLOBAL, IMAGE, PAD, SPECIAL, VOCABULARY
+from finetune.pretrain.checkpoint import greedy
+from finetune.pretrain.tokenizer import (
+    CHAT_TEMPLATE,
+    CONTEXT,
+    FAKE,
+    GLOBAL,
+    IMAGE,
+    SPECIAL,
+    SPECIAL_IDS,
+    VOCABULARY,
+)
 
 IMAGE_SIZE = 192
 PATCH = 16
@@ -35,11 +40,6 @@ FIRST_IMAGE_TOKEN = 5  # <s> | User | : | fake | global | image ...: the same pl
 
 def config() -> SmolVLMConfig:
     """About 8.2 M parameters, so that bfloat16 weights stay below 16 MB."""
-    special: dict[str, Any] = {  # that every configuration takes, and this one's signature does not list
-        "pad_token_id": SPECIAL.index(PAD),
-        "bos_token_id": SPECIAL.index(BOS),
-        "eos_token_id": SPECIAL.index(END),
-    }
     return SmolVLMConfig(
         vision_config={
             "hidden_size": 192,
@@ -61,28 +61,20 @@ def config() -> SmolVLMConfig:
             "max_position_embeddings": CONTEXT,
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0,
-            "pad_token_id": SPECIAL.index(PAD),
-            "bos_token_id": SPECIAL.index(BOS),
-            "eos_token_id": SPECIAL.index(END),
             "tie_word_embeddings": True,
+            **SPECIAL_IDS,
         },
         scale_factor=SCALE,
         image_token_id=SPECIAL.index(IMAGE),
         tie_word_embeddings=True,
-        **special,
+        **SPECIAL_IDS,
     )
 
 
 def build_model() -> SmolVLMForConditionalGeneration:
     """The model with random weights, ready to train or to save."""
     model = SmolVLMForConditionalGeneration(config())
-    model.generation_config = GenerationConfig(
-        bos_token_id=SPECIAL.index(BOS),
-        eos_token_id=SPECIAL.index(END),
-        pad_token_id=SPECIAL.index(PAD),
-        do_sample=False,
-        max_new_tokens=96,
-    )
+    model.generation_config = greedy()
     return model
 
 
@@ -114,9 +106,3 @@ def refresh_unseen(model: SmolVLMForConditionalGeneration, seen: Tensor, seed: i
     dice = torch.Generator().manual_seed(seed)
     drawn = torch.randn(int((~seen).sum()), known.shape[1], generator=dice).to(known)
     embeddings[~seen] = known.mean(0) + 0.5 * (known - known.mean(0)).square().mean().sqrt() * drawn
-
-
-def save(model: SmolVLMForConditionalGeneration, processor: Idefics3Processor, folder: Path | str) -> None:
-    """Write everything that the Auto classes need, the weights in bfloat16."""
-    copy.deepcopy(model).bfloat16().save_pretrained(folder)
-    processor.save_pretrained(folder)
