@@ -21,14 +21,12 @@ from typing import Any
 
 import pandas as pd
 
-from data.ingest.samples import Ingested, counts
+from data.ingest.samples import PUBLISHED, Ingested, counts
 from data.splitting.prompts import prompts_of
 from data.tables.frames import SPLITS, aspects_of, check_samples, read_table, write_table
 from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.errors import InputError
 from m3agiqa.files import read_json, write_json
-
-PUBLISHED = "published_split.parquet"
 
 Row = dict[Hashable, Any]
 

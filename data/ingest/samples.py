@@ -26,6 +26,7 @@ from m3agiqa.images import load_image, pixels_sha256
 from m3agiqa.progress import Progress, silent
 
 MAX_NAME_BYTES = 200  # file systems stop at 255, and a temporary name is longer
+PUBLISHED = "published_split.parquet"  # the authors' own split, beside the samples
 
 
 class Ingested(NamedTuple):
@@ -82,7 +83,7 @@ def ingest(
     table = check_samples(pd.DataFrame(samples), roots[0])
     if is_split:
         parts = pd.DataFrame({"image_id": ids, "split": [row.part for row in used]})
-        write_table(parts, out / "published_split.parquet")
+        write_table(parts, out / PUBLISHED)
     about = {
         "reader": reader,
         "scale": list(scale),

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.io
 from hypothesis import HealthCheck, given, settings
@@ -11,12 +10,11 @@ from hypothesis import strategies as st
 
 from data.ingest.lookup import Files
 from data.ingest.samples import ingest
-from data.readers import read_labels
 from data.readers.clive import read
 from data.splitting.protocols import split
 from data.splitting.settings import Split
 from m3agiqa.errors import InputError
-from tests.labelled import write_noise
+from tests.labelled import read_real, to_split, write_noise
 
 REAL = Path(__file__).parents[4] / "shared/data/clive-dev"
 SHOWN_FIRST = [f"t{number}.bmp" for number in range(1, 8)]
@@ -118,10 +116,8 @@ def test_any_damage_to_the_names_is_told_in_one_line(release, at, value, cut):
 
 @pytest.mark.parametrize("reader", ["clive", "folder"])
 def test_five_folds_of_the_prepared_part_test_200_images_each(reader):
-    if not REAL.exists():
-        pytest.skip(f"the prepared part of CLIVE is not at {REAL}")
-    rows = list(read_labels(reader, Files([REAL]), (0, 100)))
-    samples = pd.DataFrame([{"image_id": row.name, "prompt": row.prompt, "generator": row.generator} for row in rows])
+    rows = read_real(reader, REAL)
+    samples = to_split(rows)
     tested: list[str] = []
     for fold in range(1, 6):
         parts = split(samples, "clive", Split(protocol="k-fold", seed=0, val=0.12, test=0.25, folds=5, fold=fold))

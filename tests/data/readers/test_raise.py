@@ -5,14 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.ingest.lookup import Files
 from data.ingest.samples import ingest
-from data.readers import READERS, read_labels
+from data.readers import READERS
 from data.splitting.protocols import split
 from data.splitting.settings import Split
 from data.tables.frames import read_table
 from m3agiqa.errors import InputError
-from tests.labelled import write_noise
+from tests.labelled import read_real, to_split, write_noise
 
 REAL = Path(__file__).parents[4] / "shared/data/raise"
 RATINGS = {
@@ -73,10 +72,8 @@ def test_what_does_not_fit_together_is_refused(repository, tmp_path, changes, ex
 
 @pytest.mark.parametrize("reader", ["raise", "folder"])
 def test_the_published_test_images_are_exactly_the_authors(reader):
-    if not REAL.exists():
-        pytest.skip(f"the prepared images of RAISE are not at {REAL}")
-    rows = list(read_labels(reader, Files([REAL]), (0, 100)))
-    samples = pd.DataFrame([{"image_id": row.name, "prompt": row.prompt, "generator": row.generator} for row in rows])
+    rows = read_real(reader, REAL)
+    samples = to_split(rows)
     own = pd.DataFrame([{"image_id": row.name, "split": row.part} for row in rows])
     settings = Split(protocol="published", seed=0, val=0.12, test=0.25, folds=5, fold=1)
     parts = split(samples, "raise", settings, own).set_index("image_id")["split"]
