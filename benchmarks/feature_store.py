@@ -25,7 +25,7 @@ def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[ReadImage]:
     """A few different states, again and again: making them must not count."""
     pool = [torch.randn(tokens, dim, generator=torch.Generator().manual_seed(n)).bfloat16() for n in range(4)]
     return (
-        ReadImage(image_id, pool[number % 4], Span(0, tokens), "fair", fewer_views=False, kept=None)
+        ReadImage(image_id, pool[number % 4], Span(0, tokens), "fair", 2.5, fewer_views=False, kept=None)
         for number, image_id in enumerate(images)
     )
 

@@ -44,7 +44,7 @@ def main() -> None:
         rows = [ids.index(image_id) for image_id in images]
         readings = mllm.read([pictures[row] for row in rows], [texts[row] for row in rows])
         return [
-            ReadImage(image_id, each.states, each.description, each.word, fewer_views=False, kept=None)
+            ReadImage(image_id, each.states, each.description, each.word, each.expected, fewer_views=False, kept=None)
             for image_id, each in zip(images, readings, strict=True)
         ]
 

@@ -28,7 +28,9 @@ def write(folder: Path, images: int, tokens: int = TOKENS, dim: int = DIM) -> No
     writer = FeatureWriter(folder, {}, [f"image-{number:05d}" for number in range(images)])
     for part in writer.missing():
         states = ((image_id, torch.randn(tokens, dim).bfloat16()) for image_id in part.image_ids)
-        writer.write(part, (ReadImage(*each, Span(0, tokens), "fair", fewer_views=False, kept=None) for each in states))
+        writer.write(
+            part, (ReadImage(*each, Span(0, tokens), "fair", 2.5, fewer_views=False, kept=None) for each in states)
+        )
 
 
 def read(folder: Path, images: int) -> None:

@@ -159,7 +159,7 @@ def write_store(folder: Path, dim: int) -> FeatureStore:
     for part in writer.missing():
         states = (torch.randn(TOKENS, dim, generator=random).to(torch.bfloat16) for _ in part.image_ids)
         rows = (
-            ReadImage(image_id, each, Span(TOKENS // 2, TOKENS), "fair", fewer_views=False, kept=None)
+            ReadImage(image_id, each, Span(TOKENS // 2, TOKENS), "fair", 2.5, fewer_views=False, kept=None)
             for image_id, each in zip(part.image_ids, states, strict=True)
         )
         writer.write(part, rows)

@@ -14,6 +14,7 @@ the test rows is taken away before anything else is done.
 | tfidf_description | the words of the student's description |
 | mean_hidden_states | the student's hidden states, averaged over the tokens: a linear head |
 | student_word | the student's rating word, as the middle of its interval |
+| expected_word | the mean of the five words, by how likely the student takes each to be |
 """
 
 import logging
@@ -50,9 +51,9 @@ class NotComputableError(ValueError):
 class Rows:
     """The samples that baselines see, test MOS removed.
 
-    `table` has one row an image with image_id, split, mos, prompt, generator, description, level
-    (the student's rating word, 0-4) and piqe (0 good to 100). `measurements` and `states` hold one
-    row an image, in its order; the states may lie in a file.
+    `table` has one row an image with image_id, split, mos, prompt, generator, description, level (the student's rating
+    word, 0-4), expected (the five words' mean, 0-5) and piqe (0 good to 100). `measurements` and `states` hold one row
+    an image, in its order; the states may lie in a file.
     """
 
     table: pd.DataFrame
@@ -144,6 +145,11 @@ def student_word(rows: Rows) -> Floats:
     return rows.table["level"].to_numpy(float) + 0.5
 
 
+def expected_word(rows: Rows) -> Floats:
+    """No fit: what Q-Align scores by (Wu et al., ICML 2024, arXiv 2312.17090)."""
+    return rows.table["expected"].to_numpy(float)
+
+
 def best_on_val(rows: Rows, found: Mapping[str, Floats | None]) -> str | None:
     """The baseline that ranks the validation rows best; a smaller error decides between equal ones."""
     val, mos = rows.where("val"), rows.mos("val")
@@ -162,6 +168,7 @@ BASELINES: dict[str, Callable[[Rows], Floats]] = {
         tfidf_description,
         mean_hidden_states,
         student_word,
+        expected_word,
     )
 }
 
@@ -175,6 +182,7 @@ LABELS = {  # for people
     "tfidf_description": "ridge on description words",
     "mean_hidden_states": "ridge on mean hidden states",
     "student_word": "student's rating word",
+    "expected_word": "student's expected word",
 }
 
 

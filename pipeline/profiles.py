@@ -58,8 +58,18 @@ class Caption(Strict):
     max_failed: Share
 
 
+class Recipe(Strict):
+    """How long, and how fast, an MLLM learns; `crop` is the least part of an image's sides that is shown."""
+
+    epochs: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    crop: Annotated[float, Field(gt=0, le=1)]
+
+
 class MLLM(Profile):
     lora: Lora
+    recipe: Recipe
 
     @property
     def profile(self) -> Profile:
@@ -70,9 +80,8 @@ class MLLM(Profile):
 class Distill(Strict):
     enabled: bool
     seed: int
-    epochs: PositiveInt
-    batch: PositiveInt
-    lr: PositiveFloat
+    word_weight: PositiveFloat
+    word_spread: Annotated[float, Field(ge=0)]
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     beta2: Fraction

@@ -1,6 +1,6 @@
 """distill: LoRA fine-tuning of the local MLLM on the teacher's two-round conversations about one aspect.
 
-Round 1 is the teacher's explanation, round 2 the word that the aspect's own MOS gives. Only train
+Round 1 is the teacher's explanation, round 2 the rating word that the aspect's own MOS gives. Only train
 images teach; val images tell which epoch to keep. With `distill.enabled: false` no adapter is
 written, and the later stages use the MLLM as it came.
 """
@@ -50,7 +50,11 @@ def main(settings: Settings) -> None:
     captions = read_table(paths.captions(settings.dataset), [aspect])
     captioned = samples.merge(captions, on="image_id", validate="1:1")
     raw = paths.raw(settings.dataset)
-    train, val = (Examples(raw, aspect, captioned[captioned["split"] == part]) for part in ("train", "val"))
+    recipe = settings.mllms[settings.mllm].recipe
+    train, val = (
+        Examples(raw, aspect, captioned[captioned["split"] == part], recipe.crop, options.seed)
+        for part in ("train", "val")
+    )
     student = load_untaught(settings)
     readers = DECODERS if student.device.type == "cuda" else 0
     lora = settings.mllms[settings.mllm].lora
@@ -60,12 +64,14 @@ def main(settings: Settings) -> None:
         "lora": lora.model_dump(),
         "max_length": settings.mllms[settings.mllm].max_length,
         "distill": options.model_dump(),
+        "recipe": recipe.model_dump(),
         "questions": conversation.questions_fingerprint(aspect),
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     learner = student.add_lora(lora, seed=options.seed)
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
-    collate = Collator(student.fitter, student.dtype)
+    words = student.word_tokens, options.word_weight, options.word_spread
+    collate = Collator(student.fitter, student.dtype, *words)
     data = Conversations(train, val, train.rows[aspect].str.len().tolist(), collate)
     shortened = {
         name: _shortened(part, student.fitter, readers or 1) for name, part in (("train", train), ("val", val))
@@ -75,6 +81,7 @@ def main(settings: Settings) -> None:
             learner,
             data,
             options,
+            recipe,
             checkpoints=scratch.path,
             out=out,
             activation_checkpointing=settings.runtime.activation_checkpointing,
@@ -82,7 +89,7 @@ def main(settings: Settings) -> None:
             progress=_foretelling(settings),
         )
         if here.is_main_process:
-            ran = made_on(settings) | {"batch": options.batch}
+            ran = made_on(settings) | {"batch": recipe.batch}
             write_json(out / "distill.json", {"shortened": shortened, "made_on": ran})
             write_text(curve, history.to_csv(index=False))
 

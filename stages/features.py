@@ -110,7 +110,9 @@ def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Setti
 def _row(image_id: str, reading: Reading) -> ReadImage:
     fitted = reading.fitted
     kept = fitted.description if fitted.shortened else None
-    return ReadImage(image_id, reading.states, reading.description, reading.word, fitted.level > 0, kept)
+    return ReadImage(
+        image_id, reading.states, reading.description, reading.word, reading.expected, fitted.level > 0, kept
+    )
 
 
 def _batches(part: pd.DataFrame, size: int) -> list[pd.DataFrame]:

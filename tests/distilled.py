@@ -8,12 +8,11 @@ from unittest import mock
 from transformers import logging
 
 from finetune.distill import training as module
-from finetune.distill.examples import Collator
 from finetune.distill.training import Conversations, distill
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
-from pipeline.profiles import Distill
-from tests.tiny_mllm import load, lora, picture
+from pipeline.profiles import Distill, Recipe
+from tests.tiny_mllm import Taught, collator, load, lora, picture
 
 logging.disable_progress_bar()
 
@@ -52,25 +51,35 @@ def student(model: Path, **settings) -> LocalMLLM:
     return mllm
 
 
-SETTINGS = {"enabled": True, "seed": 0, "epochs": 3, "batch": 4, "lr": 1e-2}
+SETTINGS = {"enabled": True, "seed": 0, "word_weight": 1.0, "word_spread": 0.0}
 SETTINGS |= {"warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
+RECIPE = {"epochs": 3, "batch": 4, "lr": 1e-2, "crop": 0.8}
 
 
 def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, val=VAL, **changed):
     """Distill with a logged loss every second step and a checkpoint every fourth."""
     mllm = mllm or student(model)
-    settings = Distill(**SETTINGS | {name: value for name, value in changed.items() if name in SETTINGS})
-    options = {name: value for name, value in changed.items() if name not in SETTINGS}
-    lengths = [len(messages[1]["content"][0]["text"]) for _, messages in train]
+    settings, recipe = (
+        made(**usual | {name: changed.pop(name) for name in usual.keys() & changed})
+        for made, usual in ((Distill, SETTINGS), (Recipe, RECIPE))
+    )
+    lengths = [len(each[1][1]["content"][0]["text"]) for each in train]
+    collate = collator(mllm, settings.word_weight, settings.word_spread)
     with mock.patch.multiple(module, CHECKPOINTS=2, PER_LOG=2):
         return distill(
             mllm.model,
-            Conversations(train, val, lengths, Collator(mllm.fitter, mllm.dtype)),
+            Conversations(as_taught(train), as_taught(val), lengths, collate),
             settings,
+            recipe,
             checkpoints=folder / "checkpoints",
             out=folder / "adapter",
-            **options,
+            **changed,
         )
+
+
+def as_taught(given):
+    """Pairs of an image and a conversation are given the MOS of their word; examples stay as they are."""
+    return given if isinstance(given, Taught) else Taught(given)
 
 
 def same(folder, whole):

@@ -14,6 +14,7 @@ from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import word_of
 from m3agiqa.spans import Span
 from pipeline import paths, settings
+from tests.tiny_mllm import middle
 
 IMAGES, DIM = 96, 8
 MADE_ON = {"device": "cpu", "dtype": "float32", "batch": 32, "processes": 1}
@@ -66,10 +67,13 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
 
 
 def read(chosen: settings.Settings, ids: list[str], states: list[torch.Tensor], words: list[str]) -> None:
-    """Write the feature store: three images were taken in fewer views, and of two descriptions only "it" was read."""
+    """Write the feature store, the expected words as the words are.
+
+    Three images were taken in fewer views, and of two descriptions only "it" was read.
+    """
     writer = FeatureWriter(paths.features(chosen.dataset, chosen.aspect), {"mllm": "made up"}, ids, shard_images=IMAGES)
     rows = (
-        ReadImage(image_id, each, Span(0, 1), word, fewer_views=row < 3, kept="it" if row < 2 else None)
+        ReadImage(image_id, each, Span(0, 1), word, middle(word), fewer_views=row < 3, kept="it" if row < 2 else None)
         for row, (image_id, each, word) in enumerate(zip(ids, states, words, strict=True))
     )
     (part,) = writer.parts

@@ -12,12 +12,15 @@ SIZES = [(32, 32), (40, 24), (64, 16), (64, 64)]
 SPLITS = ["train"] * 5 + ["val"] * 3  # all others are test images
 
 
+RECIPE = {"epochs": 1, "batch": 4, "lr": 1e-3, "crop": 0.7}
+
+
 def project(profile: dict, images: int = 8) -> settings.Settings:
     """Every input of distill below the working folder; the settings are the checked-in ones, but for sizes."""
+    profile = profile | {"recipe": RECIPE}
     checked_in = settings.load(Path(__file__).parents[1] / "params.yaml")
     values = checked_in.model_dump() | {"mllm": "tried", "teacher": "offline", "mllms": {"tried": profile}}
     values |= {"teachers": {"offline": {"kind": "offline"}}}
-    values["distill"] |= {"epochs": 1, "batch": 4, "lr": 1e-3}
     values["heads"]["xlstm"] |= {"dim": 16, "hidden": 16}
     values["train"] |= {"epochs": 2, "batch": 4}
     chosen = settings.Settings.model_validate(values)

@@ -18,7 +18,7 @@ SMALL = {
     "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
     "datasets.synthetic.size": 96,
     "mllms.tiny.max_new_tokens": 24,
-    "distill.epochs": 1,
+    "mllms.tiny.recipe.epochs": 1,
     "heads.xlstm.dim": 32,
     "heads.xlstm.blocks": 2,
     "train.epochs": 2,

@@ -1,5 +1,6 @@
 """Real vision-language models with a few thousand random weights: tests run the real classes in milliseconds."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from transformers import (
 from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-from finetune.distill.examples import Collator
+from finetune.distill import crops
+from finetune.distill.examples import Collator, Example
+from m3agiqa.mllm.conversation import RATING_WORDS, WORD_MIDDLES, Conversation
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Lora, Profile
 
@@ -78,10 +81,33 @@ def lora(**settings: Any) -> Lora:
     return Lora(**{"r": 2, "alpha": 2, "dropout": 0.0, "targets": LANGUAGE_LORA, "modules_to_save": [], **settings})
 
 
-def training_batch(mllm: LocalMLLM, examples: Any) -> dict[str, torch.Tensor]:
-    """The one set of tensors that these examples make: all images are taken in as many views."""
-    (batch,) = Collator(mllm.fitter, mllm.dtype)(examples)
-    return batch
+class Taught(list[Example]):
+    """Images and whole conversations as examples; the MOS is the middle of the word's interval. Shown in parts."""
+
+    def __init__(self, pairs: Iterable[tuple[Image.Image, Conversation]]) -> None:
+        super().__init__(Example(image, chat, middle(chat[-1]["content"][0]["text"])) for image, chat in pairs)
+
+    def shown(self, index: int, place: int) -> Example:
+        example = self[index]
+        return example._replace(image=crops.shown(example.image, 0.8, 0, place))
+
+
+def middle(word: str) -> float:
+    """The MOS in the middle of the word's interval."""
+    return WORD_MIDDLES[RATING_WORDS.index(word)]
+
+
+def collator(mllm: LocalMLLM, weight: float = 1.0, spread: float = 0.0) -> Collator:
+    """As the paper learns: the rating word is one of the tokens."""
+    return Collator(mllm.fitter, mllm.dtype, mllm.word_tokens, weight, spread)
+
+
+def training_batch(mllm: LocalMLLM, pairs: Iterable[tuple[Image.Image, Conversation]]) -> dict[str, torch.Tensor]:
+    """What transformers' own loss takes: the one set of tensors that these make, the rating word among the labels."""
+    (batch,) = collator(mllm)(Taught(pairs))
+    at, tokens = batch.pop("word_at"), batch.pop("word_tokens")
+    chosen = tokens.gather(1, batch.pop("word_weights").argmax(dim=1, keepdim=True))
+    return {**batch, "labels": batch["labels"].scatter(1, at[:, None], chosen)}
 
 
 def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:

@@ -23,6 +23,7 @@ from finetune.distill.examples import Collator, Examples
 from finetune.distill.training import Conversations, distill
 from m3agiqa.ahead import DECODERS
 from m3agiqa.mllm.model import LocalMLLM
+from pipeline.profiles import Recipe
 from pipeline.settings import load
 
 T = TypeVar("T")
@@ -73,13 +74,15 @@ def _step(
             ends.append(time.perf_counter())
             yield step
 
-    settings = load().distill.model_copy(update={"epochs": 1, "batch": batch})
+    settings, recipe = load().distill, Recipe(epochs=1, batch=batch, lr=1e-6, crop=1.0)
+    words = student.word_tokens, settings.word_weight, settings.word_spread
     train, val = _examples(table, STEPS * batch), _examples(table, batch)
     with tempfile.TemporaryDirectory() as folder:
         distill(
             learner,
-            Conversations(train, val, [1] * len(train), Collator(student.fitter, student.dtype)),
+            Conversations(train, val, [1] * len(train), Collator(student.fitter, student.dtype, *words)),
             settings,
+            recipe,
             checkpoints=Path(folder) / "checkpoints",
             out=Path(folder) / "out",
             activation_checkpointing=activation_checkpointing,

@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         pa.field("description_start", pa.int32(), nullable=False),
         pa.field("description_end", pa.int32(), nullable=False),
         pa.field("word", pa.string(), nullable=False),
+        pa.field("expected", pa.float32(), nullable=False),
         pa.field("fewer_views", pa.bool_(), nullable=False),
         pa.field("kept", pa.string()),
         pa.field("states", pa.large_binary(), nullable=False),
@@ -70,6 +71,7 @@ class ReadImage(NamedTuple):
     states: Tensor  # (T, D)
     description: Span  # where in T it stands
     word: str  # the rating word that would follow
+    expected: float  # 0-5: the mean of the five words, by how likely each is
     fewer_views: bool  # whether the image was taken in fewer than usual, to fit
     kept: str | None  # what was read of a description that did not fit; None where it was read whole
 
@@ -180,7 +182,7 @@ def _check(image_id: str, states: Tensor, description: Span) -> None:
 
 def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
     """A row group. The states are copied once, end to end, into one buffer."""
-    ids, matrices, spans, words, fewer_views, kept = zip(*group, strict=True)
+    ids, matrices, spans, words, expected, fewer_views, kept = zip(*group, strict=True)
     sizes = [states.nbytes for states in matrices]
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
     payload = np.empty(offsets[-1], dtype=np.uint8)
@@ -195,6 +197,7 @@ def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
         pa.array([start for start, _ in spans], pa.int32()),
         pa.array([end for _, end in spans], pa.int32()),
         pa.array(words, pa.string()),
+        pa.array(expected, pa.float32()),
         pa.array(fewer_views, pa.bool_()),
         pa.array(kept, pa.string()),
         binary,

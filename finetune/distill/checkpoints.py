@@ -66,7 +66,9 @@ class Keeper(TrainerCallback):
     ) -> None:
         *earlier, loss = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
         if not math.isfinite(loss):
-            raise InputError(f"distillation diverged: val loss {loss} at step {state.global_step}; lower distill.lr")
+            raise InputError(
+                f"distillation diverged: val loss {loss} at step {state.global_step}; lower the recipe's lr"
+            )
         if loss < min(earlier, default=math.inf) and state.is_world_process_zero:
             adapters.save(kwargs["model"], self.checkpoints)
 

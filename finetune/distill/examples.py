@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from finetune.distill.crops import shown
+from finetune.distill.words import word_shares
 from finetune.student import naming
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import Conversation, conversation, word_of
@@ -20,10 +23,11 @@ from m3agiqa.mllm.fitting import Fitter
 
 
 class Example(NamedTuple):
-    """An image, and a whole conversation about it to learn from."""
+    """An image, a whole conversation about it to learn from, and the score that its last word stands for."""
 
     image: Image
     conversation: Conversation
+    mos: float  # on the 0-5 scale
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,29 @@ class Examples:
     """The images of one part of the split, read from disk when needed, and their conversations about one aspect.
 
     Round 1 is the teacher's explanation, round 2 the word that the MOS gives. `rows` has `path` (below `folder`),
-    `prompt`, the explanation in a column of the aspect's name, and `mos_<aspect>`.
+    `prompt`, the explanation in a column of the aspect's name, and `mos_<aspect>`. `crop` is the least part of an
+    image's sides that is shown where it is learned from (finetune/distill/crops.py).
     """
 
     folder: Path
     aspect: str
     rows: pd.DataFrame
+    crop: float = 1.0
+    seed: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Example:
         row, aspect = self.rows.iloc[index], self.aspect
-        chat = conversation(aspect, row["prompt"], row[aspect], word_of(row[f"mos_{aspect}"]))
-        return Example(load_image(self.folder / row["path"]), chat)
+        mos = float(row[f"mos_{aspect}"])
+        chat = conversation(aspect, row["prompt"], row[aspect], word_of(mos))
+        return Example(load_image(self.folder / row["path"]), chat, mos)
+
+    def shown(self, index: int, place: int) -> Example:
+        """The example as it is learned from at its `place` in the order of the run."""
+        example = self[index]
+        return example._replace(image=shown(example.image, self.crop, self.seed, place))
 
     def is_shortened(self, index: int, fitter: Fitter) -> bool:
         """Whether the explanation loses sentences for the sequence to fit.
@@ -53,7 +66,8 @@ class Examples:
             InputError: naming the image: it is damaged, or its conversation does not fit, whatever gives way.
         """
         with naming([self.folder / self.rows.iloc[index]["path"]]):
-            return fitter.fit(*self[index], answer=False).shortened
+            image, chat, _ = self[index]
+            return fitter.fit(image, chat, answer=False).shortened
 
 
 @dataclass(frozen=True)
@@ -61,16 +75,27 @@ class Collator:
     """Makes tensors of examples: right-padded, on the CPU, a set for each number of views that images are taken in.
 
     How an image is taken is decided for it alone, as when it is described. `labels` (B, T) holds the assistant's
-    tokens, each turn's end-of-turn token included, and -100 elsewhere.
+    tokens, each turn's end-of-turn token included, and -100 elsewhere. The first token of the last turn, the rating
+    word, is not among them: it stands at `word_at` (B,), and is learned as `word_weights` (B, words) of the tokens
+    `word_tokens` (B, words), which add up to `word_weight` (finetune/distill/words.py).
     """
 
     fitter: Fitter
     dtype: torch.dtype  # the model's
+    word_tokens: Sequence[int]  # the first of each rating word, from the worst word to the best
+    word_weight: float  # how many of the text's tokens a word counts for
+    word_spread: float
 
     def __call__(self, examples: Sequence[Example]) -> list[dict[str, Tensor]]:
-        images, conversations = zip(*examples, strict=True)
+        images, conversations, scores = zip(*examples, strict=True)
+        weights = torch.tensor(
+            self.word_weight * np.stack([word_shares(mos, self.word_spread) for mos in scores]), dtype=torch.float32
+        )
         batches = []
-        for _, fits, tensors in self.fitter.batches(images, conversations, padding_side="right", answer=False):
-            labels = self.fitter.chat.labels(tensors, [fit.conversation for fit in fits])
-            batches.append({**tensors.to(dtype=self.dtype), "labels": labels})
+        for rows, fits, tensors in self.fitter.batches(images, conversations, padding_side="right", answer=False):
+            labels, at = self.fitter.chat.labels(tensors, [fit.conversation for fit in fits])
+            labels[torch.arange(len(rows)), at] = -100
+            words = torch.tensor(self.word_tokens).repeat(len(rows), 1)
+            learned = {"labels": labels, "word_at": at, "word_tokens": words, "word_weights": weights[rows]}
+            batches.append({**tensors.to(dtype=self.dtype), **learned})
         return batches

@@ -8,19 +8,21 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from peft import PeftModel
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
 from m3agiqa.mllm import adapters
 
 Tensors = dict[str, Tensor]
+LEARNED = ("labels", "word_at", "word_tokens", "word_weights")  # what is no input of the model
 Collate = Callable[[list[Any]], list[Tensors]]
 
 
@@ -31,9 +33,13 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
+    def shown(self, index: int, place: int, /) -> Any:
+        """The example as it is learned from at its `place` in the order of the run."""
+
 
 class _Row(NamedTuple):
     number: int
+    place: int | None  # in the order of the run; None in val, which is always shown as it is
     learned: bool  # False where the row is only there because a process needs one
 
 
@@ -51,7 +57,14 @@ class _Share:
     def __call__(self, rows: list[_Example]) -> list[Tensors]:
         batches = self.collate([row.example for row in rows])
         if not rows[0].learned:
-            return [{**tensors, "labels": torch.full_like(tensors["labels"], -100)} for tensors in batches]
+            return [
+                {
+                    **tensors,
+                    "labels": torch.full_like(tensors["labels"], -100),
+                    "word_weights": torch.zeros_like(tensors["word_weights"]),
+                }
+                for tensors in batches
+            ]
         return batches
 
 
@@ -77,17 +90,18 @@ class ShareTrainer(Trainer):
         self.collate, self.learned_from, self.batches = collate, train_dataset, batches
         size, rows = self.args.per_device_eval_batch_size, range(len(eval_dataset))
         self.val_batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
-        self.val_shares = self._shares(eval_dataset, self.val_batches)
+        self.val_shares = self._shares(eval_dataset, [[(row, None) for row in batch] for batch in self.val_batches])
 
     def get_train_dataloader(self) -> DataLoader[_Example]:
         """Each batch's share for this process."""
-        return self._shares(self.learned_from, self.batches)
+        places = count()
+        return self._shares(self.learned_from, [[(row, next(places)) for row in batch] for batch in self.batches])
 
-    def _shares(self, examples: Examples, batches: list[list[int]]) -> DataLoader[_Example]:
+    def _shares(self, examples: Examples, batches: list[list[tuple[int, int | None]]]) -> DataLoader[_Example]:
         """Every n-th row of each batch; a process that gets none has the first row, of which it learns nothing."""
         first, step = self.args.process_index, self.args.world_size
         shares = [
-            [_Row(row, learned=True) for row in batch[first::step]] or [_Row(batch[0], learned=False)]
+            [_Row(*row, learned=True) for row in batch[first::step]] or [_Row(*batch[0], learned=False)]
             for batch in batches
         ]
         workers = self.args.dataloader_num_workers
@@ -141,9 +155,8 @@ class ShareTrainer(Trainer):
         return scores
 
     def _learned_tokens(self, share: list[Tensors]) -> Tensor:
-        """How many a process learns on average, of the whole batch."""
-        learned = torch.stack([(tensors["labels"][:, 1:] != -100).sum() for tensors in share]).sum()
-        tokens: Tensor = self.accelerator.reduce(learned.float(), "mean")
+        """How many a process learns on average, of the whole batch; a rating word counts for `word_weight`."""
+        tokens: Tensor = self.accelerator.reduce(torch.stack([_weight(tensors) for tensors in share]).sum(), "mean")
         return tokens
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
@@ -155,15 +168,27 @@ class ShareTrainer(Trainer):
             adapters.save(cast("PeftModel", self.model), Path(output_dir))
 
 
+def _weight(tensors: Tensors) -> Tensor:
+    """Over how many tokens the loss of these is a mean."""
+    return (tensors["labels"][:, 1:] != -100).sum() + tensors["word_weights"].sum()
+
+
 def _total_loss(model: torch.nn.Module, tensors: Tensors) -> Tensor:
-    """The cross-entropy of the learned tokens, added up, with logits only where something is learned."""
-    inputs = {name: tensor for name, tensor in tensors.items() if name != "labels"}
-    following = tensors["labels"][:, 1:]  # (B, T-1): the token after each
-    learned = (following != -100).any(dim=0).nonzero().flatten()  # (K,)
+    """The cross-entropy of the learned tokens and words, added up, with logits only where something is learned."""
+    inputs = {name: tensor for name, tensor in tensors.items() if name not in LEARNED}
+    following, before_word = tensors["labels"][:, 1:], tensors["word_at"] - 1  # (B, T-1): the token after each; (B,)
+    used = (following != -100).any(dim=0)
+    used[before_word] = True
+    learned = used.nonzero().flatten()  # (K,)
     logits = model(**inputs, logits_to_keep=learned, use_cache=False).logits  # (B, K, V)
     if logits.shape[1] != len(learned):  # (B, T, V): a model that does not know logits_to_keep
         logits = logits[:, learned]
-    return cross_entropy(logits.float().flatten(0, 1), following[:, learned].flatten(), reduction="sum")
+    logits = logits.float()
+    text = cross_entropy(logits.flatten(0, 1), following[:, learned].flatten(), reduction="sum")
+    rows, at = torch.arange(len(logits), device=logits.device), torch.searchsorted(learned, before_word)
+    words = log_softmax(logits[rows, at], dim=1).gather(1, tensors["word_tokens"])  # (B, words)
+    loss: Tensor = text - (tensors["word_weights"] * words).sum()
+    return loss
 
 
 class _Rows(Dataset[_Example]):
@@ -173,7 +198,8 @@ class _Rows(Dataset[_Example]):
         self.examples = examples
 
     def __getitem__(self, row: _Row) -> _Example:
-        return _Example(self.examples[row.number], row.learned)
+        example = self.examples[row.number] if row.place is None else self.examples.shown(row.number, row.place)
+        return _Example(example, row.learned)
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -5,7 +5,8 @@ things around it make a run a function of its inputs, killed or not, in one proc
 
 - The order of all epochs is one list, drawn from the seed before anything starts. To resume is to skip its head.
 - A checkpoint counts once its marker file is there, which is written last.
-- Each process takes its share of every batch, and a loss is the mean over the tokens of the whole batch. Processes add
+- Each process takes its share of every batch, and a loss is the mean over the tokens of the whole batch, in which the
+  rating word counts for `word_weight` (finetune/distill/words.py). Processes add
   the same numbers in another order: float32 losses agree within 1e-5. (Dropout draws in each process anew.)
 - The best adapter so far is kept beside the checkpoints. A replay from an older checkpoint finds the same one again.
 
@@ -29,7 +30,7 @@ from finetune.distill.order import order
 from finetune.distill.trainer import Collate, Examples, ShareTrainer
 from m3agiqa.mllm import adapters
 from m3agiqa.progress import Progress, silent
-from pipeline.profiles import Distill
+from pipeline.profiles import Distill, Recipe
 
 CHECKPOINTS = 20  # a run: a kill costs at most a twentieth of it
 PER_LOG = 5  # logged losses between two checkpoints
@@ -49,6 +50,7 @@ def distill(
     model: PeftModel,
     data: Conversations,
     settings: Distill,
+    recipe: Recipe,
     *,
     checkpoints: Path,
     out: Path,
@@ -75,13 +77,13 @@ def distill(
     Raises:
         InputError: the val loss is no number any more.
     """
-    epochs, batch = settings.epochs, settings.batch
+    epochs, batch = recipe.epochs, recipe.batch
     examples = order(data.lengths, epochs, batch, settings.seed)
     steps = math.ceil(len(examples) / batch)
     keeper = Keeper(checkpoints, {math.ceil(steps * (epoch + 1) / epochs) for epoch in range(epochs)}, progress)
     trainer = ShareTrainer(
         model=model,
-        args=_arguments(model, settings, steps, checkpoints, activation_checkpointing, workers),
+        args=_arguments(model, settings, recipe, steps, checkpoints, activation_checkpointing, workers),
         collate=data.collate,
         train_dataset=data.train,
         eval_dataset=data.val,
@@ -100,16 +102,22 @@ def distill(
 
 
 def _arguments(
-    model: PeftModel, settings: Distill, steps: int, checkpoints: Path, activation_checkpointing: bool, workers: int
+    model: PeftModel,
+    settings: Distill,
+    recipe: Recipe,
+    steps: int,
+    checkpoints: Path,
+    activation_checkpointing: bool,
+    workers: int,
 ) -> TrainingArguments:
     every = max(1, steps // (CHECKPOINTS * PER_LOG))
     device = next(model.parameters()).device
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
-        per_device_train_batch_size=settings.batch,
-        per_device_eval_batch_size=settings.batch,
-        learning_rate=settings.lr,
+        per_device_train_batch_size=recipe.batch,
+        per_device_eval_batch_size=recipe.batch,
+        learning_rate=recipe.lr,
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(settings.warmup * steps),
         weight_decay=settings.weight_decay,

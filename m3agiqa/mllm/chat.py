@@ -33,6 +33,13 @@ class Turns(NamedTuple):
     spans: list[Span]
 
 
+class Labels(NamedTuple):
+    """What is learned of a batch."""
+
+    tokens: Tensor  # (B, T): the assistant's, end-of-turn included; -100 elsewhere
+    last_turn: Tensor  # (B,): where in T the last answer begins
+
+
 class Chat:
     """The processor of the model `name`, whose turns end with one of the tokens `ends`. Any thread may use it.
 
@@ -99,9 +106,9 @@ class Chat:
         before = next(at for at, pair in enumerate(zip(ids, text, strict=False)) if pair[0] != pair[1])
         return int(before + len(ids) - len(text))
 
-    def labels(self, batch: BatchFeature, conversations: Sequence[Conversation]) -> Tensor:
-        """(B, T): the assistant's tokens of a right-padded batch, end-of-turn included; -100 elsewhere."""
-        labels = torch.full_like(batch["input_ids"], -100)
+    def labels(self, batch: BatchFeature, conversations: Sequence[Conversation]) -> Labels:
+        """What is learned of a right-padded batch."""
+        labels, last = torch.full_like(batch["input_ids"], -100), []
         for row, messages in enumerate(conversations):
             ids, turns = self.turns(messages)
             shift = int(batch["attention_mask"][row].sum()) - len(ids)  # the tokens that the image adds
@@ -110,7 +117,8 @@ class Chat:
                 raise InputError(f"{self.name}: the processor's tokens after the image are not its tokenizer's")
             for start, end in turns:
                 labels[row, shift + start : shift + end] = batch["input_ids"][row, shift + start : shift + end]
-        return labels
+            last.append(shift + turns[-1].start)
+        return Labels(labels, torch.tensor(last))
 
     def last_answer(self, messages: Conversation, length: int) -> Span:
         """Where the assistant's last turn stands in a conversation that ends with a question.

@@ -18,6 +18,7 @@ Conversation = list[Message]
 
 RATING_WORDS = ("bad", "poor", "fair", "good", "excellent")
 WORD_CUTS = (1.0, 2.0, 3.0, 4.0)  # on the 0-5 scale; a MOS on a cut takes the better word
+WORD_MIDDLES = (0.5, 1.5, 2.5, 3.5, 4.5)  # of the intervals between them
 
 QUESTIONS = {
     path.stem: path.read_text(encoding="utf-8").strip() for path in Path(__file__).parent.glob("prompts/*.txt")

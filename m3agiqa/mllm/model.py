@@ -23,7 +23,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.chat import Chat
-from m3agiqa.mllm.conversation import RATING_WORDS, Conversation, conversation
+from m3agiqa.mllm.conversation import RATING_WORDS, WORD_MIDDLES, Conversation, conversation
 from m3agiqa.mllm.fitting import Fitter
 from m3agiqa.mllm.loading import load
 from m3agiqa.mllm.profile import Lora, Profile
@@ -155,7 +155,6 @@ class LocalMLLM:
         return [readings[row] for row in sorted(readings)]
 
     def _read(self, inputs: Inputs) -> list[Reading]:
-        words = list(self._word_tokens)
         lengths = inputs.tensors["attention_mask"].sum(dim=1)  # (B,)
         given = {**inputs.tensors, "last": self._pinned(lengths - 1)}
         if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
@@ -167,13 +166,14 @@ class LocalMLLM:
             states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
             ends = states[torch.arange(len(last), device=self.device), last]  # (B, D)
             logits = self._network.get_output_embeddings()(ends)  # (B, V)
-            likely = torch.stack([logits[:, token] for token in self._word_tokens.values()], dim=1)  # (B, words)
+            likely = torch.stack([logits[:, token] for token in self.word_tokens], dim=1).float()  # (B, words)
             choices = likely.argmax(dim=1)  # (B,)
-        states, choices = self._on_host(states, choices)
+            expected = likely.softmax(dim=1) @ likely.new_tensor(WORD_MIDDLES)  # (B,)
+        states, choices, expected = self._on_host(states, choices, expected)
         return [
-            Reading(words[choice], row[:length], span, fit)
-            for choice, row, length, span, fit in zip(
-                choices.tolist(), states, lengths.tolist(), inputs.spans, inputs.fits, strict=True
+            Reading(RATING_WORDS[choice], mean, row[:length], span, fit)
+            for choice, mean, row, length, span, fit in zip(
+                choices.tolist(), expected.tolist(), states, lengths.tolist(), inputs.spans, inputs.fits, strict=True
             )
         ]
 
@@ -210,13 +210,17 @@ class LocalMLLM:
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     @cached_property
-    def _word_tokens(self) -> dict[str, int]:
-        """The first token of each rating word, where the template puts it."""
-        tokens = {}
+    def word_tokens(self) -> list[int]:
+        """The first token of each of RATING_WORDS, where the template puts it.
+
+        Raises:
+            InputError: two words begin with one token.
+        """
+        tokens = []
         for word in RATING_WORDS:
             ids, turns = self._chat.turns(conversation("quality", "", "", word))
-            tokens[word] = ids[turns[-1][0]]
-        if len(set(tokens.values())) < len(tokens):
+            tokens.append(ids[turns[-1].start])
+        if len(set(tokens)) < len(tokens):
             raise InputError(f"{self.name}: its tokenizer begins two rating words with one token: {tokens}")
         return tokens
 

@@ -14,6 +14,7 @@ class Reading:
     """What one forward pass over image + Q1 + description + Q2 gives."""
 
     word: str
+    expected: float  # 0-5: the words' middles, weighted by how likely each word is (Q-Align, arXiv 2312.17090)
     states: Tensor  # (T, D): what the vocabulary head would see, padding left out
     description: Span  # where in T the description stands, its end-of-turn token included
     fitted: Fitted  # the conversation as it was read

@@ -14,7 +14,7 @@ from m3agiqa.errors import InputError
 from tests.stored import FINGERPRINT, row_of, states_of, stored, write
 
 NUMBERS = ["image_id", "tokens", "dim", "dtype", "description_start", "description_end"]
-SAID = ["word", "fewer_views", "kept"]
+SAID = ["word", "expected", "fewer_views", "kept"]
 
 
 def write_all(writer, rows):
@@ -94,7 +94,7 @@ def test_any_reader_can_make_sense_of_a_part(tmp_path):
     write(tmp_path)
     file = pq.ParquetFile(tmp_path / "part-00000.parquet")
     assert json.loads(file.schema_arrow.metadata[b"fingerprint"]) == FINGERPRINT
-    states = file.metadata.row_group(0).column(9)
+    states = file.metadata.row_group(0).column(10)
     assert (states.path_in_schema, states.compression, states.statistics) == ("states", "UNCOMPRESSED", None)
     assert not any("DICTIONARY" in encoding for encoding in states.encodings)
     assert file.read().column_names == [*NUMBERS, *SAID, "states"]

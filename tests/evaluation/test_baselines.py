@@ -25,6 +25,7 @@ def made_up(images: int = 240) -> baselines.Rows:
                 "very blurred" if value > 0.6 else "a bit soft" if value > 0.3 else "sharp" for value in fault
             ],
             "level": np.floor(mos).astype(int),
+            "expected": mos + rng.normal(0, 0.1, images),
             "piqe": 20 + 60 * fault,
         }
     )
@@ -111,6 +112,10 @@ def test_an_unseen_generator_gets_the_mean_of_all(rows):
     names = rows.table["generator"].where(rows.table["split"] == "train", "new")
     predicted = baselines.generator_mean(changed(rows, generator=names))
     np.testing.assert_allclose(on_test(rows, predicted), rows.mos("train").mean())
+
+
+def test_the_expected_word_is_taken_as_it_is(rows, predictions):
+    np.testing.assert_array_equal(predictions["expected_word"], rows.table["expected"])
 
 
 def test_student_word_is_the_middle_of_its_interval(rows, predictions):

@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-from finetune.distill.examples import Collator
 from finetune.distill.order import order
 from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import conversation
 from tests import tiny_mllm
 from tests.distilled import IMAGES, STEPS, run, same, student
-from tests.tiny_mllm import lora, training_batch
+from tests.tiny_mllm import Taught, collator, lora, training_batch
 
 
 def test_loss_falls_and_the_curve_tells_it(whole):
@@ -62,7 +61,7 @@ def test_images_in_different_numbers_of_views_make_one_batch(tmp_path):
     val = [(tiny_mllm.picture(row, 64, 64 if row % 2 else 16), chat) for row, chat in enumerate(chats)]
     longest = max(training_batch(student(folder), [one])["input_ids"].shape[1] for one in val[::2])
     mllm = student(folder, max_length=longest, fewer_views=[{"size": {"longest_edge": 32}}])
-    batches = Collator(mllm.fitter, mllm.dtype)(val)
+    batches = collator(mllm)(Taught(val))
     assert [len(batch["labels"]) for batch in batches] == [2, 2]
     (loss,) = run(folder, tmp_path, mllm, train=val, val=val, epochs=1).val_loss.dropna()
     mllm.model.eval()

@@ -48,9 +48,10 @@ def project(folders, tmp_path, monkeypatch):
     profile = checked_in.mllms["minicpm-llama3-v-2_5"].model_dump()
     profile |= {"model": str(base), "revision": None, "dtype": "float32", "max_length": 400, "max_new_tokens": 8}
     profile["lora"] = tiny_minicpm.LORA.model_dump()
+    profile["recipe"] |= {"epochs": 1, "batch": 3, "lr": 1e-3}
 
     def build(*, enabled, **adapter):
-        options = checked_in.distill.model_dump() | {"enabled": enabled, "epochs": 1, "batch": 3, "lr": 1e-3}
+        options = checked_in.distill.model_dump() | {"enabled": enabled}
         changed = {"mllm": "published", "teacher": "offline", "teachers": {"offline": {"kind": "offline"}}}
         changed |= {"mllms": {"published": profile | adapter}, "distill": options}
         return settings.Settings.model_validate(checked_in.model_dump() | changed)

@@ -26,7 +26,7 @@ def chosen(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     folder = tiny_mllm.smolvlm(tmp_path / "model")
     chosen = project(PROFILE | {"model": str(folder), "lora": LORA})
-    return chosen.model_copy(update={"distill": chosen.distill.model_copy(update={"lr": 0.1})})
+    return chosen.model_copy(update={"distill": chosen.distill.model_copy(update={"warmup": 0.3})})
 
 
 def edit(path: Path, column: str, value: object) -> None:

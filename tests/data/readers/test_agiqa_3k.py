@@ -76,7 +76,7 @@ def test_correspondence_is_taught_with_the_word_of_the_correspondence_mos(sample
     monkeypatch.setattr(examples, "load_image", lambda _: None)
     captioned = samples.assign(correspondence="Some of it is there.")
     teaching = examples.Examples(Path(), "correspondence", captioned)
-    taught = [conversation[-1]["content"][0]["text"] for _, conversation in (teaching[n] for n in range(len(teaching)))]
+    taught = [teaching[row].conversation[-1]["content"][0]["text"] for row in range(len(teaching))]
     assert taught == list(samples["mos_correspondence"].map(word_of))
     assert np.mean(taught != samples["mos_quality"].map(word_of)) > 0.3
 

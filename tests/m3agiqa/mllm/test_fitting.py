@@ -4,13 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import logging
 
-from finetune.distill.examples import Collator
 from m3agiqa.errors import InputError
-from m3agiqa.mllm.conversation import conversation
+from m3agiqa.mllm.conversation import RATING_WORDS, conversation
 from m3agiqa.mllm.fitting import SENTENCE, fitted
 from m3agiqa.mllm.model import LocalMLLM
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import picture, training_batch
+from tests.tiny_mllm import Taught, collator, picture, training_batch
 
 logging.disable_progress_bar()
 
@@ -94,13 +93,14 @@ def test_training_and_asking_give_way_alike(model):
     taught = conversation("quality", "a cat", DESCRIPTION, "good")
     mllm.max_length = lengths[-1] - 1
     try:
-        batches = Collator(mllm.fitter, mllm.dtype)([(image, taught) for image in IMAGES])
+        batches = collator(mllm)(Taught((image, taught) for image in IMAGES))
         assert max(batch["input_ids"].shape[1] for batch in batches) <= mllm.max_length
         row = batches[-1]["labels"][0]
         said = mllm.processor.tokenizer.decode(row[row != -100])
+        word = batches[-1]["input_ids"][0, batches[-1]["word_at"][0]]
         assert "The cat is sharp." in said
         assert "Hardly" not in said
-        assert "good" in said
+        assert word == mllm.word_tokens[RATING_WORDS.index("good")]
         question = conversation("quality", "a cat")
         asked = [
             mllm._chat.tensors(IMAGES[:1], [question], padding_side="left", views=given, answer=True)
@@ -122,12 +122,12 @@ def test_an_image_is_taught_as_it_would_be_alone(model):
     taught = [(image, conversation("quality", "a cat", DESCRIPTION, "good")) for image in IMAGES]
     large, small = (len(training_batch(mllm, [taught[row]])["input_ids"][0]) for row in (0, 1))
     mllm.max_length = max(large - 1, small)
-    collate = Collator(mllm.fitter, mllm.dtype)
+    collate = collator(mllm)
     try:
-        together = collate(taught)
+        together = collate(Taught(taught))
         assert len(together) == (2 if small < large else 1)
         for row, place in [(0, (-1, 0)), (1, (0, 0)), (2, (-1, -1))]:
-            (alone,) = collate([taught[row]])
+            (alone,) = collate(Taught([taught[row]]))
             batch, length = together[place[0]], len(alone["input_ids"][0])
             for name in ("input_ids", "labels", "attention_mask"):
                 assert torch.equal(batch[name][place[1], :length], alone[name][0]), (row, name)

@@ -7,14 +7,13 @@ import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
-from finetune.distill.examples import Collator
 from finetune.distill.training import Conversations, distill
 from m3agiqa.errors import InputError
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import conversation
-from pipeline.profiles import Distill
+from pipeline.profiles import Distill, Recipe
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import picture
+from tests.tiny_mllm import Taught, collator, picture
 
 LORA_A = "base_model.model.llm.model.layers.0.self_attn.q_proj.lora_A.weight"
 LORA = tiny_minicpm.LORA
@@ -113,13 +112,13 @@ def test_distillation_starts_from_the_published_adapter(folder, published, tmp_p
     weights = load_file(published / "adapter_model.safetensors")
     assert len(trained) == len(weights)
     assert {value.dtype for value in trained.values()} == {torch.float32}
-    examples = [
-        (image, conversation("quality", "a cat", "It is good.", "good")) for image in (IMAGES[0], IMAGES[1], IMAGES[0])
-    ]
+    chat = conversation("quality", "a cat", "It is good.", "good")
+    examples, val = (Taught((image, chat) for image in images) for images in ([*IMAGES[:2], IMAGES[0]], IMAGES[:2]))
     curve = distill(
         mllm.model,
-        Conversations(examples, examples[:2], [1] * len(examples), Collator(mllm.fitter, mllm.dtype)),
-        Distill(enabled=True, seed=0, epochs=2, batch=2, lr=1e-3, warmup=0.0, weight_decay=0.1, beta2=0.95),
+        Conversations(examples, val, [1] * len(examples), collator(mllm)),
+        Distill(enabled=True, seed=0, word_weight=1, word_spread=0.0, warmup=0.0, weight_decay=0.1, beta2=0.95),
+        Recipe(epochs=2, batch=2, lr=1e-3, crop=1.0),
         checkpoints=tmp_path / "checkpoints",
         out=tmp_path / "adapter",
     )

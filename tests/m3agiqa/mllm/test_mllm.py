@@ -95,8 +95,10 @@ def test_states_are_what_the_vocabulary_head_sees(mllm):
     (reading,) = mllm.read(IMAGES[:1], RATE[:1])
     assert reading.states.shape == (batch["input_ids"].shape[1], mllm.hidden_size)
     torch.testing.assert_close(mllm.model.get_output_embeddings()(reading.states), logits, atol=1e-4, rtol=1e-4)
-    tokens = [mllm._word_tokens[word] for word in RATING_WORDS]
+    tokens = mllm.word_tokens
     assert reading.word == RATING_WORDS[logits[-1, tokens].argmax()]
+    middles = torch.tensor([0.5, 1.5, 2.5, 3.5, 4.5])
+    assert reading.expected == pytest.approx(float(logits[-1, tokens].softmax(dim=0) @ middles), abs=1e-4)
 
 
 def test_states_change_with_the_image_and_each_text(mllm):
@@ -129,7 +131,7 @@ def test_training_sees_what_reading_sees(mllm):
     trained = training_batch(mllm, [(IMAGES[1], WHOLE[1])])["input_ids"][0]
     read = mllm._chat.tensors([IMAGES[1]], [RATE[1]], padding_side="right", answer=True)["input_ids"][0]
     assert torch.equal(trained[: len(read)], read)
-    assert int(trained[len(read)]) == mllm._word_tokens[WORDS[1]]
+    assert int(trained[len(read)]) == mllm.word_tokens[RATING_WORDS.index(WORDS[1])]
     begin = mllm.processor.tokenizer.bos_token_id
     assert read[:2].tolist().count(begin) == 1  # the template's, and not the tokenizer's as well
 
