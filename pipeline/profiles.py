@@ -79,7 +79,7 @@ class MLLM(Profile):
 
 class Distill(Strict):
     enabled: bool
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     word_weight: PositiveFloat
     word_spread: Annotated[float, Field(ge=0)]
     warmup: Share

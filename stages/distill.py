@@ -51,9 +51,9 @@ def main(settings: Settings) -> None:
     captioned = samples.merge(captions, on="image_id", validate="1:1")
     raw = paths.raw(settings.dataset)
     recipe = settings.mllms[settings.mllm].recipe
+    crop = 1.0 if aspect == "correspondence" else recipe.crop  # a part may lack what the prompt asks for
     train, val = (
-        Examples(raw, aspect, captioned[captioned["split"] == part], recipe.crop, options.seed)
-        for part in ("train", "val")
+        Examples(raw, aspect, captioned[captioned["split"] == part], crop, options.seed) for part in ("train", "val")
     )
     student = load_untaught(settings)
     readers = DECODERS if student.device.type == "cuda" else 0
@@ -115,8 +115,8 @@ def _shortened(examples: Examples, fitter: Fitter, readers: int) -> int:
     """How many explanations lose sentences. Looks at every image first, so that none stops the run on its way."""
     rows = share(range(len(examples)))
     looked_at = ahead(lambda row: examples.is_shortened(row, fitter), rows, readers)
-    shown = first_shows_progress(looked_at, total=len(rows), desc="look at what is taught", unit="images")
-    return sum(gather_object([sum(shown)]))
+    watched = first_shows_progress(looked_at, total=len(rows), desc="look at what is taught", unit="images")
+    return sum(gather_object([sum(watched)]))
 
 
 if __name__ == "__main__":

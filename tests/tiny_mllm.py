@@ -89,7 +89,7 @@ class Taught(list[Example]):
 
     def shown(self, index: int, place: int) -> Example:
         example = self[index]
-        return example._replace(image=crops.shown(example.image, 0.8, 0, place))
+        return example._replace(image=crops.part_of(example.image, 0.8, 0, place))
 
 
 def middle(word: str) -> float:

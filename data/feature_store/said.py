@@ -1,4 +1,4 @@
-"""What the MLLM said of each image: a description, and after it a rating word.
+"""What the MLLM said of each image: a description, and after it a rating word, one of five that it weighed.
 
 The stage describe has the text as it was written. The pass that gives the states reads as much of it as fits together
 with the image, and gives the word. Whoever shows a description shows what that pass read, as the scorer does.

@@ -1,7 +1,7 @@
 """Writes hidden states to disk: one Parquet row an image, its states as the raw bytes of a (tokens, dim) matrix.
 
 Beside them stands where in the sequence the student's description is: a head may look at it apart from the rest. And
-what else that pass told (data/feature_store/said.py): the rating word, and what had to give way so that all fits.
+what else that pass told (data/feature_store/said.py): the rating word, the words' mean, and what had to give way.
 
 A nested list type would be fifteen times slower, so `states` is a plain binary column, and Arrow knows no bfloat16, so
 the bits go in as they are and come out as they were. Neither dictionary nor statistics nor compression touch them

@@ -1,4 +1,4 @@
-"""An image as it is shown at one step: a part of it, or its mirror image.
+"""An image as it is shown at one step: a part of it, mirrored or not.
 
 A few hundred images are known by heart after a few epochs, and a model that knows them need not look at them. Shown
 otherwise each time, they have to be looked at. Which part is a function of the seed and of the example's place in the
@@ -12,7 +12,7 @@ from PIL.Image import Image
 from m3agiqa.images import MIN_SIDE
 
 
-def shown(image: Image, least: float, seed: int, place: int) -> Image:
+def part_of(image: Image, least: float, seed: int, place: int) -> Image:
     """A part of `image` with at least the share `least` of its sides, mirrored or not; with a share of 1 all of it."""
     if least == 1.0:
         return image

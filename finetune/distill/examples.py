@@ -14,7 +14,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from finetune.distill.crops import shown
+from finetune.distill.crops import part_of
 from finetune.distill.words import word_shares
 from finetune.student import naming
 from m3agiqa.images import load_image
@@ -57,10 +57,10 @@ class Examples:
     def shown(self, index: int, place: int) -> Example:
         """The example as it is learned from at its `place` in the order of the run."""
         example = self[index]
-        return example._replace(image=shown(example.image, self.crop, self.seed, place))
+        return example._replace(image=part_of(example.image, self.crop, self.seed, place))
 
     def is_shortened(self, index: int, fitter: Fitter) -> bool:
-        """Whether the explanation loses sentences for the sequence to fit.
+        """Whether the explanation loses sentences for the sequence to fit, the image shown whole.
 
         Raises:
             InputError: naming the image: it is damaged, or its conversation does not fit, whatever gives way.

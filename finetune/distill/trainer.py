@@ -124,12 +124,13 @@ class ShareTrainer(Trainer):
     ) -> Tensor:
         """Add up the gradients of a share; returns its loss.
 
-        The loss is the mean cross-entropy of the learned tokens of the whole batch, of which this process has a share:
-        the mean over the processes is that mean, and so is that of the gradients.
+        The loss is the mean cross-entropy of the learned tokens and rating words of the whole batch, a word counting
+        for `word_weight` tokens. Of that this process has a share: the mean over the processes is that mean, and so is
+        that of the gradients.
         """
         model.train()
         share = cast("list[Tensors]", self._prepare_inputs(inputs))  # as _Share makes it
-        tokens, losses = self._learned_tokens(share), []
+        tokens, losses = self._mean_weight(share), []
         for left, tensors in enumerate(share, start=1 - len(share)):
             with nullcontext() if left == 0 else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
@@ -146,7 +147,7 @@ class ShareTrainer(Trainer):
         losses = []
         for batch, inputs in zip(self.val_batches, self.val_shares, strict=True):
             share = cast("list[Tensors]", self._prepare_inputs(inputs))
-            tokens = self._learned_tokens(share)
+            tokens = self._mean_weight(share)
             loss = torch.stack([_total_loss(model, tensors) / tokens for tensors in share]).sum()
             losses.append(self.accelerator.reduce(loss, "mean").repeat(len(batch)))
         scores = {"eval_loss": float(torch.cat(losses).mean())}
@@ -154,8 +155,8 @@ class ShareTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
-    def _learned_tokens(self, share: list[Tensors]) -> Tensor:
-        """How many a process learns on average, of the whole batch; a rating word counts for `word_weight`."""
+    def _mean_weight(self, share: list[Tensors]) -> Tensor:
+        """Over how many tokens the loss of the whole batch is a mean, divided by the processes."""
         tokens: Tensor = self.accelerator.reduce(torch.stack([_weight(tensors) for tensors in share]).sum(), "mean")
         return tokens
 

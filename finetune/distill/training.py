@@ -6,8 +6,8 @@ things around it make a run a function of its inputs, killed or not, in one proc
 - The order of all epochs is one list, drawn from the seed before anything starts. To resume is to skip its head.
 - A checkpoint counts once its marker file is there, which is written last.
 - Each process takes its share of every batch, and a loss is the mean over the tokens of the whole batch, in which the
-  rating word counts for `word_weight` (finetune/distill/words.py). Processes add
-  the same numbers in another order: float32 losses agree within 1e-5. (Dropout draws in each process anew.)
+  rating word counts for `word_weight` (finetune/distill/words.py). Processes add the same numbers in another order:
+  float32 losses agree within 1e-5. (Dropout draws in each process anew.)
 - The best adapter so far is kept beside the checkpoints. A replay from an older checkpoint finds the same one again.
 
 After each epoch the val conversations are scored, and the epoch with the lowest val loss is kept, not the last: a few

@@ -55,6 +55,7 @@ def test_what_is_told_is_what_the_states_were_read_from(chosen):
         told = said.loc[row["image_id"]]
         assert (told["word"], told["description"]) == (reading.word, reading.fitted.description)
         assert told["fewer_views"] == (reading.fitted.level > 0)
+        assert told["expected"] == pytest.approx(reading.expected, abs=1e-4)
         torch.testing.assert_close(store[row["image_id"]], reading.states, atol=1e-4, rtol=1e-4)
 
 

@@ -119,18 +119,24 @@ def test_training_and_asking_give_way_alike(model):
 def test_an_image_is_taught_as_it_would_be_alone(model):
     """Whatever the others in its batch are, and however many processes share the batch."""
     mllm, _ = model
-    taught = [(image, conversation("quality", "a cat", DESCRIPTION, "good")) for image in IMAGES]
+    words = ("good", "bad", "fair")
+    taught = [
+        (image, conversation("quality", "a cat", DESCRIPTION, word)) for image, word in zip(IMAGES, words, strict=True)
+    ]
     large, small = (len(training_batch(mllm, [taught[row]])["input_ids"][0]) for row in (0, 1))
     mllm.max_length = max(large - 1, small)
     collate = collator(mllm)
     try:
         together = collate(Taught(taught))
         assert len(together) == (2 if small < large else 1)
-        for row, place in [(0, (-1, 0)), (1, (0, 0)), (2, (-1, -1))]:
+        places = [(1, 0), (0, 0), (1, 1)] if len(together) == 2 else [(0, 0), (0, 1), (0, 2)]
+        for row, place in enumerate(places):
             (alone,) = collate(Taught([taught[row]]))
             batch, length = together[place[0]], len(alone["input_ids"][0])
             for name in ("input_ids", "labels", "attention_mask"):
                 assert torch.equal(batch[name][place[1], :length], alone[name][0]), (row, name)
+            for name in ("word_at", "word_weights", "word_tokens"):
+                assert torch.equal(batch[name][place[1]], alone[name][0]), (row, name)
             assert batch["attention_mask"][place[1]].sum() == length
     finally:
         mllm.max_length = 500
