@@ -59,11 +59,13 @@ class Caption(Strict):
 
 
 class Recipe(Strict):
-    """How long, and how fast, an MLLM learns; `crop` is the least part of an image's sides that is shown."""
+    """How an MLLM learns; `crop` is the least part of an image's sides that is shown."""
 
     epochs: PositiveInt
     batch: PositiveInt
     lr: PositiveFloat
+    word_weight: PositiveFloat
+    word_spread: Annotated[float, Field(ge=0)]
     crop: Annotated[float, Field(gt=0, le=1)]
 
 
@@ -80,8 +82,6 @@ class MLLM(Profile):
 class Distill(Strict):
     enabled: bool
     seed: Annotated[int, Field(ge=0)]
-    word_weight: PositiveFloat
-    word_spread: Annotated[float, Field(ge=0)]
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     beta2: Fraction

@@ -70,7 +70,7 @@ def main(settings: Settings) -> None:
     }
     learner = student.add_lora(lora, seed=options.seed)
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
-    words = student.word_tokens, options.word_weight, options.word_spread
+    words = student.word_tokens, recipe.word_weight, recipe.word_spread
     collate = Collator(student.fitter, student.dtype, *words)
     data = Conversations(train, val, train.rows[aspect].str.len().tolist(), collate)
     shortened = {

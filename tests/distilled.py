@@ -51,9 +51,9 @@ def student(model: Path, **settings) -> LocalMLLM:
     return mllm
 
 
-SETTINGS = {"enabled": True, "seed": 0, "word_weight": 1.0, "word_spread": 0.0}
-SETTINGS |= {"warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
-RECIPE = {"epochs": 3, "batch": 4, "lr": 1e-2, "crop": 1.0}  # Taught crops by itself
+SETTINGS = {"enabled": True, "seed": 0, "warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
+RECIPE = {"epochs": 3, "batch": 4, "lr": 1e-2, "word_weight": 1.0, "word_spread": 0.0}
+RECIPE |= {"crop": 1.0}  # Taught crops by itself
 
 
 def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, val=VAL, **changed):
@@ -64,7 +64,7 @@ def run(model: Path, folder: Path, mllm: LocalMLLM | None = None, train=TRAIN, v
         for made, usual in ((Distill, SETTINGS), (Recipe, RECIPE))
     )
     lengths = [len(each[1][1]["content"][0]["text"]) for each in train]
-    collate = collator(mllm, settings.word_weight, settings.word_spread)
+    collate = collator(mllm, recipe.word_weight, recipe.word_spread)
     with mock.patch.multiple(module, CHECKPOINTS=2, PER_LOG=2):
         return distill(
             mllm.model,

@@ -12,7 +12,7 @@ SIZES = [(32, 32), (40, 24), (64, 16), (64, 64)]
 SPLITS = ["train"] * 5 + ["val"] * 3  # all others are test images
 
 
-RECIPE = {"epochs": 1, "batch": 4, "lr": 1e-3, "crop": 0.7}
+RECIPE = {"epochs": 1, "batch": 4, "lr": 1e-3, "word_weight": 8, "word_spread": 0.5, "crop": 0.7}
 
 
 def project(profile: dict, images: int = 8) -> settings.Settings:

@@ -74,8 +74,8 @@ def _step(
             ends.append(time.perf_counter())
             yield step
 
-    settings, recipe = load().distill, Recipe(epochs=1, batch=batch, lr=1e-6, crop=1.0)
-    words = student.word_tokens, settings.word_weight, settings.word_spread
+    settings, recipe = load().distill, Recipe(epochs=1, batch=batch, lr=1e-6, word_weight=1, word_spread=0, crop=1.0)
+    words = student.word_tokens, recipe.word_weight, recipe.word_spread
     train, val = _examples(table, STEPS * batch), _examples(table, batch)
     with tempfile.TemporaryDirectory() as folder:
         distill(

@@ -49,8 +49,7 @@ def chosen(tmp_path, monkeypatch):
     profile = {"model": str(folder), "revision": None, "dtype": "float32", "max_length": 205, "max_new_tokens": 8}
     chosen = project(profile | {"fewer_views": [{"size": {"longest_edge": 32}}], "lora": LORA}, IMAGES)
     values = chosen.model_dump(mode="json")
-    values["mllms"]["tried"]["recipe"] = {"epochs": 2, "batch": 3, "lr": 1e-3, "crop": 0.7}
-    values["distill"] |= {"word_weight": 8, "word_spread": 0.5}
+    values["mllms"]["tried"]["recipe"] |= {"epochs": 2, "batch": 3}
     values["runtime"] |= {"batch": 16, "device": "cpu", "launcher": {"processes": 2}}
     YAML().dump(values, tmp_path / "params.yaml")
     return type(chosen).model_validate(values)
