@@ -13,6 +13,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: git $(BIN)/installed  ## run every stage whose inputs changed, and sum up what came out
+	test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock  # a kill while DVC writes it leaves it empty, and DVC refuses that
 	$(IN_VENV) $(BIN)/dvc repro
 	$(BIN)/python -m report.summary
 

@@ -107,6 +107,20 @@ def test_what_dvc_starts_finds_the_environment_first(clone):
     ]
 
 
+@pytest.mark.parametrize(("written", "stays"), [("", False), ('{"read": {}}', True), (None, False)])
+def test_a_lock_that_a_kill_left_empty_is_removed(clone, written, stays):
+    """DVC writes it in place; one that holds something may be another run's."""
+    venv(clone, "3.11")
+    python(clone / ".venv/bin", "3.11", "dvc")
+    lock = clone / ".dvc/tmp/rwlock"
+    lock.parent.mkdir(parents=True)
+    if written is not None:
+        lock.write_text(written)
+    ran = make(clone, "repro")
+    assert ran.returncode == 0, ran.stderr
+    assert lock.exists() == stays
+
+
 @pytest.mark.parametrize(("version", "named"), [("3.10", "is 3.10"), ("2.7", "is 2.7"), ("", "is not there")])
 def test_an_old_python_is_said_first_in_one_line(clone, tmp_path, version, named):
     ran = make(clone, "repro", f"PYTHON={python(tmp_path / 'bin', version)}")
