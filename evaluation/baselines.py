@@ -35,6 +35,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from data.splitting.prompts import prompt_groups
 from evaluation import ridge
+from m3agiqa.mllm.conversation import WORD_MIDDLES
 
 Floats = NDArray[np.float64]
 
@@ -142,7 +143,7 @@ def mean_hidden_states(rows: Rows) -> Floats:
 
 def student_word(rows: Rows) -> Floats:
     """No fit: a word stands for an interval one point wide, and predicts its middle."""
-    return rows.table["level"].to_numpy(float) + 0.5
+    return np.asarray(WORD_MIDDLES)[rows.table["level"]]
 
 
 def expected_word(rows: Rows) -> Floats:
