@@ -144,7 +144,7 @@ def test_options_that_are_named_alone_are_some_commands(pages):
 
 def test_the_readme_has_every_option_of_predict(pages):
     (readme,) = (page for page in pages if page.path.name == "README.md")
-    assert _options(_parser("predict")) - {"-h"} <= set(re.findall(r"--[a-z]+", readme.section("Score an image").text))
+    assert _options(_parser("predict")) - {"-h"} <= set(re.findall(r"--[a-z][a-z-]*", readme.section("Score an image").text))
 
 
 def test_programs_are_there(pages):
@@ -165,7 +165,7 @@ def test_programs_are_there(pages):
 
 def test_published_figures_are_those_that_compare_shows():
     table = pd.read_csv(ROOT / "evaluation/published_figures.csv", dtype=str, keep_default_na=False)
-    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("paper.md", "data_sets.md"))
+    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("paper.md", "real_images.md"))
     for row in table.to_dict("records"):
         lines = re.findall(rf"(?m)^\| {re.escape(row['method'])}[ ,].*", text)
         figure = " / ".join(filter(None, (row["srcc"], row["plcc"])))
