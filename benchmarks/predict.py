@@ -93,7 +93,7 @@ def speed(chosen: settings.Settings) -> None:
     predict.add_arguments(parser)
     table = str(paths.raw(chosen.dataset) / "asked.csv")
     arguments = parser.parse_args(
-        ["--csv", table, "--dataset", chosen.dataset, "--device", "cpu", "--batch", str(BATCH)]
+        ["--table", table, "--dataset", chosen.dataset, "--device", "cpu", "--batch", str(BATCH)]
     )
 
     def ours() -> None:

@@ -3,7 +3,7 @@
     PYTHONPATH=. python examples/score_folder.py FOLDER [--aspect quality] [--worst 10] [--bundle BUNDLE]
 
 Without --bundle (what `m3agiqa bundle` packed, or hf://owner/name@commit) it is the judge that ships. The images have
-no prompts here, so that correspondence is refused; `m3agiqa predict --csv` takes prompts, and writes files.
+no prompts here, so that correspondence is refused; `m3agiqa predict --table` takes prompts, and writes files.
 (PYTHONPATH=. is for a clone, where m3agiqa is not installed.)
 """
 # ruff: noqa: INP001 - a program and no package

@@ -1,14 +1,19 @@
-"""The images that somebody wants scored: one, the rows of a CSV file, or the files of a folder."""
+"""The images that somebody wants scored: one, the rows of a table, or the files of a folder."""
 
+import math
 import os
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from m3agiqa.csv_rows import IMAGE, Record, by_column, header_of, image_column, records, repeated_column
+from m3agiqa.csv_rows import IMAGE
 from m3agiqa.errors import InputError
+from m3agiqa.tables import TableRow, chosen, table_rows
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+PROMPT = "prompt"
 
 
 @dataclass(frozen=True)
@@ -18,52 +23,86 @@ class ListedImage:
     name: str  # as the user wrote it
     path: Path
     prompt: str  # "" where none was given
+    columns: Mapping[str, Any] = field(default_factory=dict)  # what else its row of the table says, as JSON has it
 
 
-def from_csv(table: Path) -> list[ListedImage]:
-    """The rows of a UTF-8 csv with the columns `image` (or `name`) and, if there is one, `prompt`.
+def from_table(table: Path, *, image: str | None = None, prompt: str | None = None) -> list[ListedImage]:
+    """The rows of a CSV (UTF-8), JSON-lines or Parquet file; all other columns are kept beside the image.
 
-    An image's path is relative to the file's folder, or to images/ beside it, as in a data set to train on. Other
-    columns are ignored. Whether the images are there shows when they are scored.
+    An image's path is relative to the file's folder, or to images/ beside it, as in a data set to train on. Whether
+    the images are there shows when they are scored.
+
+    Args:
+        table: the file.
+        image: the column with the path; without one, `image` or `name`.
+        prompt: the column with the prompt; without one, `prompt`, which may be missing.
 
     Raises:
         InputError: naming the file, the row and what was expected.
     """
-    rows = records(table)
-    first = next(rows, Record(1, []))
-    header = header_of(first)
-    column = image_column(header)
-    if column not in header or repeated_column(header):
-        expected = f"{' or '.join(IMAGE)}, and prompt, each once"
-        raise InputError(f"{table}, row {first.number}: expected a header with {expected}; it has {header}")
-    images = []
-    for record in rows:
-        row = by_column(table, header, record)
-        if not row[column].strip():
-            raise InputError(f"{table}, row {record.number}: {column} is empty, expected a path")
-        images.append(ListedImage(row[column], _path(table.parent, row[column]), row.get("prompt", "")))
+    names = (image,) if image else IMAGE
+    needed = [names, (prompt,)] if prompt else [names]
+    images = [_listed(table, row, names, prompt or PROMPT) for row in table_rows(table, *needed)]
     if not images:
-        raise InputError(f"{table}: a header and no rows, expected a row for each image")
+        raise InputError(f"{table}: no rows, expected one for each image")
     return images
 
 
 def from_folder(folder: Path) -> list[ListedImage]:
-    """The image files directly in `folder`, by name, without prompts; hidden ones, such as macOS' `._a.png`, are not.
+    """The image files in `folder` and the folders in it, by name, without prompts.
+
+    Hidden files and folders, such as macOS' `._a.png`, are passed over, and so are links to folders.
 
     Raises:
         InputError: no such folder, or no images in it.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and _is_shown(path))
+    files = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
     if not files:
         raise InputError(f"{folder}: no images here, expected files that end in {', '.join(SUFFIXES)}")
-    return [ListedImage(path.name, path, "") for path in files]
+    return [ListedImage(path.relative_to(folder).as_posix(), path, "") for path in files]
 
 
-def _is_shown(path: Path) -> bool:
-    """Whether it is no folder and not hidden. A link to nothing is shown: that it is broken is worth saying."""
-    return not path.is_dir() and not path.name.startswith(".")
+def other_files(folder: Path) -> list[Path]:
+    """What `from_folder` leaves out, because it does not end as an image does."""
+    return [path for path in _files(folder) if path.suffix.lower() not in SUFFIXES]
+
+
+def _files(folder: Path) -> list[Path]:
+    """A link to nothing is among them: that it is broken is worth saying."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place) / name for name in files if not name.startswith("."))
+
+
+def _listed(table: Path, row: TableRow, names: tuple[str, ...], prompt: str) -> ListedImage:
+    column = chosen(names, list(row.values)) or names[0]  # it is there: `table_rows` has looked
+    where, path, text = f"{table}, row {row.number}", row.values[column], row.values.get(prompt)
+    if not isinstance(path, str) or not path.strip():
+        found = "empty" if path is None or isinstance(path, str) else f"a {type(path).__name__}"
+        raise InputError(f"{where}: {column} is {found}, expected a path")
+    if text is not None and not isinstance(text, str):
+        raise InputError(f"{where}: {prompt} is a {type(text).__name__}, expected text")
+    kept = {name: value for name, value in row.values.items() if name not in (column, prompt)}
+    return ListedImage(path, _path(table.parent, path), text or "", _as_json(kept))
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON can say of a value: a date's text, null for a number that is none."""
+    if isinstance(value, dict):
+        return {str(name): _as_json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -8,6 +8,7 @@ A score is about what people saw, so an image is taken only where it is certain 
 | palette                      | converted: each index is an exact colour                          |
 | transparency                 | laid on white, as a browser or a sheet of paper shows it          |
 | EXIF orientation             | turned, as every viewer does                                      |
+| several pictures in a JPEG   | the first, as every viewer shows it: phones add depth and previews |
 | ICC profile                  | ignored: generators write sRGB                                    |
 | text, a generator's workflow | ignored, and up to 64 MB of it: editors and ComfyUI write megabytes |
 | CMYK and other inks          | refused: how it looks depends on a profile that we do not apply   |
@@ -34,7 +35,7 @@ MAX_PIXELS = 50_000_000
 # Bytes of a PNG's text or profile, unpacked: Pillow stops at 1 MB, which editors exceed; a bomb would go on for ever.
 MAX_TEXT = 64 * 2**20
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1")
 # What Pillow's decoders are known to raise on damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
@@ -95,7 +96,7 @@ def _check_kind(image: Image.Image, name: str) -> None:
         raise InputError(f"{name}: {width} x {height} is more than {MAX_PIXELS:,} pixels; scale it down")
     if min(width, height) < MIN_SIDE:
         raise InputError(f"{name}: {width} x {height} is too small; each side needs at least {MIN_SIDE} pixels")
-    if getattr(image, "is_animated", False):
+    if getattr(image, "is_animated", False) and image.format != "MPO":
         raise InputError(f"{name}: animated (more than one frame); save the frame that was rated as a PNG")
     # A 16-bit RGB file opens with mode RGB, cut to 8 bits; only the decoder's raw mode tells.
     tiles = getattr(image, "tile", ())  # an image that is no file has none

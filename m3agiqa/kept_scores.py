@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from m3agiqa.aspects import Scale
-from m3agiqa.gallery import Scored
 from m3agiqa.image_list import ListedImage
 from m3agiqa.journal import Journal
 from m3agiqa.score import Interval, Score
+from m3agiqa.score_files import Scored
 
 
 class KeptScores:

@@ -11,33 +11,39 @@ from pathlib import Path
 
 from transformers import logging
 
-from m3agiqa import gallery
+from m3agiqa import gallery, score_files
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.commands.options import add_source, add_where, how_to_get, parts_of, require
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
 from m3agiqa.given import brief
-from m3agiqa.image_list import ListedImage, from_csv, from_folder
+from m3agiqa.image_list import ListedImage, from_folder, from_table, other_files
 from m3agiqa.journal import Journal
 from m3agiqa.kept_scores import KeptScores, ScoredImages
 from m3agiqa.parts import Part
 from m3agiqa.progress import progress
 from m3agiqa.scorer import Scorer, batches
 from m3agiqa.scratch import Scratch
+from m3agiqa.tables import pyarrow
 from m3agiqa.versions import versions
 
 LIBRARY = Path(__file__).parents[1]
+LEFT_OUT_SHOWN = 5  # files by name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("images", nargs="*", default=[], type=Path, metavar="IMAGE", help="image files")
-    images.add_argument("--csv", type=Path, metavar="FILE", help="a table with the columns image (or name) and prompt")
-    images.add_argument("--folder", type=Path, metavar="DIR", help="all images of a folder, without prompts")
+    images.add_argument("--table", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet: a row an image")
+    images.add_argument("--folder", type=Path, metavar="DIR", help="all images of a folder and the folders in it")
     parser.add_argument("--prompt", metavar="TEXT", help="what the images were generated from")
+    parser.add_argument("--image-column", metavar="NAME", help="of the table, with the path; default: image or name")
+    parser.add_argument("--prompt-column", metavar="NAME", help="of the table; default: prompt")
     parser.add_argument("--aspect", choices=ASPECTS, help="only this one; otherwise all that are trained")
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("predictions"), help="default: predictions")
+    parser.add_argument("--wide", action="store_true", help="a row an image in the files, and not one an aspect")
+    parser.add_argument("--parquet", action="store_true", help="write scores.parquet, too")
     add_source(parser)
     add_where(parser)
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a forward pass; default: 32")
@@ -56,18 +62,22 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--batch is {arguments.batch}, expected 1 or more")
     if arguments.gallery < 0:
         raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
+    if arguments.parquet:
+        pyarrow("--parquet")
     images = _images(arguments)
     parts = parts_of(arguments)
     aspects = _aspects(arguments, parts, images)
     busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
     with one_at_a_time(arguments.out / ".cache" / "lock", busy), ExitStack() as kept:
         rows = _scored(arguments, images, {aspect: parts[aspect] for aspect in aspects}, kept)
+        score_files.write(rows, arguments.out, wide=arguments.wide, parquet=arguments.parquet)
         gallery.write(rows, arguments.out, on_the_page=arguments.gallery)
         table, failed = gallery.table(rows), list(_failed(rows))
     # Once the files are there: a terminal that cannot show a name loses nothing.
     encoding = sys.stdout.encoding or "utf-8"
     print(table.encode(encoding, "backslashreplace").decode(encoding))
-    print(f"predict: scores.csv, scores.jsonl and gallery.html are in {arguments.out}", file=sys.stderr)
+    parquet = " scores.parquet," if arguments.parquet else ""
+    print(f"predict: scores.csv, scores.jsonl,{parquet} and gallery.html are in {arguments.out}", file=sys.stderr)
     if failed:
         print(*failed, sep="\n", file=sys.stderr)
         print(f"predict: {len(failed)} of {len(rows) * len(aspects)} scores are missing", file=sys.stderr)
@@ -96,10 +106,16 @@ def _failed(rows: ScoredImages) -> Iterator[str]:
 
 def _images(arguments: argparse.Namespace) -> list[ListedImage]:
     if arguments.prompt is not None and not arguments.images:
-        raise InputError("--prompt belongs to images that are named; with --csv, prompts are a column")
-    if arguments.csv:
-        return from_csv(arguments.csv)
+        raise InputError("--prompt belongs to images that are named; with --table, prompts are a column")
+    if not arguments.table and (arguments.image_column or arguments.prompt_column):
+        raise InputError("--image-column and --prompt-column are columns of a --table")
+    if arguments.table:
+        return from_table(arguments.table, image=arguments.image_column, prompt=arguments.prompt_column)
     if arguments.folder:
+        if others := other_files(arguments.folder):
+            shown = ", ".join(brief(str(path)) for path in others[:LEFT_OUT_SHOWN])
+            more = f" and {len(others) - LEFT_OUT_SHOWN} more" if len(others) > LEFT_OUT_SHOWN else ""
+            print(gallery.printable(f"predict: left out, for no images: {shown}{more}"), file=sys.stderr)
         return from_folder(arguments.folder)
     return [ListedImage(str(path), path, arguments.prompt or "") for path in arguments.images]
 

@@ -1,15 +1,13 @@
-"""Scores as files and as a page: everything is there, and nothing that a prompt says becomes HTML."""
+"""Scores as a page and on a terminal: nothing that a prompt says becomes HTML."""
 
-import csv
-import json
 import os
 
 import pytest
 
 from m3agiqa import gallery
-from m3agiqa.aspects import Scale
 from m3agiqa.image_list import ListedImage
 from m3agiqa.score import Score
+from m3agiqa.score_files import Scored
 from tests.tiny_mllm import picture
 
 EVIL = "</style><script>document.title='got in'</script><img src=x onerror=\"document.title='got in'\">\u202e\x1b[2J"
@@ -30,60 +28,17 @@ def rows(tmp_path):
     return [*found, (ListedImage("bad.png", bad, ""), [Score("quality", f"failed: {EVIL}")])]
 
 
-def test_csv_and_jsonl_say_the_same(rows, tmp_path):
-    gallery.write(rows, tmp_path / "out")
-    with (tmp_path / "out/scores.csv").open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
-    lines = [json.loads(line) for line in (tmp_path / "out/scores.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(table) == len(lines) == 9
-    assert tuple(table[0]) == tuple(lines[0]) == gallery.FIELDS
-    for row, line in zip(table, lines, strict=True):
-        assert row["prompt"] == line["prompt"]
-        assert row["score"] == ("" if line["score"] is None else str(line["score"]))
-    assert lines[-1] | {"status": ""} == dict.fromkeys(gallery.FIELDS) | {
-        "image": "bad.png",
-        "prompt": "",
-        "aspect": "quality",
-        "status": "",
-        "warnings": [],
-    }
-
-
-@pytest.mark.parametrize("begins", ["=1+", "+1", "-", "@SUM", "\t=", "\r=", "\n=", "\0=", "＝", "＋", "－", "＠"])
-def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path, begins):
-    """As OWASP advises on CSV injection; a score below 0 stays a number, and the JSONL what it was."""
-    text = f"{begins}cmd|' /C calc'!A0"
-    score = Score("quality", "ok", -1.5, (-2, 2), text, text, (text, "more"), Scale(-2, 2))
-    gallery.write([gallery.Scored(ListedImage(text, tmp_path / "none.png", text), [score])], tmp_path)
-    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
-        (row,) = csv.DictReader(file)
-    line = json.loads((tmp_path / "scores.jsonl").read_text(encoding="utf-8"))
-    for column in ("image", "prompt", "word", "description"):
-        assert (row[column], line[column]) == (f"'{text}", text)
-    assert (row["warnings"], line["warnings"]) == (f"'{text}; more", [text, "more"])
-    assert (row["score"], row["low"], row["scale_low"]) == ("-1.5", "-2", "-2")
-
-
-def test_ordinary_texts_are_as_they_are(rows, tmp_path):
-    gallery.write(rows, tmp_path)
-    assert "'" not in (tmp_path / "scores.csv").read_text(encoding="utf-8").replace("document.title='got in'", "")
-
-
 def test_a_name_that_is_not_utf_8_is_written(tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
-    rows = [gallery.Scored(ListedImage(name, tmp_path / name, name), [Score("quality", f"failed: {name}")])]
-    gallery.write(rows, tmp_path / "out")
-    line = json.loads((tmp_path / "out/scores.jsonl").read_text(encoding="utf-8"))
-    assert (line["image"], line["status"]) == (name, f"failed: {name}")  # the very name, to open the file with
-    for file in ("scores.csv", "gallery.html"):
-        assert r"caf\udce9.png" in (tmp_path / "out" / file).read_text(encoding="utf-8")
+    rows = [Scored(ListedImage(name, tmp_path / name, name), [Score("quality", f"failed: {name}")])]
+    gallery.write(rows, tmp_path)
+    assert r"caf\udce9.png" in (tmp_path / "gallery.html").read_text(encoding="utf-8")
     assert gallery.table(rows).encode()
 
 
 def test_the_page_holds_the_first_images_however_many_there_are(rows, tmp_path):
     def page(count: int, **how: int) -> str:
         gallery.write([rows[0]] * count, tmp_path, **how)
-        assert len((tmp_path / "scores.jsonl").read_text().splitlines()) == 2 * count
         return (tmp_path / "gallery.html").read_text(encoding="utf-8")
 
     many, few = page(1000), page(200)
@@ -97,7 +52,7 @@ def test_the_page_holds_the_first_images_however_many_there_are(rows, tmp_path):
 
 def test_a_long_name_does_not_fill_the_page(tmp_path):
     name = "data:image/png;base64," + "A" * 100_000
-    rows = [gallery.Scored(ListedImage(name, tmp_path / name, ""), [Score("quality", "failed: too long")])]
+    rows = [Scored(ListedImage(name, tmp_path / name, ""), [Score("quality", "failed: too long")])]
     assert len("".join(gallery.gallery(rows))) < 10_000
     assert len(gallery.table(rows)) < 1_000
 

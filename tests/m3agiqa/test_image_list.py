@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from m3agiqa.errors import InputError
-from m3agiqa.image_list import from_csv, from_folder
+from m3agiqa.image_list import from_folder, from_table, other_files
 
 
 def write(folder, *names):
@@ -19,7 +19,11 @@ def test_of_a_folder_its_images_alone(tmp_path):
     (tmp_path / "gone.webp").symlink_to("nowhere.webp")
     (tmp_path / "link.png").symlink_to("a.jpg")
     (tmp_path / "folder.png").symlink_to("x.png")
-    assert [image.name for image in from_folder(tmp_path)] == ["a.jpg", "b.PNG", "gone.webp", "link.png"]
+    write(tmp_path, "deep/er/c.avif", ".cache/d.png", "deep/.e.png", "deep/readme")
+    names = ["a.jpg", "b.PNG", "deep/er/c.avif", "gone.webp", "link.png", "x.png/inside.png"]
+    assert [image.name for image in from_folder(tmp_path)] == names
+    assert [image.path for image in from_folder(tmp_path)] == [tmp_path / name for name in names]
+    assert other_files(tmp_path) == [tmp_path / "deep/readme", tmp_path / "notes.txt"]
 
 
 def test_a_folder_of_what_a_mac_leaves_holds_no_images(tmp_path):
@@ -39,7 +43,7 @@ def test_a_folder_of_what_a_mac_leaves_holds_no_images(tmp_path):
 )
 def test_rows_and_columns_that_hold_nothing(tmp_path, text):
     (tmp_path / "asked.csv").write_text(text)
-    assert [(image.name, image.prompt) for image in from_csv(tmp_path / "asked.csv")] == [
+    assert [(image.name, image.prompt) for image in from_table(tmp_path / "asked.csv")] == [
         ("a.png", "x"),
         ("b.png", "y"),
     ]
@@ -51,15 +55,15 @@ def test_rows_and_columns_that_hold_nothing(tmp_path, text):
         ("image,prompt\na.png,x,y\n", "row 2: 3 fields, expected 2"),
         ("image,prompt\n\na.png\n", "row 3: 1 fields, expected 2"),
         ("image,prompt\n,x\n", "row 2: image is empty"),
-        ("\nprompt,prompt,image\n", "row 2: expected a header with image or name, and prompt, each once"),
-        (",,\n,,\n", "row 1: expected a header"),
-        ("image,prompt\n,\n", "a header and no rows"),
+        ("\nprompt,prompt,image\n", "row 2: two columns are called 'prompt'"),
+        (",,\n,,\n", "row 1: expected a column image or name; it has none"),
+        ("image,prompt\n,\n", "no rows, expected one for each image"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path, text, expected):
     (tmp_path / "asked.csv").write_text(text)
     with pytest.raises(InputError, match=expected):
-        from_csv(tmp_path / "asked.csv")
+        from_table(tmp_path / "asked.csv")
 
 
 @pytest.mark.parametrize("folder", ["", "images/"])
@@ -68,7 +72,7 @@ def test_a_name_in_another_unicode_form_is_the_same(tmp_path, folder):
     for there, written in ((composed, decomposed), (decomposed, composed)):
         write(tmp_path, folder + there)
         (tmp_path / "asked.csv").write_text(f"image\n{written}\n")
-        (image,) = from_csv(tmp_path / "asked.csv")
+        (image,) = from_table(tmp_path / "asked.csv")
         assert image.name == written
         assert image.path == tmp_path / folder / there
         image.path.unlink()

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from m3agiqa.errors import InputError
 from m3agiqa.images import MAX_PIXELS, MAX_TEXT, load_image, pixels_sha256
 
+SMOOTH = np.stack(np.broadcast_arrays(*np.ogrid[0:200:5, 0:200:5], 128), axis=2).astype(np.uint8)  # (40, 40, 3)
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8)
 
 
@@ -38,7 +39,7 @@ def refusal(path):
     return message
 
 
-@pytest.mark.parametrize("extension", ["png", "bmp", "webp"])
+@pytest.mark.parametrize("extension", ["png", "bmp", "webp", "tiff"])
 def test_lossless_formats_come_through_exactly(tmp_path, extension):
     path = tmp_path / f"image.{extension}"
     Image.fromarray(NOISE).save(path, **({"lossless": True} if extension == "webp" else {}))
@@ -144,7 +145,29 @@ def test_16_bit(tmp_path, colour):
     assert "8 bits" in refusal(tmp_path / "image.png")
 
 
-@pytest.mark.parametrize("extension", ["gif", "png", "webp"])
+def test_avif_is_read(tmp_path):
+    Image.fromarray(SMOOTH).save(tmp_path / "image.avif", quality=95)
+    image = load_image(tmp_path / "image.avif")
+    assert image.mode == "RGB"
+    assert np.abs(np.asarray(image).astype(int) - SMOOTH).max() < 12
+
+
+def test_of_a_phones_pictures_in_one_jpeg_the_first_is_taken(tmp_path):
+    first, preview = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (20, 20), "green")
+    first.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])
+    first.save(tmp_path / "alone.jpg")
+    with Image.open(tmp_path / "photo.jpg") as image:
+        assert (image.format, image.n_frames) == ("MPO", 2)
+    assert pixels_sha256(load_image(tmp_path / "photo.jpg")) == pixels_sha256(load_image(tmp_path / "alone.jpg"))
+
+
+@pytest.mark.parametrize(("mode", "why"), [("I;16", "8 bits"), ("F", "8 bits"), ("CMYK", "CMYK")])
+def test_tiffs_whose_look_is_not_certain(tmp_path, mode, why):
+    Image.new(mode, (20, 20)).save(tmp_path / "image.tiff")
+    assert why in refusal(tmp_path / "image.tiff")
+
+
+@pytest.mark.parametrize("extension", ["gif", "png", "webp", "avif", "tiff"])
 def test_animated(tmp_path, extension):
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "green")]
     frames[0].save(tmp_path / f"image.{extension}", save_all=True, append_images=frames[1:])

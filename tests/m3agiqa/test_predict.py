@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -82,7 +84,7 @@ def test_a_csv_keeps_its_order_and_a_bad_image_is_named(clone, capsys):
         "images/3.png,a longer prompt than the others", "images/none.png,x", 'images/1.png,"a, b"', "images/3.png,a"
     )
     with pytest.raises(SystemExit) as ended:
-        run("--csv", asked, "--aspect", "quality")
+        run("--table", asked, "--aspect", "quality")
     assert ended.value.code == predict.SOME_FAILED
     found = pd.read_csv("out/scores.csv")
     assert list(found["image"]) == ["images/3.png", "images/none.png", "images/1.png", "images/3.png"]
@@ -93,11 +95,38 @@ def test_a_csv_keeps_its_order_and_a_bad_image_is_named(clone, capsys):
     assert "1 of 4 scores are missing" in said
 
 
-def test_a_folder_has_no_prompts(clone):
+def test_a_table_in_columns_and_formats_of_ones_own(clone):
+    rows = [{"file": f"images/{number}.png", "text": "a red cube", "model": f"m{number % 2}"} for number in range(3)]
+    pd.DataFrame(rows).to_parquet("asked.parquet")
+    columns = ("--image-column", "file", "--prompt-column", "text")
+    run("--table", "asked.parquet", *columns, "--wide", "--parquet")
+    found = pd.read_parquet("out/scores.parquet")
+    assert list(found["image"]) == [row["file"] for row in rows]
+    assert list(found["model"]) == ["m0", "m1", "m0"]
+    assert set(found["prompt"]) == {"a red cube"}
+    table = pd.read_csv("out/scores.csv")
+    for aspect in ("quality", "correspondence"):
+        assert list(table[f"{aspect}_score"]) == list(found[f"{aspect}_score"])
+        run("--table", "asked.parquet", *columns, "--aspect", aspect)
+        assert list(pd.read_csv("out/scores.csv")["score"]) == list(table[f"{aspect}_score"])
+
+
+def test_parquet_that_cannot_be_written_is_known_before_anything_is_scored(clone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(InputError, match="--parquet: Parquet needs pyarrow"):
+        run("images/0.png", "--parquet")
+    assert not Path("out").exists()
+
+
+def test_a_folder_has_no_prompts(clone, capsys):
     Path("images/notes.txt").write_text("no image")
+    Path("images/deeper").mkdir()
+    shutil.copy("images/0.png", "images/deeper/5.png")
     run("--folder", "images")
     found = pd.read_csv("out/scores.csv")
-    assert list(found.loc[found["aspect"] == "quality", "image"]) == [f"{number}.png" for number in range(5)]
+    names = [*(f"{number}.png" for number in range(5)), "deeper/5.png"]
+    assert list(found.loc[found["aspect"] == "quality", "image"]) == names
+    assert "predict: left out, for no images: images/notes.txt" in capsys.readouterr().err
     assert found.loc[found["aspect"] == "quality", "warnings"].str.contains("asked without one").all()
     refused = found[found["aspect"] == "correspondence"]
     assert set(refused["status"]) == {"refused: correspondence needs the prompt"}
@@ -105,7 +134,7 @@ def test_a_folder_has_no_prompts(clone):
 
 def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
     asked = table(*(f"images/{number}.png,{'a' * number}" for number in range(5)))
-    run("--csv", asked, "--aspect", "quality")
+    run("--table", asked, "--aspect", "quality")
     whole = written()
     for journal in Path("out/.cache").rglob("journal.jsonl"):
         lines = journal.read_bytes().splitlines(keepends=True)
@@ -114,7 +143,7 @@ def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
 
     forward, passes = scorer._forward, []
     monkeypatch.setattr(scorer, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
-    run("--csv", asked, "--aspect", "quality")
+    run("--table", asked, "--aspect", "quality")
     assert passes == [2, 1]
     assert written() == whole
 
@@ -134,7 +163,7 @@ def test_what_another_training_scored_is_not_taken(clone, built, tmp_path):
 def test_a_data_sets_own_table_will_do(clone):
     """The column `name` and a folder images/ beside it, as for training."""
     Path("data.csv").write_text("name,prompt,mos_quality\n1.png,a,3\n")
-    run("--csv", "data.csv", "--aspect", "quality")
+    run("--table", "data.csv", "--aspect", "quality")
     assert list(pd.read_csv("out/scores.csv")["status"]) == ["ok"]
 
 
@@ -152,9 +181,9 @@ def test_several_data_sets_need_a_choice(clone, built):
 def test_a_mended_image_is_scored(clone):
     asked = table("images/0.png,a", "images/5.png,b")
     with pytest.raises(SystemExit):
-        run("--csv", asked, "--aspect", "quality")
+        run("--table", asked, "--aspect", "quality")
     picture(50).save("images/5.png")
-    run("--csv", asked, "--aspect", "quality")
+    run("--table", asked, "--aspect", "quality")
     assert list(pd.read_csv("out/scores.csv")["status"]) == ["ok", "ok"]
 
 
@@ -163,8 +192,8 @@ def test_a_mended_image_is_scored(clone):
     [
         (("--folder", "nowhere"), "nowhere: no such folder"),
         (("--folder", "models"), "models: no images here"),
-        (("--csv", "none.csv"), "none.csv: no such file"),
-        (("--csv", "images/0.png"), "row 1: not UTF-8"),
+        (("--table", "none.csv"), "none.csv: no such file"),
+        (("--table", "images/0.png"), "row 1: not UTF-8"),
         (("images/0.png", "--aspect", "correspondence"), "images/0.png has none"),
         (
             ("images/0.png", "--aspect", "authenticity"),
@@ -174,6 +203,7 @@ def test_a_mended_image_is_scored(clone):
         (("images/0.png", "--bundle", "images"), "images: no bundle here"),
         (("images/0.png", "--dataset", "other"), "nothing here was trained on other, only on made"),
         (("images/0.png", "--batch", "0"), "--batch is 0, expected 1 or more"),
+        (("images/0.png", "--image-column", "x"), "--image-column and --prompt-column are columns of a --table"),
     ],
 )
 def test_bad_input_is_one_line(clone, given, message):
@@ -185,14 +215,14 @@ def test_bad_input_is_one_line(clone, given, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,prompt\nx,y\n", "row 1: expected a header with image or name, and prompt"),
+        ("file,prompt\nx,y\n", "row 1: expected a column image or name; it has file, prompt"),
         ("image,prompt\nx\n", "row 2: 1 fields, expected 2"),
         ("image,prompt\n ,y\n", "row 2: image is empty"),
-        ("image,prompt\n", "a header and no rows"),
-        ("", "row 1: expected a header"),
+        ("image,prompt\n", "no rows, expected one for each image"),
+        ("", "row 1: expected a column image or name; it has none"),
     ],
 )
 def test_a_bad_table_names_its_row(clone, text, message):
     Path("asked.csv").write_text(text)
     with pytest.raises(InputError, match=rf"asked.csv(, |: ){message}"):
-        run("--csv", "asked.csv")
+        run("--table", "asked.csv")

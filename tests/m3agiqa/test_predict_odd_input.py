@@ -46,7 +46,7 @@ def test_addresses_and_long_paths_in_a_table_stop_no_other(run, capsys):
     names = ["images/0.png", address, "data:image/png;base64,iVBOR", f"{'x' * 300}.png", "images", "images/1.png"]
     pd.DataFrame({"image": names, "prompt": "a cube"}).to_csv("asked.csv", index=False)
     with pytest.raises(SystemExit) as ended:
-        run("--csv", "asked.csv")
+        run("--table", "asked.csv")
     assert ended.value.code == SOME_FAILED
     assert [line["status"][:6] for line in lines()] == ["ok", *["failed"] * 4, "ok"]
     assert [line["image"] for line in lines()] == names

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from m3agiqa import gallery
+from m3agiqa import gallery, score_files
 from m3agiqa.aspects import Scale
 from m3agiqa.card import read_card, write_card
 from m3agiqa.errors import InputError
@@ -53,10 +53,11 @@ def test_a_scale_goes_upwards(parts, tmp_path):
 def rows(tmp_path):
     picture(1).save(tmp_path / "1.png")
     score = Score("quality", "ok", 4.0, Interval(3.0, 5.0), "good", "said", (), Scale(1.0, 5.0))
-    return [gallery.Scored(ListedImage("1.png", tmp_path / "1.png", "a cat"), [score])]
+    return [score_files.Scored(ListedImage("1.png", tmp_path / "1.png", "a cat"), [score])]
 
 
 def test_files_table_and_page_show_both(rows, tmp_path):
+    score_files.write(rows, tmp_path)
     gallery.write(rows, tmp_path)
     (line,) = (json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines())
     expected = {"score": 4.0, "low": 3.0, "high": 5.0, "scale_low": 1.0, "scale_high": 5.0}

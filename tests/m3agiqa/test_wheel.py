@@ -24,6 +24,7 @@ from m3agiqa.bundle import cards, pack
 from m3agiqa.commands import demo
 from m3agiqa.errors import InputError
 from m3agiqa.model_card import render
+from m3agiqa.tables import pyarrow
 from tests.tiny_mllm import picture
 
 ROOT = Path(__file__).parents[2]
@@ -195,12 +196,15 @@ def test_the_library_knows_nothing_of_the_pipeline():
     assert {word for word in words if named.fullmatch(word)} == {"evaluation.compare"}
 
 
-def test_the_extra_is_named_as_it_is_installed(metadata, monkeypatch):
+def test_an_extra_is_named_as_it_is_installed(metadata, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "m3agiqa.page", raising=False)
     with pytest.raises(InputError, match=re.escape(f"{metadata.name}[demo]")):
         demo.run(argparse.Namespace())
-    assert metadata.provides_extra == ["demo"]
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(InputError, match=re.escape(f"{metadata.name}[parquet]")):
+        pyarrow("x")
+    assert metadata.provides_extra == ["demo", "parquet"]
 
 
 def test_it_is_what_is_imported(programs, elsewhere):

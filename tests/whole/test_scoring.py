@@ -42,7 +42,7 @@ def scores(project, *arguments):
 
 
 def test_the_test_images_get_evaluates_predictions(project, asked):
-    found = scores(project, "--csv", "asked.csv", *HERE, "--aspect", "quality")
+    found = scores(project, "--table", "asked.csv", *HERE, "--aspect", "quality")
     assert list(found["status"]) == ["ok"] * len(asked)
     assert asked["predicted"].std() > 0.1
     assert found["score"].to_numpy() == pytest.approx(asked["predicted"].to_numpy(), abs=1e-4)
@@ -58,26 +58,26 @@ def test_the_test_images_get_evaluates_predictions(project, asked):
 
 
 def test_a_bundle_scores_the_same_in_a_clone_without_data(project, asked, tmp_path):
-    here = scores(project, "--csv", "asked.csv", *HERE)
+    here = scores(project, "--table", "asked.csv", *HERE)
     project.run("python", "-m", "m3agiqa", "bundle")
     clone = type(project)(tmp_path / "clone")
     project.run("git", "clone", "--quiet", str(project.path), str(clone.path))
     assert not (clone.path / "models/heads").exists()
     shutil.copytree(project.path / "data/raw/synthetic/images", clone.path / "data/raw/synthetic/images")
     shutil.copy(project.path / "asked.csv", clone.path)
-    there = scores(clone, "--csv", "asked.csv", "--bundle", str(project.path / "bundle"))
+    there = scores(clone, "--table", "asked.csv", "--bundle", str(project.path / "bundle"))
     pd.testing.assert_frame_equal(here, there)
 
-    said = clone.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE, check=False)
+    said = clone.run("python", "-m", "m3agiqa", "predict", "--table", "asked.csv", *HERE, check=False)
     assert said.returncode == 2
     assert said.stderr == "predict: nothing is trained here: run dvc repro in a clone of the project\n"
 
 
 def test_another_aspects_absence_is_said_with_what_to_run(project, asked):
-    said = project.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE).stderr
+    said = project.run("python", "-m", "m3agiqa", "predict", "--table", "asked.csv", *HERE).stderr
     assert "authenticity is left out: dvc exp run -S aspect=authenticity" in said
     said = project.run(
-        "python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE, "--aspect", "authenticity", check=False
+        "python", "-m", "m3agiqa", "predict", "--table", "asked.csv", *HERE, "--aspect", "authenticity", check=False
     )
     assert said.returncode == 2
     assert "no authenticity in this clone (only quality): dvc exp run -S aspect=authenticity trains it" in said.stderr
@@ -95,6 +95,6 @@ def test_a_head_of_another_run_is_refused(project, asked, tmp_path):
     copy = project.copy(tmp_path / "project")
     path = copy.path / "models/heads/synthetic-quality/head.json"
     path.write_text(path.read_text() + "\n")
-    said = copy.run("python", "-m", "m3agiqa", "predict", "--csv", "asked.csv", *HERE, check=False)
+    said = copy.run("python", "-m", "m3agiqa", "predict", "--table", "asked.csv", *HERE, check=False)
     assert said.returncode == 2
     assert "another head than the card's" in said.stderr

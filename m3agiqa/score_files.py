@@ -1,0 +1,178 @@
+"""Scores as programs read them: scores.csv, scores.jsonl and, where it is asked for, scores.parquet.
+
+Long, with a row a score, or wide, with a row an image. What else a user's table says of an image stands in the same
+row, under its own name, or with `given_` before it where a column of ours is called so.
+
+In the CSV an apostrophe stands before a text that a spreadsheet would take for a formula, as OWASP advises; the others
+have every text as it is. The odd bytes of a file name that is not UTF-8 are written as escapes.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TextIO
+
+from m3agiqa.files import atomic
+from m3agiqa.image_list import ListedImage
+from m3agiqa.score import Score
+from m3agiqa.tables import ROWS_AT_ONCE, pyarrow
+
+ASKED = ("image", "prompt")
+FOUND = {  # of each score, and what kind of value it is
+    "status": str,
+    **dict.fromkeys(("score", "low", "high", "scale_low", "scale_high"), float),  # in points of the raters' own scale
+    **dict.fromkeys(("score_0_5", "low_0_5", "high_0_5"), float),
+    **dict.fromkeys(("word", "description"), str),
+    "warnings": list,
+}
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")  # what a spreadsheet's may begin with
+DECIMALS = 6
+
+Record = dict[str, Any]
+
+
+class Scored(NamedTuple):
+    """An image with its score of each aspect."""
+
+    image: ListedImage
+    scores: Sequence[Score]
+
+
+class Rows(Protocol):
+    """A list of scored images, or something that makes them when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Scored]: ...
+
+
+def write(rows: Rows, folder: Path, *, wide: bool = False, parquet: bool = False) -> None:
+    """Write the files into `folder`, each atomically, image by image."""
+    layout = _Layout(rows, wide)
+    with text_file(folder / "scores.csv") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")  # a lone \r in a prompt, too
+        writer.writerow(map(_cell, layout.kinds))
+        writer.writerows(map(_cell, record.values()) for record in layout.records())
+    with text_file(folder / "scores.jsonl") as file:
+        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in layout.records())
+    if parquet:
+        _write_parquet(layout, folder / "scores.parquet")
+    else:
+        (folder / "scores.parquet").unlink(missing_ok=True)  # of another run: it would say something else
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[TextIO]:
+    """A text file that appears when it is whole, and takes what is no Unicode text, too."""
+    with (
+        atomic(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
+
+
+class _Layout:
+    """Which columns there are, what kind of value each holds (`kinds`), and the records in them."""
+
+    def __init__(self, rows: Rows, wide: bool) -> None:
+        self.rows, self.wide = rows, wide
+        if wide:
+            aspects = [score.aspect for _, scores in islice(iter(rows), 1) for score in scores]
+            ours = {f"{aspect}_{field}": kind for aspect in aspects for field, kind in FOUND.items()}
+        else:
+            ours = {"aspect": str} | FOUND
+        given = _given(rows)
+        taken = {*ASKED, *ours}
+        self.given = {name: _free(name, taken | (given.keys() - {name})) for name in given}
+        self.kinds = dict.fromkeys(ASKED, str) | ours | {self.given[name]: kind for name, kind in given.items()}
+
+    def records(self) -> Iterator[Record]:
+        """In the order of the images, with the keys of `kinds`."""
+        for image, scores in self.rows:
+            asked = {"image": image.name, "prompt": image.prompt}
+            given = {ours: image.columns.get(name) for name, ours in self.given.items()}
+            if self.wide:
+                found = {f"{each.aspect}_{field}": value for each in scores for field, value in _found(each).items()}
+                yield asked | found | given
+            else:
+                yield from (asked | {"aspect": each.aspect} | _found(each) | given for each in scores)
+
+
+def _found(score: Score) -> Record:
+    """What is said of a score, with the keys of FOUND."""
+    record = asdict(score) | {"warnings": list(score.warnings)}
+    record |= {"score": _round(score.score), "score_0_5": _round(score.score_0_5)}
+    record["low"], record["high"] = map(_round, score.interval or (None, None))
+    record["low_0_5"], record["high_0_5"] = map(_round, score.interval_0_5 or (None, None))
+    record["scale_low"], record["scale_high"] = (None, None) if score.score is None else score.scale
+    return {field: record[field] for field in FOUND}
+
+
+def _given(rows: Rows) -> dict[str, type]:
+    """The user's columns and what each holds: text, numbers, truth, or this and that, which is `object`."""
+    kinds: dict[str, set[type]] = {}
+    for image, _ in rows:
+        for name, value in image.columns.items():
+            kinds.setdefault(name, set()).update([] if value is None else [_kind(value)])
+    return {name: _one(found) for name, found in kinds.items()}
+
+
+def _kind(value: Any) -> type:
+    return type(value) if isinstance(value, (str, bool, float)) or _is_int64(value) else object
+
+
+def _is_int64(value: Any) -> bool:
+    return isinstance(value, int) and -(2**63) <= value < 2**63
+
+
+def _one(kinds: set[type]) -> type:
+    if kinds == {int, float}:
+        return float
+    return next(iter(kinds)) if len(kinds) == 1 else object
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"given_{name}"
+    return name
+
+
+def _write_parquet(layout: _Layout, path: Path) -> None:
+    pa = pyarrow(str(path))
+    types = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), list: pa.list_(pa.string())}
+    schema = pa.schema({_unicode(name): types.get(kind, pa.string()) for name, kind in layout.kinds.items()})
+    with atomic(path) as temporary, pa.parquet.ParquetWriter(temporary, schema) as writer:
+        records = (_cells(record, layout.kinds) for record in layout.records())
+        while several := list(islice(records, ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(several, schema))
+
+
+def _cells(record: Record, kinds: Mapping[str, type]) -> Record:
+    """A record as Parquet takes it: text that is Unicode, and JSON for what is this and that."""
+    return {
+        _unicode(name): json.dumps(value) if kinds[name] is object and value is not None else _unicode(value)
+        for name, value in record.items()
+    }
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unicode(each) for each in value]
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _cell(value: Any) -> Any:
+    """What stands in the CSV for a record's value."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = "; ".join(value)
+    elif isinstance(value, (list, dict)):
+        value = json.dumps(value, ensure_ascii=False)
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
