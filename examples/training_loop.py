@@ -6,7 +6,8 @@ The toy generator changes brightness, contrast and colour of one image; its thre
 distribution, whose mean is what is learnt (REINFORCE; Williams 1992). A real generator takes its place: what matters is
 the line with the reward. An image with a warning is unlike all that the judge has learnt from, where its score means
 little and a generator ends up that is only trained against it; so here a warning costs a point, and a failed score ends
-the run. Look at the pictures, too: a reward that rises is not yet a better image.
+the run. Where warnings do not matter, `scorer.reward(images, prompts, aspect="quality")` is the tensor at once. Look at
+the pictures, too: a reward that rises is not yet a better image.
 """
 # ruff: noqa: INP001 - a program and no package
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from torch import Tensor
 
+from m3agiqa.arrays import image_of
 from m3agiqa.errors import InputError
 from m3agiqa.images import DAMAGE, decode_image, load_image, plain_image
 
-AnyImage = Image.Image | Path | str | bytes
+AnyImage = Image.Image | Path | str | bytes | np.ndarray | Tensor
 
 NOT_KNOWN = ("None", "nan", "<NA>", "NaT")  # as Python, NumPy and pandas write what is not there
 LONGEST = 300  # characters of a status: a data: address in the place of a path may have millions
@@ -20,11 +23,14 @@ LONGEST = 300  # characters of a status: a data: address in the place of a path 
 def listed(given: Iterable[Any], what: str) -> list[Any]:
     """The items in their order, whatever labels a sequence has beside them: pandas' columns count by position.
 
+    Images may be a batch in one array or tensor, (B, H, W, C) or (B, C, H, W).
+
     Raises:
         InputError: a single item, a mapping, or something with more than one dimension such as a data frame.
     """
-    kind = type(given).__name__
-    if isinstance(given, (str, bytes, bytearray, os.PathLike, Image.Image, Mapping)) or getattr(given, "ndim", 1) != 1:
+    kind, dimensions = type(given).__name__, getattr(given, "ndim", 1)
+    is_list = dimensions == 1 or (dimensions == 4 and what == "images")
+    if isinstance(given, (str, bytes, bytearray, os.PathLike, Image.Image, Mapping)) or not is_list:
         raise InputError(f"{what}: expected a list of them, not {_a(kind)}")
     try:
         return list(given)
@@ -36,7 +42,7 @@ def open_image(image: Any) -> Image.Image:
     """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused.
 
     Raises:
-        InputError: it cannot be had, or is no path, bytes or image of Pillow's.
+        InputError: it cannot be had, or is nothing of AnyImage.
     """
     try:
         if isinstance(image, (bytes, bytearray)):
@@ -45,13 +51,17 @@ def open_image(image: Any) -> Image.Image:
             return plain_image(image, "image")
         if isinstance(image, (str, os.PathLike)):
             return load_image(Path(image))
+        if (made := image_of(image)) is not None:
+            return plain_image(made, "image")
     except InputError as error:
         raise InputError(brief(str(error))) from None
     except DAMAGE as error:  # a path too long for a file's, or a file that Pillow has opened and not decoded yet
         name = image if isinstance(image, (str, os.PathLike)) else "image"
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{brief(str(name))}: not to be opened ({why})") from None
-    raise InputError(f"image: expected a path, bytes or Pillow's image, not {_a(type(image).__name__)}")
+    raise InputError(
+        f"image: expected a path, bytes, an array, a tensor or Pillow's image, not {_a(type(image).__name__)}"
+    )
 
 
 def text_of(prompt: Any) -> str:

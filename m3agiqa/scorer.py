@@ -111,7 +111,8 @@ class Scorer:
         """A score for each image, in order. A path is read when its batch comes, and not kept.
 
         Args:
-            images: paths, file contents, or Pillow's images; in a list, a pandas column, whatever has an order.
+            images: paths, file contents, Pillow's images, arrays or tensors (m3agiqa/arrays.py); in a list, a pandas
+                column, whatever has an order, or as one batch (B, H, W, C) of uint8 or (B, C, H, W) of floats.
             prompts: what each image was generated from, by position; None, "" or NaN where that is not known.
             aspect: one of `aspects`. Correspondence is refused where there is no prompt to correspond to.
 
@@ -127,6 +128,24 @@ class Scorer:
             found = self.score_batch([pictures[row] for row in rows], [asked[row] for row in rows], aspect=aspect)
             scores.update(zip(rows, found, strict=True))
         return [scores[row] for row in range(len(pictures))]
+
+    def reward(
+        self, images: Iterable[AnyImage], prompts: Iterable[str | None] | None = None, *, aspect: str
+    ) -> torch.Tensor:
+        """The scores alone, (B,) on 0 to 5, on the device of the images where they are a tensor, else on the CPU.
+
+        For training loops: the same images and prompts in the same batch give the same numbers. No gradient flows
+        through them; warnings are not looked at.
+
+        Raises:
+            InputError: as `__call__`, and where an image gets no score, saying which and why.
+        """
+        device = images.device if isinstance(images, torch.Tensor) else "cpu"
+        scores = self(images, prompts, aspect=aspect)
+        for row, score in enumerate(scores):
+            if score.score is None:
+                raise InputError(f"image {row}: {score.status}")
+        return torch.tensor([score.score_0_5 for score in scores], dtype=torch.float32, device=device)
 
     def score_batch(self, images: Sequence[AnyImage], prompts: Sequence[str | None], *, aspect: str) -> list[Score]:
         """One forward pass's worth of images; `__call__` makes the batches."""

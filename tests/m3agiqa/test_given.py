@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from m3agiqa.errors import InputError
@@ -67,7 +68,8 @@ def test_any_sequence_will_do(scorer, table, kind):
         ({"cat.png": "a cat"}, "a dict"),
         (None, "a NoneType"),
         (pd.DataFrame({"image": ["cat.png"]}), "a DataFrame"),
-        (np.zeros((2, 32, 32, 3), np.uint8), "a ndarray"),
+        (np.zeros((32, 32, 3), np.uint8), "a ndarray"),
+        (torch.zeros(3, 32, 32), "a Tensor"),
     ],
 )
 def test_one_image_in_the_place_of_a_list_is_one_line(scorer, given, kind):
@@ -104,7 +106,7 @@ def test_bad_items_stop_no_other(scorer, table):
         assert score.status.startswith("failed: ")
         assert len(score.status) < 400
     assert found[1].status.endswith("not to be opened (File name too long)")
-    assert found[4].status == "failed: image: expected a path, bytes or Pillow's image, not a NoneType"
+    assert found[4].status == "failed: image: expected a path, bytes, an array, a tensor or Pillow's image, not a NoneType"
 
 
 def test_a_prompt_of_another_kind_stops_no_other(scorer):
