@@ -1,6 +1,6 @@
-"""Scores of many images, read from where they were journalled when they are asked for: memory stays flat.
+"""Scores of many images, kept by image and read from where they were journalled when they are asked for.
 
-In memory is where each stands, 8 bytes a score.
+In memory is where each stands: 8 bytes a score, and its name.
 """
 
 from array import array
@@ -16,32 +16,37 @@ from m3agiqa.score_files import Scored
 
 
 class KeptScores:
-    """One aspect's scores of `count` images, in a journal that stays open.
+    """One aspect's scores, by name, in a journal that stays open; and which of them each of `count` images has.
 
-    They are scored in batches, and a batch is written at once, a record a score. A kill can leave the beginning of the
-    last one: it does not count.
+    They are written in batches, a record a score. A kill can leave the beginning of the last batch: it does not count,
+    so that the batch is scored as a whole again, and ends in the same bits.
     """
 
     def __init__(self, journal: Journal, count: int) -> None:
         self._journal = journal
         self._records = array("Q", bytes(8 * count))  # of each image
-        self._firsts = {record["batch"]: number for number, record in enumerate(journal) if record["place"] == 0}
+        self._named: dict[str, int] = {}
+        batch: dict[str, int] = {}
+        for number, record in enumerate(journal):
+            batch = {} if record["place"] == 0 else batch
+            batch[record["name"]] = number
+            if record["place"] == record["of"] - 1:
+                self._named |= batch
 
-    def has(self, batch: str, size: int) -> bool:
-        """Whether the batch of that name is scored."""
-        last = self._firsts.get(batch, len(self._journal)) + size - 1
-        return last < len(self._journal) and self._journal[last]["batch"] == batch
+    def __contains__(self, name: str) -> bool:
+        return name in self._named
 
-    def add(self, batch: str, scores: Sequence[Score]) -> None:
+    def add(self, names: Sequence[str], scores: Sequence[Score]) -> None:
         """Write a batch down; by then it survives a power cut."""
-        self._firsts[batch] = self._journal.extend(
-            {"batch": batch, "place": place, "score": asdict(score)} for place, score in enumerate(scores)
+        first = self._journal.extend(
+            {"name": name, "place": place, "of": len(names), "score": asdict(score)}
+            for place, (name, score) in enumerate(zip(names, scores, strict=True))
         )
+        self._named |= {name: number for number, name in enumerate(names, start=first)}
 
-    def assign(self, batch: str, rows: Sequence[int]) -> None:
-        """Say which images the batch is of."""
-        for record, row in enumerate(rows, start=self._firsts[batch]):
-            self._records[row] = record
+    def assign(self, row: int, name: str) -> None:
+        """Say which score an image has."""
+        self._records[row] = self._named[name]
 
     def __getitem__(self, row: int) -> Score:
         return _score(self._journal[self._records[row]]["score"])

@@ -1,6 +1,7 @@
 """predict: score images with the judge that ships, with a bundle, or with what the stages of this clone trained.
 
-Batches are journalled as they are scored, so that a cut run goes on where it was, and ends in the same bytes.
+Scores are journalled as they are made, by picture and prompt: a cut run goes on where it was and ends in the same
+bytes, a list with one more image costs one more image, and a picture that stands in it twice is scored once.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from transformers import logging
 
@@ -23,6 +25,7 @@ from m3agiqa.journal import Journal
 from m3agiqa.kept_scores import KeptScores, ScoredImages
 from m3agiqa.parts import Part
 from m3agiqa.progress import progress
+from m3agiqa.score import Score
 from m3agiqa.scorer import Scorer, batches
 from m3agiqa.scratch import Scratch
 from m3agiqa.tables import pyarrow
@@ -100,7 +103,7 @@ def _failed(rows: ScoredImages) -> Iterator[str]:
     """A line for each score that is missing, though it could be asked for."""
     for image, scores in rows:
         for score in scores:
-            if score.status.startswith("failed"):
+            if _is_failed(score):
                 yield gallery.printable(f"predict: {brief(image.name)}, {score.aspect}: {score.status}")
 
 
@@ -133,22 +136,47 @@ def _aspects(arguments: argparse.Namespace, parts: dict[str, Part], images: Sequ
     return [arguments.aspect]
 
 
+class _Names(NamedTuple):
+    """What an image's score is kept under."""
+
+    picture: str  # the same for a copy elsewhere
+    file: str  # where there is no score, for why has the file's name in it
+
+
 def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Path, kept: ExitStack) -> KeptScores:
-    """The scores of `images`. The same images, prompts, parts and code are the same work, found again."""
-    prompts = [image.prompt for image in images]
-    job = [[str(image.path), image.prompt] for image in images]
-    made_of = [job, scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch, scorer.unfamiliar]
-    key = fingerprint([made_of, folder_sha256(LIBRARY), versions()])
+    """The scores of `images`. Those that the same judge and code gave before are found again, whatever the list."""
+    judge = [scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch, scorer.unfamiliar]
+    key = fingerprint([judge, folder_sha256(LIBRARY), versions()])
     scratch = kept.enter_context(Scratch(out / ".cache" / aspect / key[:16]))
     found = KeptScores(kept.enter_context(Journal(scratch.path / "journal.jsonl")), len(images))
-    work = batches(prompts, scorer.batch)
-    for rows in progress(work, total=len(work), desc=aspect, unit="batches"):
-        paths, texts = [images[row].path for row in rows], [prompts[row] for row in rows]
-        key = fingerprint([[str(path), _sha256(path), text] for path, text in zip(paths, texts, strict=True)])
-        if not found.has(key, len(rows)):
-            found.add(key, scorer.score_batch(paths, texts, aspect=aspect))
-        found.assign(key, rows)
+    looked_at = progress(images, total=len(images), desc="read", unit="images")
+    names = [_named(image) for image in looked_at]
+    firsts = list({name.picture: row for row, name in reversed(list(enumerate(names)))}.values())[::-1]
+
+    def score(rows: Sequence[int]) -> None:
+        if missing := [row for row in rows if names[row].picture not in found and names[row].file not in found]:
+            paths, prompts = [images[row].path for row in missing], [images[row].prompt for row in missing]
+            scores = scorer.score_batch(paths, prompts, aspect=aspect)
+            told = zip(missing, scores, strict=True)
+            found.add([names[row].file if _is_failed(each) else names[row].picture for row, each in told], scores)
+
+    work = batches([images[row].prompt for row in firsts], scorer.batch)
+    for places in progress(work, total=len(work), desc=aspect, unit="batches"):
+        score([firsts[place] for place in places])
+    for start in range(0, len(images), scorer.batch):  # copies of what could not be scored
+        score(range(start, min(start + scorer.batch, len(images))))
+    for row, (picture, file) in enumerate(names):
+        found.assign(row, picture if picture in found else file)
     return found
+
+
+def _is_failed(score: Score) -> bool:
+    return score.status.startswith("failed")
+
+
+def _named(image: ListedImage) -> _Names:
+    told = _sha256(image.path), image.prompt
+    return _Names(fingerprint(told), fingerprint([*told, str(image.path)]))
 
 
 def _sha256(path: Path) -> str | None:

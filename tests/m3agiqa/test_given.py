@@ -106,7 +106,9 @@ def test_bad_items_stop_no_other(scorer, table):
         assert score.status.startswith("failed: ")
         assert len(score.status) < 400
     assert found[1].status.endswith("not to be opened (File name too long)")
-    assert found[4].status == "failed: image: expected a path, bytes, an array, a tensor or Pillow's image, not a NoneType"
+    assert (
+        found[4].status == "failed: image: expected a path, bytes, an array, a tensor or Pillow's image, not a NoneType"
+    )
 
 
 def test_a_prompt_of_another_kind_stops_no_other(scorer):

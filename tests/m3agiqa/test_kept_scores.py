@@ -18,12 +18,12 @@ def score_of(row: int) -> Score:
 
 def keep(journal: Journal, count: int) -> KeptScores:
     """Scored in batches of ten, of rows far apart, as those of like prompts are."""
-    scores, batches = KeptScores(journal, count), [range(start, count, count // 10) for start in range(count // 10)]
-    for start, rows in enumerate(batches):
-        scores.add(str(start), [score_of(row) for row in rows])
-    for start, rows in reversed(list(enumerate(batches))):
-        assert scores.has(str(start), len(rows))
-        scores.assign(str(start), rows)
+    scores = KeptScores(journal, count)
+    for start in range(count // 10):
+        rows = range(start, count, count // 10)
+        scores.add([str(row) for row in rows], [score_of(row) for row in rows])
+    for row in range(count):
+        scores.assign(row, str(row))
     return scores
 
 
@@ -33,11 +33,12 @@ def test_each_image_gets_its_own_also_from_a_journal_of_before(tmp_path):
         first = [row.scores for row in ScoredImages(images, [keep(journal, 1000)])]
     assert first == [[score_of(row)] for row in range(1000)]
     with Journal(tmp_path / "journal.jsonl") as journal:
-        again = KeptScores(journal, 2)
-        assert again.has("3", 10)
-        again.assign("3", [1, 0])
-        assert (again[1], again[0]) == (score_of(3), score_of(103))
-        assert not again.has("100", 10)
+        again = KeptScores(journal, 3)
+        assert "103" in again
+        for row, name in enumerate(("103", "3", "103")):
+            again.assign(row, name)
+        assert [again[row] for row in range(3)] == [score_of(103), score_of(3), score_of(103)]
+        assert "1000" not in again
 
 
 def test_of_a_batch_that_was_cut_nothing_counts(tmp_path):
@@ -48,15 +49,16 @@ def test_of_a_batch_that_was_cut_nothing_counts(tmp_path):
     for kept in range(20, 30):
         path.write_bytes(b"".join(whole[:kept]) + whole[kept][:5])
         with Journal(path) as journal:
-            scores = KeptScores(journal, 30)
-            assert [scores.has(name, 10) for name in "012"] == [True, True, False]
-            scores.add("3", [score_of(0)])
-            scores.add("2", [score_of(row) for row in range(10)])
+            scores = KeptScores(journal, 1)
+            assert [str(row) in scores for row in range(30)] == [row % 3 != 2 for row in range(30)]
+            scores.add(["more"], [score_of(7)])
+            scores.add(["2", "5"], [score_of(2), score_of(5)])
         with Journal(path) as journal:
-            scores = KeptScores(journal, 10)
-            assert scores.has("2", 10)
-            scores.assign("2", range(10))
-            assert [scores[row] for row in range(10)] == [score_of(row) for row in range(10)]
+            scores = KeptScores(journal, 3)
+            for row, name in enumerate(("5", "more", "0")):
+                scores.assign(row, name)
+            assert [scores[row] for row in range(3)] == [score_of(5), score_of(7), score_of(0)]
+            assert "8" not in scores
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path):

@@ -141,11 +141,61 @@ def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
         assert len(lines) == 5
         journal.write_bytes(b"".join(lines[:3]) + lines[3][:20])  # killed in the middle of the second batch
 
-    forward, passes = scorer._forward, []
-    monkeypatch.setattr(scorer, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
+    passes = passes_of(monkeypatch)
     run("--table", asked, "--aspect", "quality")
     assert passes == [2, 1]
     assert written() == whole
+
+
+def passes_of(monkeypatch):
+    """How many images each forward pass from here on is of."""
+    forward, passes = scorer._forward, []
+    monkeypatch.setattr(scorer, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
+    return passes
+
+
+def test_one_more_image_costs_one_more_image(clone, monkeypatch):
+    rows = [f"images/{number}.png,{'a ' * number}cube" for number in range(4)]
+    run("--table", table(*rows), "--aspect", "quality")
+    before = pd.read_csv("out/scores.csv")
+    passes = passes_of(monkeypatch)
+    run("--table", table("images/4.png,a a cube", *reversed(rows)), "--aspect", "quality")
+    assert passes == [1]
+    after = pd.read_csv("out/scores.csv")
+    pd.testing.assert_frame_equal(after[1:][::-1].reset_index(drop=True), before)
+    run("images/2.png", "--prompt", "a a cube", "--aspect", "quality")
+    assert passes == [1]
+    run("images/2.png", "--prompt", "another cube", "--aspect", "quality")
+    assert passes == [1, 1]
+
+
+def test_a_picture_that_stands_there_twice_is_scored_once(clone, monkeypatch):
+    for copy in ("images/copy.png", "deep/copy.png"):
+        Path(copy).parent.mkdir(exist_ok=True)
+        shutil.copy("images/1.png", copy)
+    passes = passes_of(monkeypatch)
+    asked = ("images/1.png", "images/copy.png", "images/2.png", "deep/copy.png", "images/1.png")
+    run("--table", table(*(f"{path},a cube" for path in asked)), "--aspect", "quality")
+    assert passes == [2]
+    found = pd.read_csv("out/scores.csv")
+    assert list(found["image"]) == list(asked)
+    assert len(set(found["score"][[0, 1, 3, 4]])) == 1 < len(set(found["score"]))
+
+
+def test_copies_of_what_is_no_image_are_each_named(clone, capsys):
+    for name in ("x.png", "y.png"):
+        Path("images", name).write_text("no image")
+    asked = ("images/x.png", "images/0.png", "images/y.png", "images/gone.png", "images/lost.png", "images/x.png")
+    for _ in range(2):  # anew, and from the journal
+        with pytest.raises(SystemExit):
+            run("--table", table(*(f"{path},a cube" for path in asked)), "--aspect", "quality")
+        found = pd.read_csv("out/scores.csv")
+        for path, status in zip(asked, found["status"], strict=True):
+            assert status == "ok" if path == "images/0.png" else status.startswith(f"failed: {path}: ")
+    Path("images/x.png").write_bytes(Path("images/3.png").read_bytes())
+    with pytest.raises(SystemExit):
+        run("--table", table(*(f"{path},a cube" for path in asked)), "--aspect", "quality")
+    assert list(pd.read_csv("out/scores.csv")["status"].str[:6]) == ["ok", "ok", "failed", "failed", "failed", "ok"]
 
 
 def test_what_another_training_scored_is_not_taken(clone, built, tmp_path):
