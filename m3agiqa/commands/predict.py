@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
     # Once the files are there: a terminal that cannot show a name loses nothing.
     encoding = sys.stdout.encoding or "utf-8"
     print(table.encode(encoding, "backslashreplace").decode(encoding))
-    parquet = " scores.parquet," if arguments.parquet else ""
-    print(f"predict: scores.csv, scores.jsonl,{parquet} and gallery.html are in {arguments.out}", file=sys.stderr)
+    tables = ["scores.csv", "scores.jsonl", *["scores.parquet"] * arguments.parquet]
+    print(f"predict: {', '.join(tables)} and gallery.html are in {arguments.out}", file=sys.stderr)
     if failed:
         print(*failed, sep="\n", file=sys.stderr)
         print(f"predict: {len(failed)} of {len(rows) * len(aspects)} scores are missing", file=sys.stderr)
