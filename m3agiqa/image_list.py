@@ -42,7 +42,7 @@ def from_table(table: Path, *, image: str | None = None, prompt: str | None = No
     """
     names = (image,) if image else IMAGE
     needed = [names, (prompt,)] if prompt else [names]
-    images = [_listed(table, row, names, prompt or PROMPT) for row in table_rows(table, *needed)]
+    images = [_listed(table.parent, row, names, prompt or PROMPT) for row in table_rows(table, *needed)]
     if not images:
         raise InputError(f"{table}: no rows, expected one for each image")
     return images
@@ -51,45 +51,57 @@ def from_table(table: Path, *, image: str | None = None, prompt: str | None = No
 def from_folder(folder: Path) -> list[ListedImage]:
     """The image files in `folder` and the folders in it, by name, without prompts.
 
-    Hidden files and folders, such as macOS' `._a.png`, are passed over, and so are links to folders.
+    Hidden files and folders, such as macOS' `._a.png`, are passed over, and links to folders are not followed.
 
     Raises:
-        InputError: no such folder, or no images in it.
+        InputError: no such folder, one that cannot be read, or no images there.
     """
-    files = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+    files = [path for path in _files(folder) if _is_image(path)]
     if not files:
         raise InputError(f"{folder}: no images here, expected files that end in {', '.join(SUFFIXES)}")
     return [ListedImage(path.relative_to(folder).as_posix(), path, "") for path in files]
 
 
 def other_files(folder: Path) -> list[Path]:
-    """What `from_folder` leaves out, because it does not end as an image does."""
-    return [path for path in _files(folder) if path.suffix.lower() not in SUFFIXES]
+    """What `from_folder` leaves out: what does not end as an image does, and links to folders."""
+    return [path for path in _files(folder) if not _is_image(path)]
+
+
+def _is_image(path: Path) -> bool:
+    """By its name. A link to nothing is one: that it is broken is worth saying."""
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
 def _files(folder: Path) -> list[Path]:
-    """A link to nothing is among them: that it is broken is worth saying."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     return sorted(_walk(folder))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_not_readable):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place) / name for name in files if not name.startswith("."))
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        yield from (Path(place) / name for name in (*files, *links) if not name.startswith("."))
 
 
-def _listed(table: Path, row: TableRow, names: tuple[str, ...], prompt: str) -> ListedImage:
+def _not_readable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: not to be read ({error.strerror})")
+
+
+def _listed(folder: Path, row: TableRow, names: tuple[str, ...], prompt: str) -> ListedImage:
     column = chosen(names, list(row.values)) or names[0]  # it is there: `table_rows` has looked
-    where, path, text = f"{table}, row {row.number}", row.values[column], row.values.get(prompt)
+    where, path, text = row.where, row.values[column], row.values.get(prompt)
     if not isinstance(path, str) or not path.strip():
         found = "empty" if path is None or isinstance(path, str) else f"a {type(path).__name__}"
         raise InputError(f"{where}: {column} is {found}, expected a path")
     if text is not None and not isinstance(text, str):
         raise InputError(f"{where}: {prompt} is a {type(text).__name__}, expected text")
     kept = {name: value for name, value in row.values.items() if name not in (column, prompt)}
-    return ListedImage(path, _path(table.parent, path), text or "", _as_json(kept))
+    try:
+        return ListedImage(path, _path(folder, path), text or "", _as_json(kept))
+    except RecursionError:
+        raise InputError(f"{where}: a value is nested too deep") from None
 
 
 def _as_json(value: Any) -> Any:

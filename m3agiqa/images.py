@@ -13,6 +13,7 @@ A score is about what people saw, so an image is taken only where it is certain 
 | text, a generator's workflow | ignored, and up to 64 MB of it: editors and ComfyUI write megabytes |
 | CMYK and other inks          | refused: how it looks depends on a profile that we do not apply   |
 | 16-bit, float                | refused: which part of the range was shown is not known           |
+| AVIF of 10 or 12 bits        | as its decoder brings it to 8: the format says which range is shown |
 | more than one picture        | refused: which one was rated is not known                         |
 | a side below 16 pixels       | refused: nothing to rate, and less than one patch of a model      |
 | more than 50 megapixels      | refused before anything is decoded: a small file can hide gigabytes |
@@ -38,7 +39,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1")
 # What Pillow's decoders are known to raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError, struct.error, zlib.error)
 
 
 def load_image(path: Path | str) -> Image.Image:

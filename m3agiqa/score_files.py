@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, Literal, NamedTuple, Protocol, TextIO
 
 from m3agiqa.files import atomic
 from m3agiqa.image_list import ListedImage
@@ -22,16 +22,18 @@ from m3agiqa.score import Score
 from m3agiqa.tables import ROWS_AT_ONCE, pyarrow
 
 ASKED = ("image", "prompt")
-FOUND = {  # of each score, and what kind of value it is
-    "status": str,
-    **dict.fromkeys(("score", "low", "high", "scale_low", "scale_high"), float),  # in points of the raters' own scale
-    **dict.fromkeys(("score_0_5", "low_0_5", "high_0_5"), float),
-    **dict.fromkeys(("word", "description"), str),
-    "warnings": list,
+FOUND: dict[str, "Kind"] = {  # of each score, and what kind of value it is
+    "status": "text",
+    **dict.fromkeys(("score", "low", "high", "scale_low", "scale_high"), "number"),  # in points of the raters' scale
+    **dict.fromkeys(("score_0_5", "low_0_5", "high_0_5"), "number"),
+    **dict.fromkeys(("word", "description"), "text"),
+    "warnings": "texts",
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")  # what a spreadsheet's may begin with
 DECIMALS = 6
+EXACT, INT64 = 2**53, 2**63  # up to where a whole number is a float's, and Parquet's
 
+Kind = Literal["text", "texts", "truth", "whole", "large", "number", "mixed"]
 Record = dict[str, Any]
 
 
@@ -81,14 +83,17 @@ class _Layout:
     def __init__(self, rows: Rows, wide: bool) -> None:
         self.rows, self.wide = rows, wide
         if wide:
-            aspects = [score.aspect for _, scores in islice(iter(rows), 1) for score in scores]
+            aspects = dict.fromkeys(score.aspect for _, scores in rows for score in scores)
             ours = {f"{aspect}_{field}": kind for aspect in aspects for field, kind in FOUND.items()}
         else:
-            ours = {"aspect": str} | FOUND
+            ours = {"aspect": FOUND["word"]} | FOUND
+        self.kinds = dict.fromkeys(ASKED, FOUND["word"]) | ours
+        self.given: dict[str, str] = {}  # what the user's columns are called here
         given = _given(rows)
-        taken = {*ASKED, *ours}
-        self.given = {name: _free(name, taken | (given.keys() - {name})) for name in given}
-        self.kinds = dict.fromkeys(ASKED, str) | ours | {self.given[name]: kind for name, kind in given.items()}
+        for name, kind in given.items():
+            others = {_written(other) for other in (*self.kinds, *given) if other != name or other in self.kinds}
+            self.given[name] = _free(name, others)
+            self.kinds[self.given[name]] = kind
 
     def records(self) -> Iterator[Record]:
         """In the order of the images, with the keys of `kinds`."""
@@ -97,7 +102,7 @@ class _Layout:
             given = {ours: image.columns.get(name) for name, ours in self.given.items()}
             if self.wide:
                 found = {f"{each.aspect}_{field}": value for each in scores for field, value in _found(each).items()}
-                yield asked | found | given
+                yield dict.fromkeys(self.kinds) | asked | found | given
             else:
                 yield from (asked | {"aspect": each.aspect} | _found(each) | given for each in scores)
 
@@ -112,38 +117,46 @@ def _found(score: Score) -> Record:
     return {field: record[field] for field in FOUND}
 
 
-def _given(rows: Rows) -> dict[str, type]:
-    """The user's columns and what each holds: text, numbers, truth, or this and that, which is `object`."""
-    kinds: dict[str, set[type]] = {}
+def _given(rows: Rows) -> dict[str, Kind]:
+    """The user's columns, and what each holds."""
+    kinds: dict[str, set[Kind]] = {}
     for image, _ in rows:
         for name, value in image.columns.items():
             kinds.setdefault(name, set()).update([] if value is None else [_kind(value)])
     return {name: _one(found) for name, found in kinds.items()}
 
 
-def _kind(value: Any) -> type:
-    return type(value) if isinstance(value, (str, bool, float)) or _is_int64(value) else object
+def _kind(value: Any) -> Kind:
+    if isinstance(value, bool):
+        return "truth"
+    if isinstance(value, int) and -INT64 <= value < INT64:
+        return "whole" if abs(value) <= EXACT else "large"
+    return "text" if isinstance(value, str) else "number" if isinstance(value, float) else "mixed"
 
 
-def _is_int64(value: Any) -> bool:
-    return isinstance(value, int) and -(2**63) <= value < 2**63
-
-
-def _one(kinds: set[type]) -> type:
-    if kinds == {int, float}:
-        return float
-    return next(iter(kinds)) if len(kinds) == 1 else object
+def _one(kinds: set[Kind]) -> Kind:
+    if kinds == {"whole", "large"}:
+        return "large"
+    if kinds == {"whole", "number"}:
+        return "number"
+    return next(iter(kinds)) if len(kinds) == 1 else "mixed"
 
 
 def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
+    while _written(name) in taken:
         name = f"given_{name}"
     return name
 
 
+def _written(name: str) -> str:
+    """A column's name as the CSV has it, and, but for an apostrophe, Parquet."""
+    return str(_cell(_unicode(name)))
+
+
 def _write_parquet(layout: _Layout, path: Path) -> None:
     pa = pyarrow(str(path))
-    types = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), list: pa.list_(pa.string())}
+    types = {"truth": pa.bool_(), "number": pa.float64(), "texts": pa.list_(pa.string())}
+    types |= dict.fromkeys(("whole", "large"), pa.int64())
     schema = pa.schema({_unicode(name): types.get(kind, pa.string()) for name, kind in layout.kinds.items()})
     with atomic(path) as temporary, pa.parquet.ParquetWriter(temporary, schema) as writer:
         records = (_cells(record, layout.kinds) for record in layout.records())
@@ -151,10 +164,10 @@ def _write_parquet(layout: _Layout, path: Path) -> None:
             writer.write_table(pa.Table.from_pylist(several, schema))
 
 
-def _cells(record: Record, kinds: Mapping[str, type]) -> Record:
+def _cells(record: Record, kinds: Mapping[str, Kind]) -> Record:
     """A record as Parquet takes it: text that is Unicode, and JSON for what is this and that."""
     return {
-        _unicode(name): json.dumps(value) if kinds[name] is object and value is not None else _unicode(value)
+        _unicode(name): json.dumps(value) if kinds[name] == "mixed" and value is not None else _unicode(value)
         for name, value in record.items()
     }
 

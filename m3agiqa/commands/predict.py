@@ -91,11 +91,12 @@ def _scored(
     arguments: argparse.Namespace, images: Sequence[ListedImage], parts: Mapping[str, Part], kept: ExitStack
 ) -> ScoredImages:
     """A scorer for each aspect: one model in memory at a time. What was scored stays open until `kept` is closed."""
+    names = [_named(image) for image in progress(images, total=len(images), desc="read", unit="images")]
     found = []
     for aspect, part in parts.items():
         how = {"device": arguments.device, "batch": arguments.batch, "unfamiliar": arguments.unfamiliar}
         scorer = Scorer({aspect: part}, **how)
-        found.append(_scores(scorer, images, aspect, arguments.out, kept))
+        found.append(_scores(scorer, images, names, aspect, arguments.out, kept))
     return ScoredImages(images, found)
 
 
@@ -140,29 +141,34 @@ class _Names(NamedTuple):
     """What an image's score is kept under."""
 
     picture: str  # the same for a copy elsewhere
-    file: str  # where there is no score, for why has the file's name in it
+    file: str  # where it failed, for why has the file's name in it; and what cannot be read is no picture
 
 
-def _scores(scorer: Scorer, images: Sequence[ListedImage], aspect: str, out: Path, kept: ExitStack) -> KeptScores:
+def _scores(
+    scorer: Scorer, images: Sequence[ListedImage], names: Sequence[_Names], aspect: str, out: Path, kept: ExitStack
+) -> KeptScores:
     """The scores of `images`. Those that the same judge and code gave before are found again, whatever the list."""
     judge = [scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch, scorer.unfamiliar]
     key = fingerprint([judge, folder_sha256(LIBRARY), versions()])
     scratch = kept.enter_context(Scratch(out / ".cache" / aspect / key[:16]))
     found = KeptScores(kept.enter_context(Journal(scratch.path / "journal.jsonl")), len(images))
-    looked_at = progress(images, total=len(images), desc="read", unit="images")
-    names = [_named(image) for image in looked_at]
-    firsts = list({name.picture: row for row, name in reversed(list(enumerate(names)))}.values())[::-1]
+    firsts: dict[str, int] = {}
+    for row, name in enumerate(names):
+        firsts.setdefault(name.picture, row)
 
     def score(rows: Sequence[int]) -> None:
         if missing := [row for row in rows if names[row].picture not in found and names[row].file not in found]:
             paths, prompts = [images[row].path for row in missing], [images[row].prompt for row in missing]
             scores = scorer.score_batch(paths, prompts, aspect=aspect)
+            if changed := [images[row].path for row in missing if _named(images[row]) != names[row]]:
+                raise InputError(f"{brief(str(changed[0]))}: changed while it was to be scored; run it again")
             told = zip(missing, scores, strict=True)
             found.add([names[row].file if _is_failed(each) else names[row].picture for row, each in told], scores)
 
-    work = batches([images[row].prompt for row in firsts], scorer.batch)
+    rows = list(firsts.values())
+    work = batches([images[row].prompt for row in rows], scorer.batch)
     for places in progress(work, total=len(work), desc=aspect, unit="batches"):
-        score([firsts[place] for place in places])
+        score([rows[place] for place in places])
     for start in range(0, len(images), scorer.batch):  # copies of what could not be scored
         score(range(start, min(start + scorer.batch, len(images))))
     for row, (picture, file) in enumerate(names):
@@ -175,8 +181,9 @@ def _is_failed(score: Score) -> bool:
 
 
 def _named(image: ListedImage) -> _Names:
-    told = _sha256(image.path), image.prompt
-    return _Names(fingerprint(told), fingerprint([*told, str(image.path)]))
+    content = _sha256(image.path)
+    file = fingerprint([content, image.prompt, str(image.path)])
+    return _Names(file if content is None else fingerprint([content, image.prompt]), file)
 
 
 def _sha256(path: Path) -> str | None:

@@ -1,6 +1,8 @@
 """What somebody wants scored: the rows of a table, the images of a folder."""
 
+import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,21 @@ def test_of_a_folder_its_images_alone(tmp_path):
     names = ["a.jpg", "b.PNG", "deep/er/c.avif", "gone.webp", "link.png", "x.png/inside.png"]
     assert [image.name for image in from_folder(tmp_path)] == names
     assert [image.path for image in from_folder(tmp_path)] == [tmp_path / name for name in names]
-    assert other_files(tmp_path) == [tmp_path / "deep/readme", tmp_path / "notes.txt"]
+    assert other_files(tmp_path) == [tmp_path / name for name in ("deep/readme", "folder.png", "notes.txt")]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    write(tmp_path, "a.png", "shut/b.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read whatever its mode says
+    with pytest.raises(InputError, match=r"shut: not to be read \(Permission denied\)"):
+        from_folder(tmp_path)
 
 
 def test_a_folder_of_what_a_mac_leaves_holds_no_images(tmp_path):

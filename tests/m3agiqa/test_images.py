@@ -152,6 +152,15 @@ def test_avif_is_read(tmp_path):
     assert np.abs(np.asarray(image).astype(int) - SMOOTH).max() < 12
 
 
+@pytest.mark.parametrize("at", [81, -40])
+def test_a_damaged_avif_is_one_line(tmp_path, at):
+    Image.fromarray(SMOOTH).save(tmp_path / "image.avif")
+    content = bytearray((tmp_path / "image.avif").read_bytes())
+    content[at : at + 30] = bytes(30)
+    (tmp_path / "image.avif").write_bytes(content)
+    assert "damaged" in refusal(tmp_path / "image.avif") or "not an image" in refusal(tmp_path / "image.avif")
+
+
 def test_of_a_phones_pictures_in_one_jpeg_the_first_is_taken(tmp_path):
     first, preview = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (20, 20), "green")
     first.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])

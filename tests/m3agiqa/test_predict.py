@@ -198,6 +198,27 @@ def test_copies_of_what_is_no_image_are_each_named(clone, capsys):
     assert list(pd.read_csv("out/scores.csv")["status"].str[:6]) == ["ok", "ok", "failed", "failed", "failed", "ok"]
 
 
+@pytest.mark.parametrize("before", [None, b"no image"])
+def test_a_picture_that_changes_on_the_way_is_not_kept(clone, monkeypatch, before):
+    """It was looked at as one thing and scored as another: under which name should it stay?"""
+    if before is not None:
+        Path("images/late.png").write_bytes(before)
+    score_batch = scorer.Scorer.score_batch
+
+    def late(self, images, prompts, *, aspect):
+        shutil.copy("images/0.png", "images/late.png")
+        return score_batch(self, images, prompts, aspect=aspect)
+
+    with monkeypatch.context() as context:
+        context.setattr(scorer.Scorer, "score_batch", late)
+        with pytest.raises(InputError, match=r"images/late\.png: changed while it was to be scored"):
+            run("images/late.png", "images/1.png", "--aspect", "quality")
+    Path("images/late.png").unlink()
+    with pytest.raises(SystemExit):
+        run("images/late.png", "images/gone.png", "--aspect", "quality")
+    assert list(pd.read_csv("out/scores.csv")["status"].str[:6]) == ["failed", "failed"]
+
+
 def test_what_another_training_scored_is_not_taken(clone, built, tmp_path):
     asked = "images/0.png", "--aspect", "quality"
     run(*asked)

@@ -78,7 +78,8 @@ def test_a_name_that_is_not_utf_8_is_written(tmp_path):
     assert (line["image"], line["status"]) == (name, f"failed: {name}")  # the very name, to open the file with
     assert r"caf\udce9.png" in (tmp_path / "scores.csv").read_text(encoding="utf-8")
     (row,) = pq.read_table(tmp_path / "scores.parquet").to_pylist()
-    assert row["image"] == r"caf\udce9.png"
+    escaped = r"caf\udce9.png"
+    assert (row["image"], row[escaped], json.loads(row["list"])) == (escaped, escaped, [name])
 
 
 def two(tmp_path):
@@ -145,6 +146,50 @@ def test_numbers_that_parquet_has_no_room_for_are_text(tmp_path):
     listed = ListedImage("a.png", tmp_path / "a.png", "", {"n": 2**70})
     write([Scored(listed, [Score("quality", "failed: x")])], tmp_path, parquet=True)
     assert pq.read_table(tmp_path / "scores.parquet").to_pylist()[0]["n"] == str(2**70)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ((2**60 + 1, 2**53), "int64", [2**60 + 1, 2**53]),
+        ((2**53, 0.5), "double", [2.0**53, 0.5]),
+        ((2**60 + 1, 0.5), "string", [str(2**60 + 1), "0.5"]),
+        ((True, 1), "string", ["true", "1"]),
+        ((True, None), "bool", [True, None]),
+        ((None, None), "string", [None, None]),
+    ],
+)
+def test_no_number_is_bent_to_fit_its_column(tmp_path, values, kind, expected):
+    rows = [
+        Scored(ListedImage("a.png", tmp_path / "a.png", "", {"n": value}), [Score("quality", "failed: x")])
+        for value in values
+    ]
+    write(rows, tmp_path, parquet=True)
+    found = pq.read_table(tmp_path / "scores.parquet")
+    assert (str(found.schema.field("n").type), found["n"].to_pylist()) == (kind, expected)
+
+
+def test_names_that_would_be_written_alike_stay_apart(tmp_path):
+    columns = {"=x": 1, "'=x": 2, "\ud800": 3, r"\ud800": 4}
+    write(
+        [Scored(ListedImage("a", tmp_path / "a", "", columns), [Score("quality", "failed: x")])], tmp_path, parquet=True
+    )
+    ((row,), (line,)), parquet = read(tmp_path), pq.read_table(tmp_path / "scores.parquet").to_pylist()[0]
+    kept = list(line)[len(FIELDS) :]
+    assert [line[name] for name in kept] == [1, 2, 3, 4]
+    assert (
+        sorted(map(int, list(row.values())[len(FIELDS) :]))
+        == sorted(list(parquet.values())[len(FIELDS) :])
+        == [1, 2, 3, 4]
+    )
+
+
+def test_wide_has_every_aspect_that_any_image_has(rows, tmp_path):
+    write(rows[::-1], tmp_path, wide=True, parquet=True)
+    table, lines = read(tmp_path)
+    assert len({tuple(line) for line in lines}) == 1
+    assert (lines[0]["authenticity_score"], lines[1]["authenticity_score"]) == (None, 5.5)
+    assert [row["authenticity_score"] for row in table] == ["", "5.5", "4.5", "3.5", "2.5"]
 
 
 def test_the_parquet_of_an_earlier_run_does_not_stay(rows, tmp_path):

@@ -79,14 +79,17 @@ def test_values_are_as_json_has_them(tmp_path):
     ("line", "expected"),
     [
         ("{", r"line 2: not JSON"),
-        pytest.param("[" * 100_000, r"line 2: not JSON", id="deep"),
+        pytest.param("[" * 100_000, r"line 2: not JSON", id="deeper"),
+        pytest.param(f'{{"image": "a.png", "x": {"[" * 900}{"]" * 900}}}', r"line 2: .*(deep|recursion)", id="deep"),
+        ('{"image": "a.png", "image": "b.png"}', r"line 2: not JSON \('image' is there twice\)"),
+        ('{"pic\\nture": 1}', r"line 2: expected a column image or name; it has picture$"),
         ("[1]", r"line 2: expected an object in braces"),
         ('{"prompt": "x"}', r"line 2: expected a column image or name; it has prompt"),
         ("{}", r"line 2: expected a column image or name; it has none"),
-        ('{"image": 3}', r"row 2: image is a int, expected a path"),
-        ('{"image": " "}', r"row 2: image is empty, expected a path"),
-        ('{"image": null}', r"row 2: image is empty, expected a path"),
-        ('{"image": "a.png", "prompt": 3}', r"row 2: prompt is a int, expected text"),
+        ('{"image": 3}', r"line 2: image is a int, expected a path"),
+        ('{"image": " "}', r"line 2: image is empty, expected a path"),
+        ('{"image": null}', r"line 2: image is empty, expected a path"),
+        ('{"image": "a.png", "prompt": 3}', r"line 2: prompt is a int, expected text"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, expected):
@@ -104,9 +107,9 @@ def test_a_table_in_another_encoding_is_refused(tmp_path, content):
 
 def test_empty_lines_count_and_hold_nothing(tmp_path):
     (tmp_path / "asked.jsonl").write_text('\n{"image": "a.png"}\n\n{"name": "b.png"}\n')
-    assert [(row.number, row.values) for row in table_rows(tmp_path / "asked.jsonl")] == [
-        (2, {"image": "a.png"}),
-        (4, {"name": "b.png"}),
+    assert [(row.where, row.values) for row in table_rows(tmp_path / "asked.jsonl")] == [
+        (f"{tmp_path}/asked.jsonl, line 2", {"image": "a.png"}),
+        (f"{tmp_path}/asked.jsonl, line 4", {"name": "b.png"}),
     ]
 
 
@@ -114,6 +117,32 @@ def test_what_is_no_parquet_is_said(tmp_path):
     (tmp_path / "asked.parquet").write_bytes(b"image\na.png\n")
     with pytest.raises(InputError, match="not readable as Parquet"):
         from_table(tmp_path / "asked.parquet")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([3_000_000], pa.date32()),  # a day beyond the year 9999
+        pa.array([b"caf\xe9"]).view(pa.string()),
+        pa.array([0], pa.timestamp("s", tz="Nowhere/Here")),
+    ],
+)
+def test_values_that_python_has_not_are_said(tmp_path, column):
+    pq.write_table(pa.table({"image": ["a.png"], "x": column}), tmp_path / "asked.parquet")
+    with pytest.raises(InputError, match="not readable as Parquet"):
+        from_table(tmp_path / "asked.parquet")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    pq.write_table(pa.table([["a.png"], ["b.png"]], ["image", "image"]), tmp_path / "asked.parquet")
+    with pytest.raises(InputError, match="two columns are called 'image'"):
+        from_table(tmp_path / "asked.parquet")
+
+
+def test_json_that_is_one_list_is_refused(tmp_path):
+    (tmp_path / "asked.json").write_text(json.dumps(ROWS))
+    with pytest.raises(InputError, match=r"expected JSON lines, an object a line, in a file that ends in \.jsonl"):
+        from_table(tmp_path / "asked.json")
 
 
 def test_without_pyarrow_one_line_says_how_to_get_it(tmp_path, monkeypatch):
