@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--bundle", help="default: the judge that ships")
     given = parser.parse_args()
 
-    images = from_folder(given.folder)
+    images = from_folder(given.folder).images
     scores = Scorer.load(given.bundle)([image.path for image in images], aspect=given.aspect)
     scored = [(score, image.name) for score, image in zip(scores, images, strict=True) if score.score is not None]
     for score, name in sorted(scored, key=lambda pair: pair[0].score)[: given.worst]:

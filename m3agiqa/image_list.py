@@ -6,11 +6,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from m3agiqa.csv_rows import IMAGE
+from m3agiqa.csv_rows import IMAGE, image_column
 from m3agiqa.errors import InputError
-from m3agiqa.tables import TableRow, chosen, table_rows
+from m3agiqa.tables import TableRow, table_rows
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 PROMPT = "prompt"
@@ -40,15 +40,21 @@ def from_table(table: Path, *, image: str | None = None, prompt: str | None = No
     Raises:
         InputError: naming the file, the row and what was expected.
     """
-    names = (image,) if image else IMAGE
-    needed = [names, (prompt,)] if prompt else [names]
-    images = [_listed(table.parent, row, names, prompt or PROMPT) for row in table_rows(table, *needed)]
+    needed = [(image,) if image else IMAGE, *([(prompt,)] if prompt else [])]
+    images = [_listed(table.parent, row, image, prompt or PROMPT) for row in table_rows(table, *needed)]
     if not images:
         raise InputError(f"{table}: no rows, expected one for each image")
     return images
 
 
-def from_folder(folder: Path) -> list[ListedImage]:
+class FolderImages(NamedTuple):
+    """The images of a folder, and what else is there: what does not end as an image does, and links to folders."""
+
+    images: list[ListedImage]
+    others: list[Path]
+
+
+def from_folder(folder: Path) -> FolderImages:
     """The image files in `folder` and the folders in it, by name, without prompts.
 
     Hidden files and folders, such as macOS' `._a.png`, are passed over, and links to folders are not followed.
@@ -56,26 +62,22 @@ def from_folder(folder: Path) -> list[ListedImage]:
     Raises:
         InputError: no such folder, one that cannot be read, or no images there.
     """
-    files = [path for path in _files(folder) if _is_image(path)]
-    if not files:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    images, others = [], []
+    for path in sorted(_walk(folder)):
+        if _is_image(path):
+            images.append(ListedImage(path.relative_to(folder).as_posix(), path, ""))
+        else:
+            others.append(path)
+    if not images:
         raise InputError(f"{folder}: no images here, expected files that end in {', '.join(SUFFIXES)}")
-    return [ListedImage(path.relative_to(folder).as_posix(), path, "") for path in files]
-
-
-def other_files(folder: Path) -> list[Path]:
-    """What `from_folder` leaves out: what does not end as an image does, and links to folders."""
-    return [path for path in _files(folder) if not _is_image(path)]
+    return FolderImages(images, others)
 
 
 def _is_image(path: Path) -> bool:
     """By its name. A link to nothing is one: that it is broken is worth saying."""
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    return sorted(_walk(folder))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -89,8 +91,8 @@ def _not_readable(error: OSError) -> None:
     raise InputError(f"{error.filename}: not to be read ({error.strerror})")
 
 
-def _listed(folder: Path, row: TableRow, names: tuple[str, ...], prompt: str) -> ListedImage:
-    column = chosen(names, list(row.values)) or names[0]  # it is there: `table_rows` has looked
+def _listed(folder: Path, row: TableRow, image: str | None, prompt: str) -> ListedImage:
+    column = image or image_column(list(row.values))
     where, path, text = row.where, row.values[column], row.values.get(prompt)
     if not isinstance(path, str) or not path.strip():
         found = "empty" if path is None or isinstance(path, str) else f"a {type(path).__name__}"

@@ -82,14 +82,13 @@ class _Layout:
 
     def __init__(self, rows: Rows, wide: bool) -> None:
         self.rows, self.wide = rows, wide
+        aspects, given = _columns(rows)
         if wide:
-            aspects = dict.fromkeys(score.aspect for _, scores in rows for score in scores)
             ours = {f"{aspect}_{field}": kind for aspect in aspects for field, kind in FOUND.items()}
         else:
             ours = {"aspect": FOUND["word"]} | FOUND
         self.kinds = dict.fromkeys(ASKED, FOUND["word"]) | ours
         self.given: dict[str, str] = {}  # what the user's columns are called here
-        given = _given(rows)
         for name, kind in given.items():
             others = {_written(other) for other in (*self.kinds, *given) if other != name or other in self.kinds}
             self.given[name] = _free(name, others)
@@ -117,13 +116,15 @@ def _found(score: Score) -> Record:
     return {field: record[field] for field in FOUND}
 
 
-def _given(rows: Rows) -> dict[str, Kind]:
-    """The user's columns, and what each holds."""
+def _columns(rows: Rows) -> tuple[list[str], dict[str, Kind]]:
+    """The aspects that any image has a score of; and the user's columns, and what each holds."""
+    aspects: dict[str, None] = {}
     kinds: dict[str, set[Kind]] = {}
-    for image, _ in rows:
+    for image, scores in rows:
+        aspects |= dict.fromkeys(score.aspect for score in scores)
         for name, value in image.columns.items():
             kinds.setdefault(name, set()).update([] if value is None else [_kind(value)])
-    return {name: _one(found) for name, found in kinds.items()}
+    return list(aspects), {name: _one(found) for name, found in kinds.items()}
 
 
 def _kind(value: Any) -> Kind:

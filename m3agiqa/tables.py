@@ -48,11 +48,6 @@ def pyarrow(what: str) -> Any:
         ) from None
 
 
-def chosen(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The first of `names` that is there."""
-    return next((name for name in names if name in columns), None)
-
-
 def _csv(table: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableRow]:
     rows = records(table)
     first = next(rows, Record(1, []))
@@ -108,7 +103,7 @@ def _refuse_repeated(where: str, columns: list[str]) -> None:
 
 def _check(where: str, columns: Sequence[str], needed: Sequence[Sequence[str]]) -> None:
     for names in needed:
-        if chosen(names, columns) is None:
+        if not set(names) & set(columns):
             has = brief(", ".join("".join(filter(str.isprintable, column)) for column in columns)) or "none"
             raise InputError(f"{where}: expected a column {' or '.join(names)}; it has {has}")
 

@@ -20,7 +20,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
 from m3agiqa.given import brief
-from m3agiqa.image_list import ListedImage, from_folder, from_table, other_files
+from m3agiqa.image_list import ListedImage, from_folder, from_table
 from m3agiqa.journal import Journal
 from m3agiqa.kept_scores import KeptScores, ScoredImages
 from m3agiqa.parts import Part
@@ -116,11 +116,12 @@ def _images(arguments: argparse.Namespace) -> list[ListedImage]:
     if arguments.table:
         return from_table(arguments.table, image=arguments.image_column, prompt=arguments.prompt_column)
     if arguments.folder:
-        if others := other_files(arguments.folder):
+        images, others = from_folder(arguments.folder)
+        if others:
             shown = ", ".join(brief(str(path)) for path in others[:LEFT_OUT_SHOWN])
             more = f" and {len(others) - LEFT_OUT_SHOWN} more" if len(others) > LEFT_OUT_SHOWN else ""
             print(gallery.printable(f"predict: left out, for no images: {shown}{more}"), file=sys.stderr)
-        return from_folder(arguments.folder)
+        return images
     return [ListedImage(str(path), path, arguments.prompt or "") for path in arguments.images]
 
 

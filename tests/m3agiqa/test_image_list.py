@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from m3agiqa.errors import InputError
-from m3agiqa.image_list import from_folder, from_table, other_files
+from m3agiqa.image_list import from_folder, from_table
 
 
 def write(folder, *names):
@@ -23,9 +23,9 @@ def test_of_a_folder_its_images_alone(tmp_path):
     (tmp_path / "folder.png").symlink_to("x.png")
     write(tmp_path, "deep/er/c.avif", ".cache/d.png", "deep/.e.png", "deep/readme")
     names = ["a.jpg", "b.PNG", "deep/er/c.avif", "gone.webp", "link.png", "x.png/inside.png"]
-    assert [image.name for image in from_folder(tmp_path)] == names
-    assert [image.path for image in from_folder(tmp_path)] == [tmp_path / name for name in names]
-    assert other_files(tmp_path) == [tmp_path / name for name in ("deep/readme", "folder.png", "notes.txt")]
+    assert [image.name for image in from_folder(tmp_path).images] == names
+    assert [image.path for image in from_folder(tmp_path).images] == [tmp_path / name for name in names]
+    assert from_folder(tmp_path).others == [tmp_path / name for name in ("deep/readme", "folder.png", "notes.txt")]
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
