@@ -15,12 +15,13 @@ from transformers import logging
 
 from m3agiqa import gallery, score_files
 from m3agiqa.aspects import ASPECTS
+from m3agiqa.commands.images import add_images, images_of
 from m3agiqa.commands.options import add_source, add_where, how_to_get, parts_of, require
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
 from m3agiqa.given import brief
-from m3agiqa.image_list import ListedImage, from_folder, from_table
+from m3agiqa.image_list import ListedImage
 from m3agiqa.journal import Journal
 from m3agiqa.kept_scores import KeptScores, ScoredImages
 from m3agiqa.parts import Part
@@ -32,17 +33,10 @@ from m3agiqa.tables import pyarrow
 from m3agiqa.versions import versions
 
 LIBRARY = Path(__file__).parents[1]
-LEFT_OUT_SHOWN = 5  # files by name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("images", nargs="*", default=[], type=Path, metavar="IMAGE", help="image files")
-    images.add_argument("--table", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet: a row an image")
-    images.add_argument("--folder", type=Path, metavar="DIR", help="all images of a folder and the folders in it")
-    parser.add_argument("--prompt", metavar="TEXT", help="what the images were generated from")
-    parser.add_argument("--image-column", metavar="NAME", help="of the table, with the path; default: image or name")
-    parser.add_argument("--prompt-column", metavar="NAME", help="of the table; default: prompt")
+    add_images(parser)
     parser.add_argument("--aspect", choices=ASPECTS, help="only this one; otherwise all that are trained")
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("predictions"), help="default: predictions")
     parser.add_argument("--wide", action="store_true", help="a row an image in the files, and not one an aspect")
@@ -67,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
     if arguments.parquet:
         pyarrow("--parquet")
-    images = _images(arguments)
+    images = images_of(arguments)
     parts = parts_of(arguments)
     aspects = _aspects(arguments, parts, images)
     busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
@@ -106,23 +100,6 @@ def _failed(rows: ScoredImages) -> Iterator[str]:
         for score in scores:
             if _is_failed(score):
                 yield gallery.printable(f"predict: {brief(image.name)}, {score.aspect}: {score.status}")
-
-
-def _images(arguments: argparse.Namespace) -> list[ListedImage]:
-    if arguments.prompt is not None and not arguments.images:
-        raise InputError("--prompt belongs to images that are named; with --table, prompts are a column")
-    if not arguments.table and (arguments.image_column or arguments.prompt_column):
-        raise InputError("--image-column and --prompt-column are columns of a --table")
-    if arguments.table:
-        return from_table(arguments.table, image=arguments.image_column, prompt=arguments.prompt_column)
-    if arguments.folder:
-        images, others = from_folder(arguments.folder)
-        if others:
-            shown = ", ".join(brief(str(path)) for path in others[:LEFT_OUT_SHOWN])
-            more = f" and {len(others) - LEFT_OUT_SHOWN} more" if len(others) > LEFT_OUT_SHOWN else ""
-            print(gallery.printable(f"predict: left out, for no images: {shown}{more}"), file=sys.stderr)
-        return images
-    return [ListedImage(str(path), path, arguments.prompt or "") for path in arguments.images]
 
 
 def _aspects(arguments: argparse.Namespace, parts: dict[str, Part], images: Sequence[ListedImage]) -> list[str]:

@@ -126,7 +126,7 @@ def test_a_folder_has_no_prompts(clone, capsys):
     found = pd.read_csv("out/scores.csv")
     names = [*(f"{number}.png" for number in range(5)), "deeper/5.png"]
     assert list(found.loc[found["aspect"] == "quality", "image"]) == names
-    assert "predict: left out, for no images: images/notes.txt" in capsys.readouterr().err
+    assert "left out, for no images: images/notes.txt" in capsys.readouterr().err
     assert found.loc[found["aspect"] == "quality", "warnings"].str.contains("asked without one").all()
     refused = found[found["aspect"] == "correspondence"]
     assert set(refused["status"]) == {"refused: correspondence needs the prompt"}
