@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.splitting.prompts import prompt_groups, prompts_of
-from evaluation import bootstrap, metrics
+from evaluation import bootstrap, choices, metrics
 from evaluation.bootstrap import Figure
 
 Scores = pd.Series | NDArray[np.float64]
@@ -57,7 +57,8 @@ class Agreement:
             "krcc_ci": self.interval(bootstrap.krcc, scores),
             "rmse": metrics.rmse(scores, self.mos),
             "rmse_ci": self.interval(bootstrap.rmse, scores),
-            "pairs_within_prompt": metrics.pairs_within(scores, self.mos, self.prompts),
+            "pairs_within_prompt": choices.pairs_within(scores, self.mos, self.prompts),
+            "best_of_prompt": self._best_of_prompt(scores),
             "srcc_within_generator": metrics.srcc_within(scores, self.mos, generators),
             "srcc_within_generator_ci": self.interval(bootstrap.within(generators), scores),
         }
@@ -70,9 +71,19 @@ class Agreement:
             "plcc": metrics.plcc(scores, self.mos),
             "krcc": metrics.krcc(scores, self.mos),
             "rmse": metrics.rmse(scores, self.mos),
-            "pairs_within_prompt": metrics.pairs_within(scores, self.mos, self.prompts),
+            "pairs_within_prompt": choices.pairs_within(scores, self.mos, self.prompts),
+            "best_of_prompt": self._best_of_prompt(scores),
             "srcc_within_generator": metrics.srcc_within(scores, self.mos, list(self.table["generator"])),
         }
+
+    def choosing(self) -> dict[str, Any]:
+        """Of how many prompts a best image is to be chosen, and the share that is right when chosen blindly."""
+        found = choices.best_within(self.mos, self.mos, self.prompts)
+        return {"prompts": found.groups, "chance": found.chance} if found else {"prompts": 0, "chance": None}
+
+    def _best_of_prompt(self, scores: Scores) -> float | None:
+        found = choices.best_within(scores, self.mos, self.prompts)
+        return None if found is None else found.share
 
     def gain(self, scores: Scores, rival: str, rival_scores: Scores) -> dict[str, Any] | None:
         """SRCC of the model less that of the baseline `rival`; None where one has none."""

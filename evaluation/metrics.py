@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
@@ -136,36 +135,6 @@ def srcc_within(predicted: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> 
         return None
     values, weights = zip(*found, strict=True)
     return float(np.average(values, weights=weights))
-
-
-def pairs_within(predicted: ArrayLike, mos: ArrayLike, groups: ArrayLike) -> float | None:
-    """Share of the pairs within a group (a prompt) that people told apart, and that the scores put in their order.
-
-    Equal scores count half. 0.5 is chance. What matters where the best of several images of a prompt is chosen.
-    """
-    predicted, mos = finite(predicted, mos)
-    groups = np.asarray(groups, object)
-    right, pairs = 0.0, 0.0
-    for rows in pd.Series(np.arange(len(mos))).groupby(groups).indices.values():
-        apart = _pairs(len(rows)) - _tied(mos[rows])
-        if apart:
-            tau = stats.kendalltau(predicted[rows], mos[rows]).statistic if np.ptp(predicted[rows]) else 0.0
-            concordant_less_discordant = tau * np.sqrt(apart * (_pairs(len(rows)) - _tied(predicted[rows])))
-            right += (apart + concordant_less_discordant) / 2
-            pairs += apart
-    if not pairs:
-        log.warning("pairs within prompts: null, no prompt has two images of different MOS")
-        return None
-    return float(right / pairs)
-
-
-def _pairs(count: int) -> float:
-    return count * (count - 1) / 2
-
-
-def _tied(values: Floats) -> float:
-    """The pairs with equal values."""
-    return sum(_pairs(count) for count in np.unique(values, return_counts=True)[1])
 
 
 def level_accuracy(said: ArrayLike, true: ArrayLike, within: int = 0) -> float | None:

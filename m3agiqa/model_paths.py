@@ -15,6 +15,11 @@ def head(dataset: str, aspect: str) -> Path:
     return Path("models/heads") / f"{dataset}-{aspect}"
 
 
+def fast_head(dataset: str, aspect: str) -> Path:
+    """The folder of the head that reads no description."""
+    return Path("models/fast_heads") / f"{dataset}-{aspect}"
+
+
 def card(dataset: str, aspect: str) -> Path:
-    """The file that says what the two above are."""
+    """The file that says what those are."""
     return CARDS / f"{dataset}-{aspect}.json"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from m3agiqa.model_paths import adapter, card, head
+from m3agiqa.model_paths import adapter, card, fast_head, head
 
-__all__ = ["adapter", "card", "head"]
+__all__ = ["adapter", "card", "fast_head", "head"]
 
 SOURCES = Path("data/sources")  # what the local files look like: dataset.json, teacher.json, cross.json
 RESULTS = Path("results")
@@ -48,9 +48,9 @@ def of_cross(dataset: str, aspect: str) -> DatasetPaths:
     return DatasetPaths(folder, folder / "splits.parquet", folder / "descriptions.parquet", folder / "features")
 
 
-def head_made_on(dataset: str, aspect: str) -> Path:
-    """What `train` ran on."""
-    return head(dataset, aspect) / "made_on.json"
+def head_made_on(folder: Path) -> Path:
+    """What the head in that folder was trained on."""
+    return folder / "made_on.json"
 
 
 def raw(dataset: str) -> Path:

@@ -74,6 +74,8 @@ class Bar:
     at: float
     low: float
     high: float
+    pairs: float | None  # within a prompt, in the right order
+    best: float | None  # of a prompt's images, picked
 
 
 class Bars(NamedTuple):
@@ -108,24 +110,29 @@ def calibration(rows: pd.DataFrame, scale: Scale) -> Panel:
 
 
 def srcc_bars(figures: Mapping[str, Any], labels: Mapping[str, str], width: float = 300) -> Bars:
-    """The model first, then the baselines from best to worst."""
-    found = [("this model", "model", figures)] if figures["srcc"] is not None else []
+    """The model first, with descriptions and without, then the baselines from best to worst."""
+    ours = [("this model", "model", figures), ("without descriptions", "model", figures["fast"])]
+    found = [one for one in ours if one[2]["srcc"] is not None]
     rivals = [(labels[name], "baseline", rival) for name, rival in figures["baselines"].items() if rival]
     found += sorted((rival for rival in rivals if rival[2]["srcc"] is not None), key=lambda rival: -rival[2]["srcc"])
     lows = [(rival["srcc_ci"] or [rival["srcc"]])[0] for _, _, rival in found]
     axis = Axis(min([0.0, *lows]), 1.0, 4, width - 4)
-    bars = [
-        Bar(
-            name,
-            kind,
-            rival["srcc"],
-            rival["srcc_ci"],
-            axis(rival["srcc"]),
-            *map(axis, rival["srcc_ci"] or [rival["srcc"]] * 2),
-        )
-        for name, kind, rival in found
-    ]
-    return Bars(bars, axis)
+    return Bars([_bar(*one, axis) for one in found], axis)
+
+
+def _bar(name: str, kind: str, rival: Mapping[str, Any], axis: Axis) -> Bar:
+    low, high = rival["srcc_ci"] or [rival["srcc"]] * 2
+    return Bar(
+        name,
+        kind,
+        rival["srcc"],
+        rival["srcc_ci"],
+        axis(rival["srcc"]),
+        axis(low),
+        axis(high),
+        rival["pairs_within_prompt"],
+        rival["best_of_prompt"],
+    )
 
 
 class _Axes(NamedTuple):

@@ -14,7 +14,7 @@ from pipeline import paths
 def summary(figures: Mapping[str, Any]) -> list[str]:
     """The lines, from what results/evaluation.json holds: the figure, its interval, its rival, what to do next."""
     on = figures["dataset"] if not figures["cross"] else f"{figures['dataset']}, tested on {figures['on']}"
-    gain, interval = figures["gain"], figures["interval"]
+    gain, interval, chance = figures["gain"], figures["interval"], _figure(figures["choosing"]["chance"])
     return [
         f"{figures['aspect']} on {on}: MLLM {figures['mllm']}, head {figures['head']}",
         f"{figures['n_train']} images to train, {figures['n_val']} to choose on, {figures['n']} tested once",
@@ -23,7 +23,9 @@ def summary(figures: Mapping[str, Any]) -> list[str]:
         f"  PLCC      {_figure(figures['plcc'])}  {_interval(figures['plcc_ci'])}",
         f"  RMSE      {_figure(figures['rmse'])}  {_interval(figures['rmse_ci'])}",
         f"  pairs     {_figure(figures['pairs_within_prompt'])}  share of pairs within a prompt in the right order",
+        f"  best      {_figure(figures['best_of_prompt'])}  prompts whose best image it picks; by chance {chance}",
         *_baseline(figures, gain),
+        f"  fast      {_figure(figures['fast']['srcc'])}  SRCC of the judge that writes no description",
         f"  interval  ±{_figure(interval['half_width'])} {_held(interval['coverage'])}",
         "",
         "simulated data: rendered scenes, made-up raters" if "synthetic" in (figures["dataset"], figures["on"]) else "",

@@ -4,8 +4,10 @@ With the adapter and the head this is all that `m3agiqa predict` needs, so that 
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from data.feature_store.store import FeatureStore
@@ -28,6 +30,7 @@ from pipeline.settings import Settings
 from pipeline.stage import stage
 
 BATCH = 32
+PERCENTILES = 101  # of the training MOS, from the lowest to the highest
 SOME = 1e-6  # of a deviation: a dimension may be the same for all images
 
 
@@ -38,7 +41,7 @@ def main(settings: Settings) -> None:
     samples = joined(samples, read_table(paths.splits(dataset)), aspect)
     train, val = (samples[samples["split"] == part] for part in ("train", "val"))
     store = FeatureStore.open(paths.features(dataset, aspect))
-    figures, interval = _figures(settings)
+    reached = _figures(settings)
 
     found = {
         path: facts(load_image(paths.raw(dataset) / path))
@@ -53,18 +56,19 @@ def main(settings: Settings) -> None:
         "mllm": profile.profile,
         "adapted": profile.adapter is not None or adapters.is_there(paths.adapter(dataset, aspect)),
         "identity": store.fingerprint["mllm"],
-        "head": head_sha256(paths.head(dataset, aspect)),
+        "head": _head(paths.head(dataset, aspect), reached, cross=reached["cross"]),
+        "fast_head": _head(paths.fast_head(dataset, aspect), reached["fast"], cross=reached["cross"]),
         "questions": dict(sorted(QUESTIONS.items())),
-        "interval": interval,
         "familiar": {
             "limits": limits_of(found.values()),
             "prompt_characters": Limits(*train["prompt"].str.len().agg(["min", "max"])),
             "content": _content(store, train["image_id"], val["image_id"], tokens),
         },
         **_world(dataset),
-        "figures": figures,
+        "mos": [round(value, 4) for value in np.quantile(train[f"mos_{aspect}"], np.linspace(0, 1, PERCENTILES))],
+        "figures": {} if reached["cross"] else reached,
         "made_with": versions(),
-        "made_on": read_json(paths.EVALUATION)["made_on"],
+        "made_on": reached["made_on"],
     }
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
 
@@ -77,22 +81,23 @@ def _world(dataset: str) -> dict[str, Any]:
     return {"world": "real", "scale": Scale(*read_json(about)["scale"])}
 
 
-class _Found(NamedTuple):
-    """By evaluate; of another data set's test images no figures, and of the interval the width alone."""
-
-    figures: dict[str, Any]
-    interval: dict[str, Any]
-
-
-def _figures(settings: Settings) -> _Found:
-    path = paths.EVALUATION
-    figures = read_json(path)
+def _figures(settings: Settings) -> dict[str, Any]:
+    """What evaluate found of this data set and aspect."""
+    figures: dict[str, Any] = read_json(paths.EVALUATION)
     for key in ("dataset", "aspect"):
-        if figures[key] != getattr(settings, key):
-            raise InputError(f"{path}: {key} is {figures[key]}, expected {getattr(settings, key)}; run evaluate")
-    if figures["cross"]:  # the width comes from this data set's validation images all the same
-        return _Found({}, {**figures["interval"], "coverage": None})
-    return _Found(figures, figures["interval"])
+        if figures[key] != (expected := getattr(settings, key)):
+            raise InputError(f"{paths.EVALUATION}: {key} is {figures[key]}, expected {expected}; run evaluate")
+    return figures
+
+
+def _head(folder: Path, figures: dict[str, Any], *, cross: bool) -> dict[str, Any]:
+    """Of a head what validation images tell of its scores; no coverage of another data set's test images."""
+    interval, preference = figures["interval"], figures["preference"]
+    return {
+        "sha256": head_sha256(folder),
+        "interval": {**interval, "coverage": None} if cross else interval,
+        "preference": {name: preference[name] for name in ("spread", "within_prompts")},
+    }
 
 
 def _content(store: FeatureStore, train: Iterable[str], val: Iterable[str], tokens: int) -> Content:

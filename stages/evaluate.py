@@ -6,9 +6,9 @@ computed is null. With `evaluate.on` the test images are those of another data s
 cross has put through the same MLLM; everything learnt, the baselines too, still comes from `dataset`.
 """
 
-import re
 from array import array
 from collections.abc import Sequence
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
@@ -18,15 +18,16 @@ import pandas as pd
 from analyzers.measurements import measure
 from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
-from data.splitting.prompts import pictures_seen, prompt_groups
+from data.splitting.prompts import pictures_seen
 from data.tables.frames import joined, read_samples, read_table
-from evaluation import baselines, conformal, metrics
+from evaluation import baselines, metrics
 from evaluation.ceiling import ceiling_from_spread
 from evaluation.figures import Agreement, headline, prompts_seen, rounded
+from evaluation.held_out import HeldOut, Images, held_out
 from evaluation.mean_states import MeanStates
 from evaluation.metrics import Floats
 from evaluation.piqe import piqe
-from evaluation.predictions import predict
+from evaluation.result_tables import baselines_csv, predictions_csv
 from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.device import device
 from m3agiqa.files import read_json, write_json, write_text
@@ -56,14 +57,9 @@ def main(settings: Settings) -> None:
     table = pd.concat(tables, ignore_index=True)
     test = table[table["split"] == "test"].reset_index(drop=True)
 
-    head = load_head(paths.head(settings.dataset, settings.aspect))
-    predicted = predict(
-        head, stores[-1], list(test["image_id"]), device=device(settings.runtime.device), progress=progress
-    )
-    test["predicted"] = predicted.to_numpy()
     val = tables[0][tables[0]["split"] == "val"]
-    known = predict(head, stores[0], list(val["image_id"]), device=device(settings.runtime.device)), val["mos"]
-    interval = conformal.interval(*known, prompt_groups(val), test["predicted"], test["mos"])
+    judges = _judges(settings, Images(stores[0], val), Images(stores[-1], test))
+    test["predicted"] = judges.whole.predicted
     _, curve = metrics.plcc_fitted(test["predicted"], test["mos"])
     test["fitted"] = np.nan if curve is None else curve(test["predicted"])
     test["residual"] = test["mos"] - test["predicted"]
@@ -77,11 +73,24 @@ def main(settings: Settings) -> None:
         for store, its in zip(stores, tables, strict=True):
             states.add(store, list(its["image_id"]), progress)
         rivals = _rivals(baselines.Rows(table, measured, states))
-    figures = rounded({**_figures(settings, table, test, rivals), "interval": interval}, DECIMALS)
-    write_text(paths.RESULTS / "predictions.csv", _predictions_csv(test))
-    write_text(paths.RESULTS / "plots" / "baselines.csv", _baselines_csv(figures))
+    figures = rounded(_figures(settings, table, test, rivals, judges), DECIMALS)
+    write_text(paths.RESULTS / "predictions.csv", predictions_csv(test, DECIMALS))
+    write_text(paths.RESULTS / "plots" / "baselines.csv", baselines_csv(figures))
     write_json(paths.EVALUATION, figures)
     write_json(paths.METRICS, headline(figures))
+
+
+class _Judges(NamedTuple):
+    """The head that reads image and description, and the one that reads the image alone."""
+
+    whole: HeldOut
+    fast: HeldOut
+
+
+def _judges(settings: Settings, val: Images, test: Images) -> _Judges:
+    judge = partial(held_out, device=device(settings.runtime.device), progress=progress)
+    whole, fast = (load_head(of(settings.dataset, settings.aspect)) for of in (paths.head, paths.fast_head))
+    return _Judges(judge(whole, val, test), judge(fast, val.without_descriptions(), test.without_descriptions()))
 
 
 class _Rivals(NamedTuple):
@@ -120,7 +129,9 @@ def _measurements(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: np.frombuffer(values) for name, values in measured.items()})
 
 
-def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: _Rivals) -> dict[str, Any]:
+def _figures(
+    settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals: _Rivals, judges: _Judges
+) -> dict[str, Any]:
     about = _about(settings)
     agreement = Agreement(test, settings.evaluate.bootstrap, settings.evaluate.seed)
     ours = agreement.model(test["predicted"])
@@ -153,6 +164,10 @@ def _figures(settings: Settings, table: pd.DataFrame, test: pd.DataFrame, rivals
         "n_cut_off": int(table["cut_off"].sum()),  # descriptions that max_new_tokens ended
         **_made(settings),
         **ours,
+        "interval": judges.whole.interval,
+        "preference": judges.whole.preference,
+        "choosing": agreement.choosing(),
+        "fast": _fast(agreement, judges),
         "original_scale": _original_scale(about["scale"], ours["rmse"]),
         "word_accuracy": metrics.level_accuracy(test["level"], levels),
         "word_within_one": metrics.level_accuracy(test["level"], levels, within=1),
@@ -168,11 +183,24 @@ def _made(settings: Settings) -> dict[str, Any]:
     own, other = (of(settings.dataset, settings.aspect) for of in (paths.of_dataset, paths.of_cross))
     distilled = read_json(paths.adapter(settings.dataset, settings.aspect) / "distill.json")
     ran = {"describe": own.descriptions_made_on, "features": own.features_made_on}
-    ran["train"] = paths.head_made_on(settings.dataset, settings.aspect)
+    for name, folder in (("train", paths.head), ("train_fast", paths.fast_head)):
+        ran[name] = paths.head_made_on(folder(settings.dataset, settings.aspect))
     if settings.evaluate.on:
         ran["cross"] = other.features_made_on
-    made_on = {"distill": distilled["made_on"], **{stage: read_json(path) for stage, path in ran.items()}}
+    made_on = {"distill": distilled["made_on"], **{name: read_json(path) for name, path in ran.items()}}
     return {"n_taught_shortened": distilled["shortened"], "made_on": made_on}
+
+
+def _fast(agreement: Agreement, judges: _Judges) -> dict[str, Any]:
+    """What the judge reaches that writes no description, and what it loses by that."""
+    _, interval, preference = judges.fast
+    lost = agreement.gain(judges.fast.predicted, "whole", judges.whole.predicted)
+    return {
+        **agreement.baseline(judges.fast.predicted),
+        "interval": interval,
+        "preference": preference,
+        "gain": lost,
+    }
 
 
 def _gain(agreement: Agreement, test: pd.DataFrame, rivals: _Rivals) -> dict[str, Any] | None:
@@ -209,40 +237,6 @@ def _ceiling(test: pd.DataFrame, raters: int | None, seed: int) -> dict[str, flo
     if raters and "std" in test:
         found = ceiling_from_spread(test["mos"], test["std"], raters, seed=seed) or {}
     return {"srcc": truth, "srcc_from_spread": found.get("srcc"), "plcc_from_spread": found.get("plcc")}
-
-
-def _predictions_csv(test: pd.DataFrame) -> str:
-    shown = test[
-        ["image_id", "generator", "prompt", "mos", "predicted", "fitted", "residual", "word_mos", "word"]
-    ].round(DECIMALS)
-    # DVC pastes these texts into a <script> of its page, where "</script>" in a prompt would end it.
-    for column in ("generator", "prompt"):
-        shown[column] = [re.sub(r"<(?=[/!a-zA-Z])", "< ", text) for text in shown[column]]
-    return shown.to_csv(index=False, lineterminator="\n")
-
-
-def _baselines_csv(figures: dict[str, Any]) -> str:
-    """List the model, then the baselines from best to worst: the order in which the plot draws them."""
-    found = {
-        baselines.LABELS[name]: rival
-        for name, rival in figures["baselines"].items()
-        if rival and rival["srcc"] is not None
-    }
-    rows = [("this model", "model", figures)] if figures["srcc"] is not None else []
-    rows += [(name, "baseline", rival) for name, rival in sorted(found.items(), key=lambda item: -item[1]["srcc"])]
-    drawn = [
-        {
-            "predictor": name,
-            "kind": kind,
-            "srcc": rival["srcc"],
-            "low": (rival["srcc_ci"] or [None, None])[0],
-            "high": (rival["srcc_ci"] or [None, None])[1],
-            "ceiling": figures["ceiling"]["srcc"],
-        }
-        for name, kind, rival in rows
-    ]
-    columns = ["predictor", "kind", "srcc", "low", "high", "ceiling"]
-    return pd.DataFrame(drawn, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """train: the head learns the MOS from the cached hidden states; the epoch is selected on val."""
 
 import shutil
+from pathlib import Path
 
 from data.feature_store.store import FeatureStore
 from data.tables.frames import joined, read_samples, read_table
@@ -15,15 +16,22 @@ from pipeline.settings import Settings
 from pipeline.stage import stage
 from pipeline.unfinished import unfinished
 
+LOSSES = paths.RESULTS / "training"
+
 
 def main(settings: Settings) -> None:
+    store = FeatureStore.open(paths.features(settings.dataset, settings.aspect))
+    put_away("features", store.fingerprint)
+    learn(settings, "train", store, paths.head(settings.dataset, settings.aspect), LOSSES / "head.csv")
+
+
+def learn(settings: Settings, stage: str, store: FeatureStore, out: Path, losses: Path) -> None:
+    """Train a head on the states in `store`, into the folder `out`; the table `losses` has a row an epoch."""
     dataset, aspect = settings.dataset, settings.aspect
     samples = joined(read_samples(paths.samples(dataset), aspect, []), read_table(paths.splits(dataset)), aspect)
     labelled = samples[["image_id", "split"]].assign(mos=samples[f"mos_{aspect}"])
     train, val = (labelled[labelled["split"] == part].drop(columns="split") for part in ("train", "val"))
 
-    store = FeatureStore.open(paths.features(dataset, aspect))
-    put_away("features", store.fingerprint)
     head = build_head(input_dim=store.dim, seed=settings.train.seed, **settings.heads[settings.head].model_dump())
     inputs = [
         store.fingerprint,
@@ -31,7 +39,7 @@ def main(settings: Settings) -> None:
         settings.train.model_dump(),
         *(fingerprint(part.to_numpy().tolist()) for part in (train, val)),
     ]
-    with unfinished("train", inputs) as scratch:
+    with unfinished(stage, inputs) as scratch:
         weights, history = train_head(
             head,
             store,
@@ -43,11 +51,10 @@ def main(settings: Settings) -> None:
             progress=progress,
         )
         head.load_state_dict(weights)
-        out = paths.head(dataset, aspect)
         shutil.rmtree(out, ignore_errors=True)
         save_head(head, out)
-        write_json(paths.head_made_on(dataset, aspect), {"device": model_of(settings.runtime.device)})
-        write_text(paths.RESULTS / "training" / "head.csv", history.to_csv(index=False))
+        write_json(paths.head_made_on(out), {"device": model_of(settings.runtime.device)})
+        write_text(losses, history.to_csv(index=False))
 
 
 if __name__ == "__main__":

@@ -61,8 +61,9 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     for each, score in zip(states, truth, strict=True):
         each[:, 0] += score
     read(chosen, ids, states, words)
-    save_head(_head_that_is_right(), paths.head(dataset, aspect))
-    write_json(paths.head_made_on(dataset, aspect), {"device": "cpu"})
+    for head in (paths.head, paths.fast_head):
+        save_head(_head_that_is_right(), head(dataset, aspect))
+        write_json(paths.head_made_on(head(dataset, aspect)), {"device": "cpu"})
     return chosen
 
 
@@ -74,7 +75,7 @@ def read(chosen: settings.Settings, ids: list[str], states: list[torch.Tensor], 
     writer = FeatureWriter(paths.features(chosen.dataset, chosen.aspect), {"mllm": "made up"}, ids, shard_images=IMAGES)
     rows = (
         ReadImage(
-            image_id, each, Span(0, 1), word, expected(word, row), fewer_views=row < 3, kept="it" if row < 2 else None
+            image_id, each, Span(3, 4), word, expected(word, row), fewer_views=row < 3, kept="it" if row < 2 else None
         )
         for row, (image_id, each, word) in enumerate(zip(ids, states, words, strict=True))
     )

@@ -100,6 +100,15 @@ class FeatureStore:
             raise InputError(f"{folder}: states of different width or type in one store: {index.shapes}")
         return cls(paths, index, found, cache_bytes)
 
+    def without_descriptions(self) -> Self:
+        """The same store, each sequence ended before its description: what a judge reads that writes none.
+
+        A causal model's states do not know what comes after them, so these are those of image and question alone. The
+        description's place takes the last of them, from which the MLLM would begin to describe.
+        """
+        fingerprint = {**self.fingerprint, "descriptions": False}
+        return type(self)(self._paths, self._index.without_descriptions(), fingerprint, self._cache_bytes)
+
     @property
     def ids(self) -> list[str]:
         """Every image, in the order in which the store was planned."""
@@ -183,11 +192,14 @@ class FeatureStore:
             raise InputError(f"the feature store has no states of image {image_id!r}") from None
 
     def _states(self, location: Location, group: pa.LargeBinaryArray) -> Tensor:
-        """(T, D), a view of the group's memory, to be read only; an Arrow scalar would be a copy."""
+        """(T, D), a view of the group's memory, to be read only; an Arrow scalar would be a copy.
+
+        T is as many of the image's tokens as this store shows.
+        """
         _, offsets, data = group.buffers()
         start, end = np.frombuffer(offsets, np.int64)[group.offset + location.row :][:2]
         flat = torch.frombuffer(data, dtype=self._dtype, offset=start, count=(end - start) // self._dtype.itemsize)
-        return flat.view(location.tokens, self.dim)
+        return flat.view(-1, self.dim)[: location.tokens]
 
     def _group(self, key: Group) -> pa.LargeBinaryArray:
         part, group = key

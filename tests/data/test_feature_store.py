@@ -184,3 +184,21 @@ def test_a_reader_holds_a_few_numbers_an_image(tmp_path, monkeypatch):
     for image_id in store.ids:
         assert torch.equal(store[image_id], states_of(int(image_id[-3:])))
     assert len(store._footers) == 2
+
+
+def test_without_descriptions_each_sequence_ends_before_its_own(tmp_path):
+    write(tmp_path)
+    whole = FeatureStore.open(tmp_path)
+    cut = whole.without_descriptions()
+    assert cut.fingerprint != whole.fingerprint  # what is learnt from the one is not taken for what the other taught
+    assert cut.max_tokens == max(whole.description(image_id).start for image_id in whole.ids)
+    seen = set()
+    for batch in cut.batches(cut.ids, 4):
+        for image_id, states, mask, last in zip(*batch, strict=True):
+            start = whole.description(image_id).start
+            assert torch.equal(states[mask], whole[image_id][:start])
+            assert not states[start:].any()
+            assert last.nonzero().flatten().tolist() == [start - 1]
+            seen.add(image_id)
+    assert seen == set(whole.ids)
+    assert all(torch.equal(cut[image_id], whole[image_id][: cut.tokens(image_id)]) for image_id in cut.ids)

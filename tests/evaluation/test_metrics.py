@@ -17,30 +17,6 @@ PREDICTED = MOS + RNG.normal(0, 0.6, 120)
 TIED = np.round(PREDICTED)  # seven values: almost all tied
 
 
-def pairs_by_hand(predicted, mos, groups):
-    right, pairs = 0.0, 0
-    for i in range(len(mos)):
-        for j in range(i):
-            if groups[i] == groups[j] and mos[i] != mos[j]:
-                order = (predicted[i] - predicted[j]) * (mos[i] - mos[j])
-                right += 0.5 if order == 0 else float(order > 0)
-                pairs += 1
-    return right / pairs
-
-
-@pytest.mark.parametrize("predicted", [PREDICTED, TIED, np.ones(120)], ids=["distinct", "tied", "constant"])
-@pytest.mark.parametrize("mos", [MOS, np.round(MOS)], ids=["distinct MOS", "tied MOS"])
-def test_pairs_within_are_those_counted_by_hand(predicted, mos):
-    prompts = [f"prompt {number}" for number in RNG.integers(0, 15, 120)]
-    assert metrics.pairs_within(predicted, mos, prompts) == pytest.approx(pairs_by_hand(predicted, mos, prompts))
-
-
-def test_pairs_within_tell_only_of_pairs():
-    assert metrics.pairs_within([1.0, 2, 3], [1.0, 2, 3], ["a", "b", "c"]) is None
-    assert metrics.pairs_within([1.0, 2, 9], [1.0, 2, 0], ["a", "a", "b"]) == 1.0
-    assert metrics.pairs_within([2.0, 1, 9], [1.0, 2, 0], ["a", "a", "b"]) == 0.0
-
-
 @pytest.mark.parametrize("predicted", [PREDICTED, TIED], ids=["distinct", "tied"])
 @pytest.mark.parametrize(
     ("ours", "scipys"),

@@ -33,9 +33,13 @@ def test_it_names_what_it_is_the_card_of(made):
     card.main(made)
     found = read_card(paths.card(made.dataset, made.aspect))
     assert (found.dataset, found.aspect, found.identity) == (made.dataset, made.aspect, "made up")
-    assert found.head == head_sha256(paths.head(made.dataset, made.aspect))
+    reached = read_json(paths.EVALUATION)
+    for head, folder, its in ((found.head, paths.head, reached), (found.fast_head, paths.fast_head, reached["fast"])):
+        assert head.sha256 == head_sha256(folder(made.dataset, made.aspect))
+        assert head.interval.model_dump() == its["interval"]
+        assert head.preference.spread == its["preference"]["spread"]
     assert found.familiar.limits["pixels"] == (24 * 24, 24 * 24)
-    assert found.interval.level == 0.9
+    assert found.head.interval.level == 0.9
 
 
 def test_its_scale_is_the_raters(made):

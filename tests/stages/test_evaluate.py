@@ -37,15 +37,24 @@ def test_figures_and_tables(workplace):
     for name in ("srcc", "plcc", "krcc", "rmse", "srcc_within_generator"):
         low, high = figures[f"{name}_ci"]
         assert low <= figures[name] <= high
-    given = {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "pairs_within_prompt", "srcc_within_generator"}
+    given = {"srcc", "srcc_ci", "plcc", "krcc", "rmse", "pairs_within_prompt", "best_of_prompt"}
+    given |= {"srcc_within_generator"}
     assert figures["baselines"].pop("generator_prompt_mean") is None  # the split shares no prompt
     assert all(given == set(found) for found in figures["baselines"].values())
+    assert figures["choosing"] == {"prompts": 6, "chance": 0.25}
+    assert figures["best_of_prompt"] > 0.25
+    assert figures["preference"]["within_prompts"] is figures["preference"]["on_test"]["within_prompts"] is True
+    assert figures["preference"]["on_test"]["pairs"] == 6 * 6
+    assert set(figures["fast"]) == {*given, "interval", "preference", "gain"}
+    assert figures["fast"]["gain"]["srcc"] == pytest.approx(figures["fast"]["srcc"] - figures["srcc"], abs=1e-5)
+    assert figures["fast"]["srcc"] > 0.9  # the same head, on the states before the description
+    assert figures["fast"]["rmse"] != figures["rmse"]
     assert (figures["on"], figures["cross"], figures["prompts_seen"]) == ("synthetic", False, 0)
     assert figures["original_scale"] == {"lowest": 0, "highest": 5, "rmse": figures["rmse"]}
     assert (figures["n_fewer_views"], figures["n_shortened"], figures["n_cut_off"]) == (3, 2, 1)
     assert figures["n_taught_shortened"] == {"train": 1, "val": 0}
     ran = dict.fromkeys(("distill", "describe", "features"), MADE_ON)
-    assert figures["made_on"] == {**ran, "train": {"device": "cpu"}}
+    assert figures["made_on"] == {**ran, "train": {"device": "cpu"}, "train_fast": {"device": "cpu"}}
     assert figures["interval"] == {"level": 0.9, "half_width": None, "coverage": 1}  # 6 val prompts are too few
     assert figures["gain"]["srcc"] == pytest.approx(
         figures["srcc"] - figures["baselines"][figures["gain"]["over"]]["srcc"], abs=1e-5

@@ -26,7 +26,7 @@ from stages import card, describe, distill, evaluate, features, train
 from tests import tiny_minicpm
 from tests.tiny_mllm import load, picture
 
-PACK = Namespace(out=Path("bundle"), dataset=None, note=None, device="cpu")
+PACK = Namespace(out=Path("bundle"), dataset=None, note=None, license=None, device="cpu")
 SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
 IDS = [f"i{row}" for row in range(len(SIZES))]
 QUICK = {"train": {"epochs": 2}, "evaluate": {"bootstrap": 20}}
@@ -165,7 +165,7 @@ def test_figures_of_another_data_sets_images_come_into_no_card_and_no_bundle(tra
     after = read_card(paths.card(trained.dataset, trained.aspect))
     assert before.figures["n"] == 2
     assert after.figures == {}
-    assert (after.interval.half_width, after.interval.coverage) == (before.interval.half_width, None)
+    assert (after.head.interval.half_width, after.head.interval.coverage) == (before.head.interval.half_width, None)
     with pytest.raises(InputError, match=r"quality was last evaluated on another data set's images; empty evaluate.on"):
         bundle.run(PACK)
     assert not Path("bundle").exists()
