@@ -1,7 +1,11 @@
-"""Tables that people have, row by row: CSV, JSON lines and Parquet, told apart by how the file's name ends."""
+"""Tables that people have, row by row: CSV, JSON lines, Parquet and Arrow, told apart by how the file's name ends.
+
+A folder is one, too, where Hugging Face's `datasets` has saved a data set there (`save_to_disk`).
+"""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +13,12 @@ from typing import Any, NamedTuple
 from m3agiqa.csv_rows import Record, by_column, header_of, records, repeated_column
 from m3agiqa.errors import InputError
 from m3agiqa.given import brief
+from m3agiqa.tar_members import SUFFIXES as TARS
 
 ROWS_AT_ONCE = 1_000
+BYTES_AT_ONCE = 16 << 20  # of rows with pictures in them, there are fewer at once
+ARROW, END = b"ARROW1", b"\xff\xff\xff\xff\0\0\0\0"  # how its file form begins, how its stream ends
+STATE, SPLITS = "state.json", "dataset_dict.json"  # what `datasets` writes: of a data set, of several splits
 
 
 class TableRow(NamedTuple):
@@ -26,10 +34,14 @@ def table_rows(table: Path, *needed: Sequence[str]) -> Iterator[TableRow]:
     Raises:
         InputError: naming the file, the row and what was expected.
     """
+    if table.is_dir():
+        return _saved(table, needed)
     if not table.is_file():
         raise InputError(f"{table}: no such file")
     if table.suffix.lower() == ".json":
         raise InputError(f"{table}: expected JSON lines, an object a line, in a file that ends in .jsonl")
+    if table.name.lower().endswith(TARS):
+        raise InputError(f"{table}: a tar is no table; --tar reads it")
     reader = READERS.get(table.suffix.lower(), _csv)
     return reader(table, needed)
 
@@ -65,7 +77,7 @@ def _json_lines(table: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableR
             if not line.strip():
                 continue
             try:
-                values = json.loads(line, object_pairs_hook=_object)
+                values = json.loads(line, object_pairs_hook=json_object)
             except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError, too
                 raise InputError(f"{where}: not JSON ({error})") from None
             if not isinstance(values, dict):
@@ -75,21 +87,85 @@ def _json_lines(table: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableR
 
 
 def _parquet(table: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableRow]:
+    """Not read ahead, which would keep every row group: of pictures, one in memory is enough."""
     arrow = pyarrow(str(table))
+    with (
+        _read_errors_told(table, "Parquet", arrow),
+        arrow.parquet.ParquetFile(table, buffer_size=BYTES_AT_ONCE, pre_buffer=False) as file,
+    ):
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        at_once = min((_at_once(group.num_rows, group.total_byte_size) for group in groups), default=1)
+        yield from _rows(table, needed, file.schema_arrow, file.iter_batches(at_once))
+
+
+def _arrow(table: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableRow]:
+    """Arrow's own format, in either form: the stream that `datasets` writes, or the file, also known as Feather."""
+    arrow = pyarrow(str(table))
+    with _read_errors_told(table, "Arrow", arrow), arrow.memory_map(str(table)) as file:
+        is_file = file.read(len(ARROW)) == ARROW
+        file.seek(max(0, file.size() - len(END)))
+        if not is_file and file.read() != END:  # Arrow would take what is there for all
+            raise ValueError("cut off: its end is missing")
+        file.seek(0)
+        reader = arrow.ipc.open_file(file) if is_file else arrow.ipc.open_stream(file)
+        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+        yield from _rows(table, needed, reader.schema, _pieces(batches))
+
+
+def _saved(folder: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableRow]:
+    """The files of a folder that `datasets` has saved, in order."""
+    if (folder / SPLITS).is_file():
+        splits = _names(folder / SPLITS, lambda said: said["splits"])
+        raise InputError(f"{folder}: has the splits {', '.join(splits)}; take one, such as {folder / splits[0]}")
+    if not (folder / STATE).is_file():
+        what = f"a table, or a folder that `datasets` has saved ({STATE} is missing)"
+        raise InputError(f"{folder}: expected {what}; --folder takes images")
+    for name in _names(folder / STATE, lambda said: [file["filename"] for file in said["_data_files"]]):
+        yield from _arrow(folder / name, needed)
+
+
+def _names(path: Path, find: Callable[[Any], list[str]]) -> list[str]:
+    """The names that a file of `datasets` has, of things in its folder; there are some."""
     try:
-        with arrow.parquet.ParquetFile(table) as file:
-            names = file.schema_arrow.names
-            _refuse_repeated(str(table), names)
-            _check(str(table), names, needed)
-            rows = (values for batch in file.iter_batches(ROWS_AT_ONCE) for values in batch.to_pylist())
-            yield from (TableRow(f"{table}, row {number}", values) for number, values in enumerate(rows, start=1))
+        names = find(json.loads(path.read_bytes()))
+        plain = bool(names) and all(Path(name).name == name != ".." for name in names)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        plain = False
+    if not plain:
+        raise InputError(f"{path}: not as `datasets` writes it")
+    return names
+
+
+def _rows(table: Path, needed: Sequence[Sequence[str]], schema: Any, batches: Iterable[Any]) -> Iterator[TableRow]:
+    _refuse_repeated(str(table), schema.names)
+    _check(str(table), schema.names, needed)
+    rows = (values for batch in batches for values in batch.to_pylist())
+    return (TableRow(f"{table}, row {number}", values) for number, values in enumerate(rows, start=1))
+
+
+def _pieces(batches: Iterable[Any]) -> Iterator[Any]:
+    for batch in batches:
+        batch.validate(full=True)  # Arrow believes what a file says of where its values lie
+        at_once = _at_once(batch.num_rows, batch.nbytes)
+        yield from (batch.slice(start, at_once) for start in range(0, batch.num_rows, at_once))
+
+
+def _at_once(rows: int, size: int) -> int:
+    """How many of the rows, which take `size` bytes, are to be in memory."""
+    return max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE * rows // max(size, 1)))
+
+
+@contextmanager
+def _read_errors_told(table: Path, what: str, arrow: Any) -> Iterator[None]:
+    try:
+        yield
     except InputError:
         raise
     except (OSError, ValueError, OverflowError, LookupError, arrow.ArrowException) as error:  # a date beyond 9999, …
-        raise InputError(f"{table}: not readable as Parquet ({' '.join(str(error).split())})") from None
+        raise InputError(f"{table}: not readable as {what} ({' '.join(str(error).split())})") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose names are each there once."""
     if repeated := repeated_column([name for name, _ in pairs]):
         raise ValueError(f"{repeated!r} is there twice")
@@ -113,4 +189,5 @@ READERS: dict[str, Callable[[Path, Sequence[Sequence[str]]], Iterator[TableRow]]
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".parquet": _parquet,
+    ".arrow": _arrow,
 }
