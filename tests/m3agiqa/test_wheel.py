@@ -175,10 +175,11 @@ def test_it_holds_the_judge_and_its_model_and_no_other(files, small_judge):
 
 
 def test_it_requires_what_the_library_imports(metadata):
-    page = LIBRARY / "page.py"
-    others = [path for path in sorted(LIBRARY.rglob("*.py")) if path != page]
+    extras = {"demo": sorted(LIBRARY.glob("page*.py")), "serve": [LIBRARY / "server.py", LIBRARY / "gate.py"]}
+    others = set(LIBRARY.rglob("*.py")) - {path for paths in extras.values() for path in paths}
     assert required(metadata) == distributions(imported(*others))
-    assert required(metadata, "demo") == distributions(imported(page)) - required(metadata)
+    for extra, paths in extras.items():
+        assert required(metadata, extra) == distributions(imported(*paths)) - required(metadata)
 
 
 def test_what_it_requires_is_what_is_tested(metadata):
@@ -204,7 +205,7 @@ def test_an_extra_is_named_as_it_is_installed(metadata, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(InputError, match=re.escape(f"{metadata.name}[parquet]")):
         pyarrow("x")
-    assert metadata.provides_extra == ["demo", "parquet"]
+    assert metadata.provides_extra == ["demo", "parquet", "serve"]
 
 
 def test_it_is_what_is_imported(programs, elsewhere):
