@@ -7,15 +7,29 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 NEW_ENOUGH := 3.1[1-9] | 3.[2-9][0-9]
 
-.PHONY: help repro test lint bench plots demo git FORCE
+.PHONY: help repro judge test lint bench plots demo serve git FORCE
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# What `make judge` trains. Quality, which params.yaml names in git, is last: params.yaml, dvc.lock and results/ end with it,
+# whatever was cut before. For a data set that has not all: make judge ASPECTS=quality
+ASPECTS := correspondence authenticity quality
+BUNDLE := bundle
+DATASET = $$(sed -n "s/^dataset: *\([^ \#]*\).*/\1/p" params.yaml)
 
 repro: git $(BIN)/installed  ## run every stage whose inputs changed, and sum up what came out
 	test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock  # a kill while DVC writes it leaves it empty, and DVC refuses that
 	$(IN_VENV) $(BIN)/dvc repro
 	$(BIN)/python -m report.summary
+
+judge: git $(BIN)/installed  ## train every aspect in turn, params.yaml as it is, and pack them into bundle/
+	for aspect in $(ASPECTS); do \
+	  for lock in .dvc/tmp/rwlock .dvc/tmp/exps/rwlock; do test -s $$lock || rm -f $$lock; done; \
+	  $(IN_VENV) $(BIN)/dvc exp run -S aspect=$$aspect \
+	  && $(BIN)/python -m m3agiqa bundle --dataset $(DATASET) --out $(BUNDLE) || exit; \
+	done
+	@echo "make: score with python -m m3agiqa predict --bundle $(BUNDLE) IMAGE --prompt TEXT" >&2
 
 test: git $(BIN)/installed-dev  ## run the tests
 	OMP_NUM_THREADS=1 $(IN_VENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # most of it is starting programs
@@ -36,6 +50,9 @@ plots: git $(BIN)/installed  ## draw the plots of the last run: dvc_plots/index.
 demo: $(BIN)/installed-demo  ## score images of your own on a page, at 127.0.0.1
 	$(BIN)/python -m m3agiqa demo
 
+serve: $(BIN)/installed-serve  ## score images that come over HTTP, at 127.0.0.1
+	$(BIN)/python -m m3agiqa serve
+
 git:
 	@git --version > /dev/null 2>&1 || { echo "make: git is missing, and DVC works with it: install git" >&2; exit 1; }
 	@git rev-parse --git-dir > /dev/null 2>&1 \
@@ -44,11 +61,14 @@ git:
 $(BIN)/installed: requirements.txt constraints.txt $(BIN)/made
 	@$(call install,requirements.txt)
 
-$(BIN)/installed-dev: requirements-dev.txt requirements-demo.txt requirements-genai.txt $(BIN)/installed
+$(BIN)/installed-dev: requirements-dev.txt requirements-demo.txt requirements-serve.txt requirements-genai.txt $(BIN)/installed
 	@$(call install,requirements-dev.txt)
 
 $(BIN)/installed-demo: requirements-demo.txt $(BIN)/installed
 	@$(call install,requirements-demo.txt)
+
+$(BIN)/installed-serve: requirements-serve.txt $(BIN)/installed
+	@$(call install,requirements-serve.txt)
 
 # Where pip was cut off, a package may be there in part and count as installed: the mark, with the number of the process
 # that set it, stays, and .venv is made anew. A pip that ends with an error has left what was there as it was.

@@ -15,9 +15,9 @@ JUDGE = "judge"
 PLACES = (Path(__file__).parent / "models", Path(__file__).parents[1] / "models")
 # What the judge lacks, and how to get it.
 HOW_TO_GET = {
-    "quality": "train one in a clone of the project (docs/models.md there)",
+    "quality": "make judge trains one in a clone of the project (docs/sharing.md there)",
     "correspondence": "it needs a model that reads images and text together; "
-    "the project's docs/models.md says how to get one",
+    "the project's docs/models.md says how to get one, and make judge packs it with the others",
     "authenticity": "its ratings may be used non-commercially only, so it is not installed; "
     "in a clone: --bundle models/judge-noncommercial",
 }

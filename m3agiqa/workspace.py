@@ -1,7 +1,7 @@
 """The trained aspects of a clone of the project: where its stages leave them, and which are there now.
 
 DVC keeps the outs of one aspect at a time, or two: `dvc exp run -S aspect=…` may take those of another aspect away
-(into its cache). A bundle keeps them together: run `m3agiqa bundle` after each aspect, and it adds the new one.
+(into its cache). A bundle keeps them together: `make judge` trains the aspects in turn and packs each as it comes.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from m3agiqa.aspects import ASPECTS
 from m3agiqa.card import Card, read_card
 from m3agiqa.errors import InputError
 from m3agiqa.mllm import adapters
-from m3agiqa.model_paths import CARDS, adapter, card, head
+from m3agiqa.model_paths import CARDS, adapter, card, fast_head, head
 from m3agiqa.parts import Part
 
 
@@ -37,15 +37,15 @@ def parts_here(dataset: str | None = None) -> dict[str, Part]:
 
 def how_to_get(aspect: str) -> str:
     """What a user does about a missing aspect."""
-    return f"dvc exp run -S aspect={aspect} trains it, or brings it back from DVC's cache"
+    return f"make judge trains {aspect} and the others, or brings them back from DVC's cache; then --bundle bundle"
 
 
 def _whole(found: Card) -> bool:
-    return head(found.dataset, found.aspect).is_dir() and adapter(found.dataset, found.aspect).is_dir()
+    return all(of(found.dataset, found.aspect).is_dir() for of in (head, fast_head, adapter))
 
 
 def _part(found: Card) -> Part:
     trained = adapter(found.dataset, found.aspect)
     base = None if found.mllm.revision else Path(found.mllm.model)
-    paths = card(found.dataset, found.aspect), head(found.dataset, found.aspect)
-    return Part(paths[0], adapters.chosen(trained, found.mllm) or trained, paths[1], base)
+    own, whole, fast = (of(found.dataset, found.aspect) for of in (card, head, fast_head))
+    return Part(own, adapters.chosen(trained, found.mllm) or trained, whole, fast, base)

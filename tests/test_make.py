@@ -4,71 +4,22 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.cloned import FAKE, ROOT, asked, clone_in, make, python, venv
+
 VENV_PROGRAMS = ("dvc", "pip", "pytest", "python", "ruff", "mypy", "m3agiqa")
-# Answers like a Python of the version in `fake_version` beside it, notes what it is asked, makes a .venv like itself.
-FAKE = """#!/bin/sh
-here=$(dirname "$0")
-echo "$0 $*" >> "$PYTHON_LOG"
-case "$1 $2" in
-  "-c "*) cat "$here/fake_version" ;;
-  "-m venv") mkdir -p .venv/bin && cp "$here/fake_version" .venv/bin && cp "$0" .venv/bin/python ;;
-esac
-"""
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A git repository with the Makefile and what it reads."""
-    folder = tmp_path / "a clone"
-    folder.mkdir()
-    for file in (ROOT / "Makefile", *ROOT.glob("*.txt")):
-        shutil.copy(file, folder)
-    subprocess.run(["git", "init", "--quiet", folder], check=True)
-    monkeypatch.setenv("PYTHON_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    for name in ("MAKEFLAGS", "MAKELEVEL", "PYTHON"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
-
-
-def python(folder: Path, version: str, name: str = "python3") -> Path:
-    """A fake one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "fake_version").write_text(f"{version}\n")
-    (folder / name).write_text(FAKE)
-    (folder / name).chmod(0o755)
-    return folder / name
-
-
-def venv(clone: Path, version: str) -> None:
-    """A fake one, with everything installed."""
-    python(clone / ".venv/bin", version, "python")
-    (clone / ".venv/bin/made").write_text(f"{clone}\n")
-    for stamp in ("installed", "installed-dev", "installed-demo"):
-        (clone / ".venv/bin" / stamp).touch()
-
-
-def make(clone: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | ({"PATH": path} if path else {})
-    program = shutil.which("make")
-    return subprocess.run(
-        [program, *arguments], cwd=clone, env=environment, capture_output=True, text=True, check=False
-    )
+    return clone_in(tmp_path, monkeypatch)
 
 
 def said(ran: subprocess.CompletedProcess[str]) -> list[str]:
     """The error output, less make's own last word."""
     return [line for line in ran.stderr.splitlines() if "***" not in line]
-
-
-def asked(clone: Path) -> str:
-    log = clone.parent / "log"
-    return log.read_text() if log.exists() else ""
 
 
 def targets() -> list[str]:

@@ -81,7 +81,7 @@ def test_missing_and_added_files_are_refused(own):
 def test_another_version_is_refused(own):
     listing = json.loads((own / "checksums.json").read_text())
     (own / "checksums.json").write_text(json.dumps(listing | {"format": 3}))
-    with pytest.raises(InputError, match="a bundle of format 3; this version of the project reads format 4"):
+    with pytest.raises(InputError, match="a bundle of format 3; this version of the project reads format 5"):
         bundle.open_bundle(own)
     with pytest.raises(InputError, match="no bundle here"):
         bundle.open_bundle(own / "quality")
@@ -90,10 +90,10 @@ def test_another_version_is_refused(own):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "format 3, and this version of the project reads format 4"),
+        ({"format": 3}, "format 3, and this version of the project reads format 5"),
         ({"extra": 1}, "extra: Extra inputs"),
-        ({"interval": {"level": 2, "half_width": 1, "coverage": 1}}, "interval.level"),
-        ({"head": None}, "head: Input should be a valid string"),
+        ({"head": {"sha256": "", "preference": {}, "interval": {"level": 2}}}, "head.interval.level"),
+        ({"head": {"sha256": None}}, "head.sha256: Input should be a valid string"),
     ],
 )
 def test_a_card_is_validated(own, change, message):
@@ -105,9 +105,10 @@ def test_a_card_is_validated(own, change, message):
 
 def test_parts_of_another_run_are_refused(parts, own):
     mine, other = bundle.open_bundle(own)["quality"], parts["correspondence"]
-    for kind, message in (("head", "another head than the card's"), ("adapter", "not the adapter or the MLLM")):
+    head = "another head than the card's"
+    for kind, message in (("head", head), ("fast_head", head), ("adapter", "not the adapter or the MLLM")):
         shutil.rmtree(own / "mixed", ignore_errors=True)
-        mixed = type(mine)(mine.card, mine.adapter, mine.head, mine.mllm).__dict__ | {kind: getattr(other, kind)}
+        mixed = mine.__dict__ | {kind: getattr(other, kind)}
         with pytest.raises(InputError, match=message):
             load(type(mine)(**mixed), "cpu")
 

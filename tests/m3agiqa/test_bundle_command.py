@@ -22,7 +22,9 @@ def train(parts, tmp_path, monkeypatch):
 
     def train(aspect: str) -> None:
         part = parts[aspect]
-        places = (model_paths.card, part.card), (model_paths.adapter, part.adapter), (model_paths.head, part.head)
+        places = [
+            (getattr(model_paths, name), getattr(part, name)) for name in ("card", "adapter", "head", "fast_head")
+        ]
         for place, source in places:
             for other in parts:
                 place("made", other).unlink(missing_ok=True)
@@ -32,8 +34,8 @@ def train(parts, tmp_path, monkeypatch):
     return train
 
 
-def pack() -> None:
-    command.run(argparse.Namespace(out=OUT, dataset=None, device="cpu", note=None))
+def pack(*, note: str | None = None, licence: str | None = None) -> None:
+    command.run(argparse.Namespace(out=OUT, dataset=None, device="cpu", note=note, license=licence))
 
 
 class Killed(BaseException):
@@ -65,6 +67,20 @@ def test_one_aspect_after_the_other(train):
         train(aspect)
         pack()
         assert len(bundle.open_bundle(OUT)) == number
+
+
+def test_its_terms_stay_until_others_are_given(train):
+    train("quality")
+    pack(note="Not for sale.", licence="cc-by-nc-4.0")
+    train("correspondence")
+    pack()
+    text = (OUT / "README.md").read_text()
+    assert "**Not for sale.**" in text
+    assert "license: cc-by-nc-4.0" in text
+    pack(note="")
+    text = (OUT / "README.md").read_text()
+    assert "Not for sale" not in text
+    assert "license: cc-by-nc-4.0" in text
 
 
 @pytest.mark.parametrize("place", [Path(".bundle.old"), OUT, Path(".bundle.partial")])
