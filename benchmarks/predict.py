@@ -2,12 +2,14 @@
 
 The floor is describe's and features' own work on the same images in batches of the same size, to the features on the
 disk: predict does the same, and the head and its three files besides. All are called as the command line calls them, in
-turn, three times, in one process. Then: how long a new process takes to its first score, and whether memory grows with
-the number of images.
+turn, three times, in one process. Then: how long a new process takes to its first score, whether memory grows with the
+number of images, and what three aspects on one base model take beside three scorers with a base model each.
 
-The model is the embedded one without distillation and with an untrained head: neither changes how much is computed.
+The model is the embedded one without distillation and with an untrained head: neither changes how much is computed. The
+three aspects have LoRA matrices of the profile's size, as they are drawn.
 """
 
+import json
 import math
 import os
 import shutil
@@ -16,6 +18,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +28,14 @@ from transformers import logging
 
 from benchmarks import peak_memory, seconds
 from data.tables.frames import SAMPLE_COLUMNS, write_table
-from m3agiqa.card import FORMAT, Card, head_sha256, write_card
+from m3agiqa.aspects import ASPECTS
+from m3agiqa.card import FORMAT, Card, head_sha256, read_card, write_card
 from m3agiqa.commands import predict
 from m3agiqa.head.model import build_head, save_head
+from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import QUESTIONS
 from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.parts import Part
 from m3agiqa.scorer import Scorer
 from m3agiqa.warnings.images import facts, limits_of
 from m3agiqa.workspace import parts_here
@@ -62,7 +68,14 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
 
     mllm = LocalMLLM.load(profile, device="cpu")
     paths.adapter(dataset, aspect).mkdir(parents=True)
-    save_head(build_head("xlstm", mllm.hidden_size, seed=0), paths.head(dataset, aspect))
+    sure = {
+        "interval": {"level": 0.9, "half_width": 0.5, "coverage": None},
+        "preference": {"spread": 0.5, "within_prompts": True},
+    }
+    heads = {}
+    for name, folder in (("head", paths.head), ("fast_head", paths.fast_head)):
+        save_head(build_head("xlstm", mllm.hidden_size, seed=0), folder(dataset, aspect))
+        heads[name] = {"sha256": head_sha256(folder(dataset, aspect)), **sure}
     limits = limits_of([facts(_picture(0))])
     width = mllm.hidden_size
     content = {"tokens": 36, "mean": [0.0] * width, "scale": [1.0] * width, "distance": 1.0}
@@ -73,10 +86,10 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         "mllm": profile.profile,
         "adapted": False,
         "identity": mllm.identity,
-        "head": head_sha256(paths.head(dataset, aspect)),
+        **heads,
         "questions": QUESTIONS,
-        "interval": {"level": 0.9, "half_width": 0.5, "coverage": None},
         "world": "real",
+        "mos": (0.0, 5.0),
         "familiar": {"limits": limits, "prompt_characters": (0, 200), "content": content},
         "scale": (0.0, 5.0),
         "figures": {},
@@ -128,6 +141,35 @@ def many(images: int) -> None:
     scorer([paths.raw(dataset) / "0.png"] * images, ["a red cube"] * images, aspect=scorer.aspects[0])
 
 
+def build_three(chosen: settings.Settings) -> None:
+    """Give each aspect a card and an adapter of its own beside the one head."""
+    profile = chosen.mllms["tiny"]
+    for seed, (aspect, part) in enumerate(_three().items()):
+        student = LocalMLLM.load(profile.profile, device="cpu")
+        adapters.save(student.add_lora(profile.lora, seed=seed), part.adapter)
+        identity = LocalMLLM.load(profile.profile, device="cpu", adapter=part.adapter).identity
+        facts = {"aspect": aspect, "adapted": True, "identity": identity}
+        write_card(read_card(paths.card(chosen.dataset, chosen.aspect)).model_copy(update=facts), part.card)
+
+
+def three(how: str) -> None:
+    """Score all images on three aspects, in this process: "together", or "apart" by a scorer each; print s and MB."""
+    dataset, parts = settings.load(ROOT / "params.yaml").dataset, _three()
+    table = pd.read_csv(paths.raw(dataset) / "asked.csv")
+    images, prompts = [paths.raw(dataset) / name for name in table["image"]], list(table["prompt"])
+    groups = [parts] if how == "together" else [{aspect: part} for aspect, part in parts.items()]
+    scorers = [Scorer(group, device="cpu", batch=BATCH) for group in groups]
+    took = seconds(lambda: [scorer.all(images, prompts) for scorer in scorers])
+    print(json.dumps([took, peak_memory()]))
+
+
+def _three() -> dict[str, Part]:
+    """Where they lie, all with the head and the model of the one aspect that `build` makes."""
+    (part,) = parts_here().values()
+    folders = {aspect: Path("three") / aspect for aspect in ASPECTS}
+    return {aspect: replace(part, card=at / "card.json", adapter=at) for aspect, at in folders.items()}
+
+
 def _picture(seed: int) -> Image.Image:
     random = np.random.default_rng(seed)
     return Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
@@ -135,14 +177,19 @@ def _picture(seed: int) -> Image.Image:
 
 def _peak(images: int) -> float:
     """Peak memory, in MB, of a new process that scores that many images."""
+    return float(_said(str(images)))
+
+
+def _said(argument: str) -> str:
+    """What a new process prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "benchmarks.predict", str(images)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    command = [sys.executable, "-m", "benchmarks.predict", argument]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def main() -> None:
     logging.disable_progress_bar()
-    for work in (_speed_and_start, _memory):
+    for work in (_speed_and_start, _memory, _aspects):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             work()
@@ -162,8 +209,20 @@ def _memory() -> None:
     )
 
 
+def _aspects() -> None:
+    build_three(build())
+    (time, memory), (times, memories) = (json.loads(_said(how)) for how in ("together", "apart"))
+    print(
+        f"three aspects: {time / times:.2f} x the time and {memory / memories:.2f} x the memory of three scorers "
+        f"({time:.1f} and {times:.1f} s for {IMAGES} images, {memory:.0f} and {memories:.0f} MB)",
+        file=sys.stderr,
+    )
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 and not sys.argv[1].isdigit():
+        three(sys.argv[1])
+    elif len(sys.argv) > 1:
         many(int(sys.argv[1]))
         print(peak_memory())
     else:

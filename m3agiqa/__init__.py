@@ -24,7 +24,7 @@ __all__ = ["InputError", "Interval", "Score", "Scorer"]
 def __getattr__(name: str) -> Any:
     """The scorer when it is first asked for: it brings torch and transformers, which take seconds."""
     if name in __all__:
-        from m3agiqa import scorer  # noqa: PLC0415
+        from m3agiqa import score, scorer  # noqa: PLC0415
 
-        return getattr(scorer, name)
+        return getattr(score, name, None) or getattr(scorer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,8 +24,11 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "predict": Command("m3agiqa.commands.predict", "score images of your own"),
+    "rank": Command("m3agiqa.commands.rank", "put candidates of one prompt in order, or compare two images"),
     "demo": Command("m3agiqa.commands.demo", "score images on a local page"),
+    "serve": Command("m3agiqa.commands.serve", "score images that come over HTTP"),
     "bundle": Command("m3agiqa.commands.bundle", "pack the trained aspects of a clone into one folder"),
+    "push": Command("m3agiqa.commands.push", "share a bundle on the Hugging Face hub"),
     "compare": Command("evaluation.compare", "compare the experiments of a clone, with the published figures"),
 }
 

@@ -12,17 +12,21 @@ Result = TypeVar("Result")
 DECODERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # that make a GPU's inputs of images; each holds a batch
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`work` of each item, in order; `threads` of them under way while the one before is used, never more.
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, *, most: int | None = None
+) -> Iterator[Result]:
+    """`work` of each item, in order, by that many threads while the results before it are used.
 
-    An error comes out where its result would have; what has not begun when the taker stops is not begun.
+    At `most` so many results, as many as there are threads if it is not said, are made or under way before they are
+    asked for. An error comes out where its result would have; what has not begun when the taker stops is not begun.
     """
+    most = most or threads
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > threads:
+            if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -1,7 +1,7 @@
 """A bundle: one folder with what scores an image, but for a base model that is at hand by its name in the cards.
 
     README.md        the model card, for people
-    <aspect>/        card.json, head/, and adapter/ where there is one
+    <aspect>/        card.json, head/, fast_head/, and adapter/ where there is one
     mllm/<name>/     the base model, unless it is on the hub or ships with m3agiqa
     checksums.json   SHA-256 of every other file
 
@@ -57,7 +57,8 @@ def open_bundle(place: Path | str) -> dict[str, Part]:
         if card.aspect != aspect:
             raise InputError(f"{place}: the folder {aspect} holds the card of another aspect")
         base = None if card.mllm.revision else _base(folder, Path(card.mllm.model).name, place)
-        parts[aspect] = Part(folder / aspect / "card.json", folder / aspect / "adapter", folder / aspect / "head", base)
+        adapter, head, fast_head = (folder / aspect / name for name in ("adapter", "head", "fast_head"))
+        parts[aspect] = Part(folder / aspect / "card.json", adapter, head, fast_head, base)
     if not parts:
         raise InputError(f"{place}: the bundle holds no aspect")
     return parts
@@ -91,6 +92,7 @@ def pack(parts: Mapping[str, Part], out: Path, readme: str) -> None:
         _copy(part.card.parent, (part.card.name,), fresh / aspect)
         (fresh / aspect / part.card.name).rename(fresh / aspect / "card.json")
         _copy(part.head, HEAD_FILES, fresh / aspect / "head")
+        _copy(part.fast_head, HEAD_FILES, fresh / aspect / "fast_head")
         _copy(part.adapter, adapter, fresh / aspect / "adapter")
         if part.mllm is not None and not shipped.is_shipped(part.mllm):
             _copy_model(part.mllm, fresh / "mllm" / part.mllm.name)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pydantic
 from pydantic import Field
 
@@ -19,7 +20,7 @@ from m3agiqa.strict import Strict, first_error
 from m3agiqa.warnings.images import Content, Limits
 
 HEAD_FILES = ("head.json", "head.safetensors")
-FORMAT = 4  # of the card and of the bundle around it; raised when a file of an older project would be misread
+FORMAT = 5  # of the card and of the bundle around it; raised when a file of an older project would be misread
 
 World = Literal["real", "simulated"]  # pictures that people rated, or rendered scenes and a made-up panel
 
@@ -34,6 +35,21 @@ class Interval(Strict):
     coverage: Annotated[float, Field(ge=0, le=1)] | None  # on the test images; None: not known
 
 
+class Preference(Strict):
+    """evaluation/preference.py: how far apart two scores must be for people to prefer one of the images."""
+
+    spread: Annotated[float, Field(gt=0)] | None  # of m3agiqa/ranking.py, on 0 to 5; None: too few images to say
+    within_prompts: bool  # learnt from pairs of one prompt, or from any two images
+
+
+class HeadCard(Strict):
+    """A head, and how sure its scores are."""
+
+    sha256: str  # of its files
+    interval: Interval
+    preference: Preference
+
+
 class Familiar(Strict):
     """m3agiqa/warnings/images.py: what the training images are like."""
 
@@ -45,23 +61,28 @@ class Familiar(Strict):
 class Card(Strict):
     """What is known of one trained aspect."""
 
-    format: Literal[4]
+    format: Literal[5]
     dataset: str
     aspect: Aspect
     mllm: Profile
     adapted: bool  # with an adapter, or the MLLM as it came
     identity: str  # LocalMLLM.identity: SHA-256 of weights, dtype and adapter
-    head: str  # SHA-256 of the head's files
+    head: HeadCard
+    fast_head: HeadCard  # the one that reads the states of image and question alone, so that nothing is written
     questions: dict[str, str]  # what the MLLM is asked
-    interval: Interval
     familiar: Familiar
     world: World  # of its training images
+    mos: Annotated[tuple[float, ...], Field(min_length=2)]  # theirs on 0 to 5: the lowest, percentiles, the highest
     scale: Scale  # on which people rated the training images: the scores', which are computed on 0 to 5
     figures: dict[str, Any]  # results/evaluation.json; empty where that is about another data set's images
     made_with: dict[str, str]  # versions of what decides the numbers
     made_on: dict[
         str, dict[str, Any] | None
     ]  # by stage: device, dtype, batch and processes, which decide the last bits
+
+    def head_of(self, *, fast: bool) -> HeadCard:
+        """The head that is meant."""
+        return self.fast_head if fast else self.head
 
     @property
     def word_tells(self) -> bool:
@@ -74,6 +95,17 @@ class Card(Strict):
             return True
         low, _ = measured["srcc_ci"] or (measured["srcc"] or 0.0, 1.0)  # one word for all images has no SRCC
         return bool(low > 0)
+
+    def percentile(self, score: float) -> float:
+        """Which share of the training images people rated lower, 0 to 100, for a score on 0 to 5."""
+        return float(np.interp(score, self.mos, np.linspace(0, 100, len(self.mos))))
+
+    @pydantic.field_validator("mos")
+    @classmethod
+    def _rising(cls, mos: tuple[float, ...]) -> tuple[float, ...]:
+        if list(mos) != sorted(mos):
+            raise ValueError("expected percentiles, which do not fall")
+        return mos
 
     @pydantic.field_validator("scale")
     @classmethod

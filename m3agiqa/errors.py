@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""What is told in one line: a user's mistake, and what the system took away."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     A stage prints the line and exits with status 2; anything else that escapes is a bug of ours.
     """
+
+
+class WorkerError(RuntimeError):
+    """A process that worked for this one has ended before its work; told in one line, too."""

@@ -38,6 +38,20 @@ def listed(given: Iterable[Any], what: str) -> list[Any]:
         raise InputError(f"{what}: expected a list of them, not {_a(kind)}") from None
 
 
+def rows_of(images: Iterable[AnyImage], prompts: Iterable[str | None] | None) -> tuple[list[Any], list[Any]]:
+    """Images and prompts by position, as many of the one as of the other.
+
+    Raises:
+        InputError: as `listed`.
+        ValueError: not as many.
+    """
+    pictures = listed(images, "images")
+    asked = listed(prompts, "prompts") if prompts is not None else [None] * len(pictures)
+    if len(asked) != len(pictures):
+        raise ValueError(f"{len(pictures)} images and {len(asked)} prompts")
+    return pictures, asked
+
+
 def open_image(image: Any) -> Image.Image:
     """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused.
 

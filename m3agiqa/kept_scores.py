@@ -62,9 +62,11 @@ class ScoredImages:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, row: int) -> Scored:
+        return Scored(self.images[row], [scores[row] for scores in self.aspects])
+
     def __iter__(self) -> Iterator[Scored]:
-        for row, image in enumerate(self.images):
-            yield Scored(image, [scores[row] for scores in self.aspects])
+        return map(self.__getitem__, range(len(self)))
 
 
 def _score(record: dict[str, Any]) -> Score:

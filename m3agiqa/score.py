@@ -29,6 +29,7 @@ class Score:
     description: str | None = None
     warnings: tuple[str, ...] = ()  # why not to trust the score, see m3agiqa/warnings/
     scale: Scale = MOS_RANGE  # the data set's own
+    percentile: float | None = None  # the share of the training images that people rated lower, 0 to 100
 
     @property
     def score_0_5(self) -> float | None:

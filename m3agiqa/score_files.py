@@ -25,7 +25,7 @@ ASKED = ("image", "prompt")
 FOUND: dict[str, "Kind"] = {  # of each score, and what kind of value it is
     "status": "text",
     **dict.fromkeys(("score", "low", "high", "scale_low", "scale_high"), "number"),  # in points of the raters' scale
-    **dict.fromkeys(("score_0_5", "low_0_5", "high_0_5"), "number"),
+    **dict.fromkeys(("score_0_5", "low_0_5", "high_0_5", "percentile"), "number"),
     **dict.fromkeys(("word", "description"), "text"),
     "warnings": "texts",
 }
@@ -52,19 +52,19 @@ class Rows(Protocol):
     def __iter__(self) -> Iterator[Scored]: ...
 
 
-def write(rows: Rows, folder: Path, *, wide: bool = False, parquet: bool = False) -> None:
-    """Write the files into `folder`, each atomically, image by image."""
+def write(rows: Rows, folder: Path, *, name: str = "scores", wide: bool = False, parquet: bool = False) -> None:
+    """Write the files into `folder`, called `name` and what they are, each atomically, image by image."""
     layout = _Layout(rows, wide)
-    with text_file(folder / "scores.csv") as file:
+    with text_file(folder / f"{name}.csv") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")  # a lone \r in a prompt, too
         writer.writerow(map(_cell, layout.kinds))
         writer.writerows(map(_cell, record.values()) for record in layout.records())
-    with text_file(folder / "scores.jsonl") as file:
+    with text_file(folder / f"{name}.jsonl") as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in layout.records())
     if parquet:
-        _write_parquet(layout, folder / "scores.parquet")
+        _write_parquet(layout, folder / f"{name}.parquet")
     else:
-        (folder / "scores.parquet").unlink(missing_ok=True)  # of another run: it would say something else
+        (folder / f"{name}.parquet").unlink(missing_ok=True)  # of another run: it would say something else
 
 
 @contextmanager
@@ -109,7 +109,7 @@ class _Layout:
 def _found(score: Score) -> Record:
     """What is said of a score, with the keys of FOUND."""
     record = asdict(score) | {"warnings": list(score.warnings)}
-    record |= {"score": _round(score.score), "score_0_5": _round(score.score_0_5)}
+    record |= {name: _round(getattr(score, name)) for name in ("score", "score_0_5", "percentile")}
     record["low"], record["high"] = map(_round, score.interval or (None, None))
     record["low_0_5"], record["high_0_5"] = map(_round, score.interval_0_5 or (None, None))
     record["scale_low"], record["scale_high"] = (None, None) if score.score is None else score.scale

@@ -25,7 +25,12 @@ def thumbnail(path: Path | str, side: int) -> Thumbnail:
     Raises:
         InputError: as m3agiqa.images.load_image.
     """
-    image = load_image(path)
+    return reduced(load_image(path), side)
+
+
+def reduced(image: Image.Image, side: int) -> Thumbnail:
+    """Of an image that is open already, and stays as it is."""
+    image = image.copy()
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     with io.BytesIO() as buffer:
         image.save(buffer, "JPEG", quality=QUALITY)

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed here: make demo, or pip install 'm3agiqa[demo]'") from None
     logging.disable_progress_bar()  # of loading the models
-    scorer = Scorer(parts_of(arguments), device=arguments.device, unfamiliar=arguments.unfamiliar)
+    scorer = Scorer(parts_of(arguments), device=arguments.device, unfamiliar=arguments.unfamiliar, fast=arguments.fast)
     for aspect in scorer.aspects:
         scorer.loaded(aspect)  # a part that does not fit is said now, not to whoever scores first
     print(f"demo: scores {', '.join(scorer.aspects)}", file=sys.stderr)

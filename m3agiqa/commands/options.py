@@ -2,11 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from m3agiqa import shipped, workspace
 from m3agiqa.bundle import open_bundle
 from m3agiqa.errors import InputError
 from m3agiqa.parts import Part
+from m3agiqa.workers import devices
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +19,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--dataset", metavar="NAME", help="the aspects that this clone has trained on it")
     parser.add_argument(
+        "--fast", action="store_true", help="write no description: scores of another head, in a part of the time"
+    )
+    parser.add_argument(
         "--unfamiliar", action="store_true", help="let a judge that knows only rendered scenes score other images, too"
     )
 
@@ -26,6 +31,36 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="NAME", help="cpu, cuda, mps; default: the GPU if there is one (auto)"
     )
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """--batch."""
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a forward pass; default: 32")
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """--processes."""
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that score, on a GPU each, or on a CPU with their share of the cores; default: 1",
+    )
+
+
+def how(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a scorer that the options ask for."""
+    return {name: getattr(arguments, name) for name in ("device", "batch", "unfamiliar", "fast")}
+
+
+def processes_of(arguments: argparse.Namespace) -> int:
+    """How many processes are to score.
+
+    Raises:
+        InputError: no such number, or fewer GPUs.
+    """
+    return len(devices(arguments.device, arguments.processes))
 
 
 def parts_of(arguments: argparse.Namespace) -> dict[str, Part]:

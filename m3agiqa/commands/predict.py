@@ -1,38 +1,39 @@
 """predict: score images with the judge that ships, with a bundle, or with what the stages of this clone trained.
 
-Scores are journalled as they are made, by picture and prompt: a cut run goes on where it was and ends in the same
-bytes, a list with one more image costs one more image, and a picture that stands in it twice is scored once.
+Scores are kept by picture and prompt (m3agiqa/scored_images.py): a cut run goes on where it was.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from transformers import logging
 
 from m3agiqa import gallery, score_files
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.commands.images import add_images, images_of
-from m3agiqa.commands.options import add_source, add_where, how_to_get, parts_of, require
+from m3agiqa.commands.options import (
+    add_batch,
+    add_processes,
+    add_source,
+    add_where,
+    how,
+    how_to_get,
+    parts_of,
+    processes_of,
+    require,
+)
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
-from m3agiqa.files import fingerprint, folder_sha256, one_at_a_time, sha256
+from m3agiqa.files import one_at_a_time
 from m3agiqa.given import brief
 from m3agiqa.image_list import ListedImage
-from m3agiqa.journal import Journal
-from m3agiqa.kept_scores import KeptScores, ScoredImages
+from m3agiqa.kept_scores import ScoredImages
 from m3agiqa.parts import Part
-from m3agiqa.progress import progress
-from m3agiqa.score import Score
-from m3agiqa.scorer import Scorer, batches
-from m3agiqa.scratch import Scratch
+from m3agiqa.scored_images import is_failed, scored
 from m3agiqa.tables import pyarrow
-from m3agiqa.versions import versions
-
-LIBRARY = Path(__file__).parents[1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parquet", action="store_true", help="write scores.parquet, too")
     add_source(parser)
     add_where(parser)
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a forward pass; default: 32")
+    add_batch(parser)
+    add_processes(parser)
     parser.add_argument(
         "--gallery",
         type=int,
@@ -61,12 +63,20 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
     if arguments.parquet:
         pyarrow("--parquet")
+    processes = processes_of(arguments)
     images = images_of(arguments)
     parts = parts_of(arguments)
     aspects = _aspects(arguments, parts, images)
     busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
     with one_at_a_time(arguments.out / ".cache" / "lock", busy), ExitStack() as kept:
-        rows = _scored(arguments, images, {aspect: parts[aspect] for aspect in aspects}, kept)
+        rows = scored(
+            images,
+            {aspect: parts[aspect] for aspect in aspects},
+            arguments.out,
+            kept=kept,
+            processes=processes,
+            **how(arguments),
+        )
         score_files.write(rows, arguments.out, wide=arguments.wide, parquet=arguments.parquet)
         gallery.write(rows, arguments.out, on_the_page=arguments.gallery)
         table, failed = gallery.table(rows), list(_failed(rows))
@@ -81,24 +91,11 @@ def run(arguments: argparse.Namespace) -> None:
         sys.exit(SOME_FAILED)
 
 
-def _scored(
-    arguments: argparse.Namespace, images: Sequence[ListedImage], parts: Mapping[str, Part], kept: ExitStack
-) -> ScoredImages:
-    """A scorer for each aspect: one model in memory at a time. What was scored stays open until `kept` is closed."""
-    names = [_named(image) for image in progress(images, total=len(images), desc="read", unit="images")]
-    found = []
-    for aspect, part in parts.items():
-        how = {"device": arguments.device, "batch": arguments.batch, "unfamiliar": arguments.unfamiliar}
-        scorer = Scorer({aspect: part}, **how)
-        found.append(_scores(scorer, images, names, aspect, arguments.out, kept))
-    return ScoredImages(images, found)
-
-
 def _failed(rows: ScoredImages) -> Iterator[str]:
     """A line for each score that is missing, though it could be asked for."""
     for image, scores in rows:
         for score in scores:
-            if _is_failed(score):
+            if is_failed(score):
                 yield gallery.printable(f"predict: {brief(image.name)}, {score.aspect}: {score.status}")
 
 
@@ -113,60 +110,3 @@ def _aspects(arguments: argparse.Namespace, parts: dict[str, Part], images: Sequ
     if arguments.aspect == "correspondence" and (silent := [each.name for each in images if not each.prompt.strip()]):
         raise InputError(f"correspondence needs a prompt to correspond to, and {silent[0]} has none")
     return [arguments.aspect]
-
-
-class _Names(NamedTuple):
-    """What an image's score is kept under."""
-
-    picture: str  # the same for a copy elsewhere
-    file: str  # where it failed, for why has the file's name in it; and what cannot be read is no picture
-
-
-def _scores(
-    scorer: Scorer, images: Sequence[ListedImage], names: Sequence[_Names], aspect: str, out: Path, kept: ExitStack
-) -> KeptScores:
-    """The scores of `images`. Those that the same judge and code gave before are found again, whatever the list."""
-    judge = [scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch, scorer.unfamiliar]
-    key = fingerprint([judge, folder_sha256(LIBRARY), versions()])
-    scratch = kept.enter_context(Scratch(out / ".cache" / aspect / key[:16]))
-    found = KeptScores(kept.enter_context(Journal(scratch.path / "journal.jsonl")), len(images))
-    firsts: dict[str, int] = {}
-    for row, name in enumerate(names):
-        firsts.setdefault(name.picture, row)
-
-    def score(rows: Sequence[int]) -> None:
-        if missing := [row for row in rows if names[row].picture not in found and names[row].file not in found]:
-            paths, prompts = [images[row].path for row in missing], [images[row].prompt for row in missing]
-            scores = scorer.score_batch(paths, prompts, aspect=aspect)
-            if changed := [images[row].path for row in missing if _named(images[row]) != names[row]]:
-                raise InputError(f"{brief(str(changed[0]))}: changed while it was to be scored; run it again")
-            told = zip(missing, scores, strict=True)
-            found.add([names[row].file if _is_failed(each) else names[row].picture for row, each in told], scores)
-
-    rows = list(firsts.values())
-    work = batches([images[row].prompt for row in rows], scorer.batch)
-    for places in progress(work, total=len(work), desc=aspect, unit="batches"):
-        score([rows[place] for place in places])
-    for start in range(0, len(images), scorer.batch):  # copies of what could not be scored
-        score(range(start, min(start + scorer.batch, len(images))))
-    for row, (picture, file) in enumerate(names):
-        found.assign(row, picture if picture in found else file)
-    return found
-
-
-def _is_failed(score: Score) -> bool:
-    return score.status.startswith("failed")
-
-
-def _named(image: ListedImage) -> _Names:
-    content = _sha256(image.path)
-    file = fingerprint([content, image.prompt, str(image.path)])
-    return _Names(file if content is None else fingerprint([content, image.prompt]), file)
-
-
-def _sha256(path: Path) -> str | None:
-    """None for what cannot be read: why is said where it is scored."""
-    try:
-        return sha256(path) if path.is_file() else None
-    except OSError:
-        return None

@@ -1,5 +1,10 @@
-"""LoRA adapters: made new, fetched from the hub, laid on a model whole or not at all, trained further."""
+"""LoRA adapters: made new, fetched from the hub, laid on a model whole or not at all, trained further.
 
+Several may lie on one model, each under a name, of which one acts at a time: a layer adds to its output what the acting
+adapter says, and nothing else of the model changes. That holds for plain LoRA alone.
+"""
+
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -11,8 +16,10 @@ import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 from transformers import PreTrainedModel
 
 from m3agiqa.errors import InputError
@@ -21,6 +28,11 @@ from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.weights import check_tensors
 
 SETTINGS, WEIGHTS = FILES = ("adapter_config.json", "adapter_model.safetensors")  # as peft calls them
+OWN = {  # settings that say which matrices there are and what for, and nothing of the model under them
+    *("peft_version", "base_model_name_or_path", "revision", "inference_mode", "task_type", "auto_mapping"),
+    *("r", "lora_alpha", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern"),
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+}
 
 
 def is_there(folder: Path) -> bool:
@@ -67,17 +79,51 @@ def hashes(folder: Path) -> list[str]:
     return [sha256(folder / name) for name in FILES]
 
 
-def lay_on(network: PreTrainedModel, folder: Path) -> PeftModel:
-    """`network` with the adapter on it, frozen.
+def is_plain(folder: Path) -> bool:
+    """Whether the adapter in `folder` is LoRA matrices and no more, so that it may share a model with others.
+
+    One that holds whole modules or biases, or changes weights as it is laid on (PiSSA, for one), is not; nor is one
+    with settings that this version of peft does not know.
+    """
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # why it cannot be used is said where it is loaded
+    if not isinstance(settings, dict):
+        return False
+    plain = LoraConfig().to_dict()
+    return all(name in OWN or (settings[name] or None) == (plain.get(name, ...) or None) for name in settings)
+
+
+def act(network: nn.Module, name: str | None) -> None:
+    """Of the adapters on the network let this one act, and no other; none, where there is none of this name.
+
+    Where no name is given, whichever acts goes on.
+    """
+    if name is None:
+        return
+    for layer in network.modules():
+        if isinstance(layer, BaseTunerLayer) and layer.active_adapters != [name]:
+            layer.set_adapter(name, inference_mode=True)
+
+
+def lay_on(network: PreTrainedModel | PeftModel, folder: Path, name: str = "default") -> PeftModel:
+    """`network` with the adapter on it, frozen, under that name, beside those of other names that lie on it already.
 
     Raises:
         InputError: the adapter belongs to another model (a weight is left over, missing or of another shape), or a
             weight is not finite.
     """
+    if isinstance(network, PeftModel) and name in network.peft_config:  # peft would keep the settings of the first
+        raise ValueError(f"two adapters called {name} on one model")
     try:
         with _peft_without_noise():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # they are refused below
-            model = PeftModel.from_pretrained(network, str(folder))
+            if isinstance(network, PeftModel):
+                model = network
+                model.load_adapter(str(folder), name, torch_device=str(network.device))
+            else:
+                model = PeftModel.from_pretrained(network, str(folder), name)
         with safe_open(folder / WEIGHTS, "pt") as file:
             given = set(file.keys())
             check_tensors(((name, file.get_tensor(name)) for name in sorted(given)), f"adapter {folder}")
@@ -85,7 +131,7 @@ def lay_on(network: PreTrainedModel, folder: Path) -> PeftModel:
         raise InputError(f"adapter {folder} is for another model: it lacks the weight {error}") from error
     except (ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise InputError(f"adapter {folder} cannot be used: {' '.join(str(error).split())[:400]}") from error
-    wrong = given ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    wrong = given ^ set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
     if wrong:
         raise InputError(
             f"adapter {folder} is for another model: {len(given & wrong)} weights left over, {len(wrong - given)} "

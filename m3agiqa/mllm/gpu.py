@@ -37,6 +37,22 @@ def compile_blocks(network: nn.Module, *, activation_checkpointing: bool = False
                     part.compile()
 
 
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """In page-locked memory, from where a GPU fetches it without anybody waiting."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def on_host(device: torch.device, *tensors: Tensor) -> list[Tensor]:
+    """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
+    on_gpu = device.type == "cuda"
+    copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu) for tensor in tensors]
+    for copy, tensor in zip(copies, tensors, strict=True):
+        copy.copy_(tensor, non_blocking=True)
+    if on_gpu:
+        torch.cuda.current_stream().record_event().synchronize()
+    return copies
+
+
 class StepGraph:
     """Lets `generate` run a step as one CUDA graph, for which transformers compiles with a static cache.
 

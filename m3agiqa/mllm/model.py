@@ -8,7 +8,7 @@ last one, so it pads on the left.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.chat import Chat
-from m3agiqa.mllm.conversation import RATING_WORDS, WORD_MIDDLES, Conversation, conversation
+from m3agiqa.mllm.conversation import RATING_WORDS, Conversation
 from m3agiqa.mllm.fitting import Fitter
 from m3agiqa.mllm.loading import load
 from m3agiqa.mllm.profile import Lora, Profile
+from m3agiqa.mllm.rating import rating, word_tokens
 from m3agiqa.mllm.readings import Inputs, Reading, Written
 
 
@@ -42,6 +42,8 @@ class LocalMLLM:
     identity: str  # SHA-256 of what was loaded: weights, revision, dtype, adapter, fewer views from which length on
     fewer_views: Sequence[dict[str, Any]] = ()  # settings of the image processor, for sequences that do not fit
     graph: gpu.StepGraph | None = None  # where generation runs as one
+    base: Sequence[Any] = ()  # what names the model under the adapter: its weights and their dtype
+    beside: str | None = None  # where several share the model: the name under which this one's adapter lies on it
 
     @classmethod
     def load(cls, profile: Profile, *, device: str, adapter: Path | None = None) -> "LocalMLLM":
@@ -56,11 +58,11 @@ class LocalMLLM:
         """
         network: Any  # what `to` and an adapter make of it has other types
         network, processor, source = load(profile)
+        base = source, profile.dtype
         hashes = []
         if adapter is not None:
             hashes = adapters.hashes(adapter)
             network = adapters.lay_on(network, adapter)
-        views = [profile.max_length, *profile.fewer_views] if profile.fewer_views else []
         network = network.to(device).eval()
         return cls(
             model=network,
@@ -68,10 +70,25 @@ class LocalMLLM:
             max_length=profile.max_length,
             device=torch.device(device),
             name=profile.model,
-            identity=fingerprint([source, profile.dtype, hashes, *views]),
+            identity=_identity(base, hashes, profile.max_length, profile.fewer_views),
             fewer_views=profile.fewer_views,
             graph=gpu.StepGraph(network) if gpu.worth_it(network) else None,
+            base=base,
         )
+
+    def sharing(self, name: str, adapter: Path | None) -> "LocalMLLM":
+        """Another MLLM with the same model, and the plain LoRA `adapter` in that folder on it, or none.
+
+        Those made so from one MLLM take turns, pass by pass, and none of them learns; their origin is for nothing else.
+
+        Raises:
+            InputError: the adapter is not there or not usable. The model is then spoilt for further ones.
+        """
+        hashes = []
+        if adapter is not None:
+            hashes = adapters.hashes(adapter)
+            self.model = adapters.lay_on(self.model, adapter, name)
+        return replace(self, identity=_identity(self.base, hashes, self.max_length, self.fewer_views), beside=name)
 
     def compile(self, *, activation_checkpointing: bool = False) -> None:
         """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
@@ -107,23 +124,20 @@ class LocalMLLM:
                 parameter.data = parameter.data.float()
         return self.model
 
-    def describe(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> list[str]:
+    def describe(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[str]:
         """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        questions = self.questions(images, conversations, max_new_tokens)
+        questions = self.questions(images, asked, max_new_tokens)
         return [written.text for written in self.answers(questions, max_new_tokens)]
 
-    def questions(
-        self, images: Sequence[Image], conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> list[Inputs]:
+    def questions(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[Inputs]:
         """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
         reserve = max_new_tokens + self._chat.second_question
-        return self._inputs(images, conversations, padding_side="left", reserve=reserve)
+        return self._inputs(images, asked, padding_side="left", reserve=reserve)
 
     @torch.inference_mode()
     def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[Written]:
         """`describe` of images whose inputs are made already."""
+        adapters.act(self._network, self.beside)
         said: dict[int, Written] = {}
         for inputs in questions:
             given = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
@@ -135,6 +149,20 @@ class LocalMLLM:
             for row, text, answer in zip(inputs.rows, texts, answers.tolist(), strict=True):
                 said[row] = Written(text.strip(), ended=not self._chat.ends.isdisjoint(answer))
         return [said[row] for row in sorted(said)]
+
+    @torch.inference_mode()
+    def look(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[Tensor]:
+        """The hidden states (T, D) of conversations that end with a question, from one pass and nothing written.
+
+        `read` gives the same for the same beginning: no token knows what comes after it.
+        """
+        found: dict[int, Tensor] = {}
+        reserve = max_new_tokens + self._chat.second_question
+        for inputs in self._inputs(images, asked, padding_side="right", reserve=reserve):
+            (states,) = gpu.on_host(self.device, self._states(inputs))  # (B, T, D)
+            rows = zip(inputs.rows, states, inputs.lengths.tolist(), strict=True)
+            found |= {row: each[:length] for row, each, length in rows}
+        return [found[row] for row in sorted(found)]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
         """The rating word and the hidden states of described images' conversations, from one forward pass.
@@ -154,22 +182,25 @@ class LocalMLLM:
             readings |= zip(inputs.rows, self._read(inputs), strict=True)
         return [readings[row] for row in sorted(readings)]
 
-    def _read(self, inputs: Inputs) -> list[Reading]:
-        lengths = inputs.tensors["attention_mask"].sum(dim=1)  # (B,)
-        given = {**inputs.tensors, "last": self._pinned(lengths - 1)}
+    def _states(self, inputs: Inputs) -> Tensor:
+        """(B, T, D), on the device."""
+        adapters.act(self._network, self.beside)
+        given, lengths = dict(inputs.tensors), inputs.lengths
         if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
             del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
         self.model.eval()
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
+        states: Tensor = self._network.base_model(**batch, use_cache=False).last_hidden_state
+        return states
+
+    def _read(self, inputs: Inputs) -> list[Reading]:
+        lengths = inputs.lengths  # (B,)
         with torch.inference_mode():
-            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
-            last = batch.pop("last")
-            states = self._network.base_model(**batch, use_cache=False).last_hidden_state  # (B, T, D)
+            states = self._states(inputs)  # (B, T, D)
+            last = gpu.pinned(lengths - 1, self.device).to(self.device, non_blocking=True)  # (B,)
             ends = states[torch.arange(len(last), device=self.device), last]  # (B, D)
-            logits = self._network.get_output_embeddings()(ends)  # (B, V)
-            likely = torch.stack([logits[:, token] for token in self.word_tokens], dim=1).float()  # (B, words)
-            choices = likely.argmax(dim=1)  # (B,)
-            expected = likely.softmax(dim=1) @ likely.new_tensor(WORD_MIDDLES)  # (B,)
-        states, choices, expected = self._on_host(states, choices, expected)
+            said = rating(self._network.get_output_embeddings()(ends), self.word_tokens)
+        states, choices, expected = gpu.on_host(self.device, states, *said)
         return [
             Reading(RATING_WORDS[choice], mean, row[:length], span, fit)
             for choice, mean, row, length, span, fit in zip(
@@ -186,23 +217,10 @@ class LocalMLLM:
                 for fit, length in zip(fits, lengths, strict=True)
                 if fit.description is not None
             ]
-            tensors = {name: self._pinned(tensor) for name, tensor in batch.to(dtype=self._network.dtype).items()}
+            given = batch.to(dtype=self._network.dtype)
+            tensors = {name: gpu.pinned(tensor, self.device) for name, tensor in given.items()}
             made.append(Inputs(rows, fits, spans, tensors))
         return made
-
-    def _pinned(self, tensor: Tensor) -> Tensor:
-        """In page-locked memory, from where a GPU fetches it without anybody waiting."""
-        return tensor.pin_memory() if self.device.type == "cuda" else tensor
-
-    def _on_host(self, *tensors: Tensor) -> list[Tensor]:
-        """Copies that a head may be trained on, made out of inference mode; waits for these tensors and no others."""
-        on_gpu = self.device.type == "cuda"
-        copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu) for tensor in tensors]
-        for copy, tensor in zip(copies, tensors, strict=True):
-            copy.copy_(tensor, non_blocking=True)
-        if on_gpu:
-            torch.cuda.current_stream().record_event().synchronize()
-        return copies
 
     @property
     def _network(self) -> Any:
@@ -211,18 +229,8 @@ class LocalMLLM:
 
     @cached_property
     def word_tokens(self) -> list[int]:
-        """The first token of each of RATING_WORDS, where the template puts it.
-
-        Raises:
-            InputError: two words begin with one token.
-        """
-        tokens = []
-        for word in RATING_WORDS:
-            ids, turns = self._chat.turns(conversation("quality", "", "", word))
-            tokens.append(ids[turns[-1].start])
-        if len(set(tokens)) < len(tokens):
-            raise InputError(f"{self.name}: its tokenizer begins two rating words with one token: {tokens}")
-        return tokens
+        """By which it says each of RATING_WORDS."""
+        return word_tokens(self._chat, self.name)
 
     @cached_property
     def _chat(self) -> Chat:
@@ -233,3 +241,7 @@ class LocalMLLM:
     def fitter(self) -> Fitter:
         """What makes the model's inputs; it needs no weights."""
         return Fitter(self._chat, self.max_length, self.fewer_views)
+
+
+def _identity(base: Sequence[Any], hashes: Sequence[str], max_length: int, views: Sequence[dict[str, Any]]) -> str:
+    return fingerprint([*base, hashes, *([max_length, *views] if views else [])])

@@ -35,3 +35,8 @@ class Inputs:
     fits: list[Fitted]  # their conversations, as they fit
     spans: list[Span]  # where in each sequence its description stands; none where it is yet to be written
     tensors: dict[str, Tensor]  # the model's
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,): how many tokens of each sequence are no padding."""
+        return self.tensors["attention_mask"].sum(dim=1)

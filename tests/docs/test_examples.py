@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import logging
 
-from m3agiqa import bundle
+from m3agiqa import Scorer, bundle
 from m3agiqa.model_card import render
 from tests import tiny_mllm
 from tests.tiny_mllm import picture
@@ -52,22 +52,22 @@ def run(monkeypatch, capsys):
 
 def test_the_worst_of_a_folder_come_first(run, packed, images):
     lines = run("score_folder.py", images, "--worst", 3, "--bundle", packed)
-    found = [re.match(rf"({NUMBER}) \({NUMBER} to {NUMBER}\)  \d\.png: ", line) for line in lines[:3]]
+    found = [re.match(rf"({NUMBER}) \({NUMBER} to {NUMBER}\)  \d\.png: ", line) for line in lines[:6:2]]
     scores = [float(match[1]) for match in found]
     assert scores == sorted(scores)
-    assert [line.partition(":")[0] for line in lines[3:]] == ["no score  torn.png"]
+    assert all(re.fullmatch(r" +better than \d+ % of the training images", line) for line in lines[1:6:2])
+    assert [line.partition(":")[0] for line in lines[6:]] == ["no score  torn.png"]
 
 
-def test_candidates_are_ranked_by_their_mean(run, packed, images):
-    lines = run("rank_candidates.py", "a red cube", *sorted(images.glob("*.png")), "--bundle", packed)
-    aspects = rf"quality ({NUMBER}), correspondence ({NUMBER})"
-    found = [re.match(rf"\d\. ({NUMBER})  .*\d\.png  {aspects}$", line) for line in lines[:4]]
-    means = [float(match[1]) for match in found]
-    assert means == sorted(means, reverse=True)
-    assert max(float(score) for match in found for score in match.groups()) < 6  # on one scale, where one has another
-    assert all(float(m[1]) == pytest.approx((float(m[2]) + float(m[3])) / 2, abs=0.011) for m in found)
-    assert lines[4].startswith("-.")
-    assert "torn.png  failed: " in lines[4]
+@pytest.mark.parametrize(("given", "aspect"), [((), "quality"), (("--aspect", "correspondence"), "correspondence")])
+def test_candidates_are_ranked(run, packed, images, given, aspect):
+    candidates = sorted(images.glob("*.png"))
+    lines = run("rank_candidates.py", "a red cube", *candidates, "--bundle", packed, *given)
+    judged = Scorer.load(packed).rank(candidates, "a red cube", aspect=aspect)
+    told = sorted((-each.score.score, str(image), each) for image, each in zip(candidates[:4], judged, strict=False))
+    expected = [f"{each.rank}.  {each.best:4.0%}  {each.score.score:.2f}  {image}" for _, image, each in told]
+    assert lines[:4] == expected
+    assert re.match(r"-\.  .*torn\.png: failed: ", lines[4])
 
 
 def test_the_loop_learns_and_a_seed_repeats_it(run, packed, images):

@@ -46,3 +46,13 @@ def test_a_taker_that_stops_leaves_no_thread_behind():
     assert next(results) == 0
     results.close()
     assert threading.active_count() == before
+
+
+def test_more_results_than_threads_may_wait():
+    begun = []
+    results = ahead(lambda n: begun.append(n) or n, range(20), threads=1, most=4)
+    for number in range(20):
+        assert next(results) == number
+        time.sleep(0.002)
+        assert len(begun) == min(number + 5, 20)
+    assert next(results, None) is None

@@ -1,6 +1,9 @@
 """Scores as a page and on a terminal: nothing that a prompt says becomes HTML."""
 
+import base64
+import hashlib
 import os
+import re
 
 import pytest
 
@@ -73,10 +76,23 @@ def test_why_there_is_no_score_fits_a_terminal(rows):
 
 def test_nothing_in_the_page_is_markup_of_others(rows):
     page = "".join(gallery.gallery(rows))
-    assert "<script" not in page
+    assert page.count("<script") == 1  # ours
     assert page.count("<img") == 4  # ours
     assert "&lt;script&gt;" in page
     assert "<script" not in gallery.panel(rows[0][1])
+
+
+def test_of_all_scripts_the_policy_allows_ours(rows):
+    page = "".join(gallery.gallery(rows))
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules.pop("script-src") == f"'sha256-{allowed}'"
+    assert rules.pop("style-src") == "'unsafe-inline'"
+    assert rules.pop("img-src") == "data:"
+    assert set(rules.values()) == {"'none'"}
+    assert {"default-src", "base-uri", "form-action"} == set(rules)
 
 
 def test_the_page_in_a_browser(rows, tmp_path, browser):
@@ -92,3 +108,105 @@ def test_the_page_in_a_browser(rows, tmp_path, browser):
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert set(asked) <= {"file", "data"}
     assert errors == []
+
+
+FIND = """() => [...document.querySelectorAll("#images > li")].filter(item => !item.hidden)
+    .map(item => item.querySelector("h2").textContent)"""
+
+
+@pytest.fixture
+def opened(tmp_path, browser):
+    """A page of six images: two scored alike, one warned of, one without a score, one that failed."""
+    found = []
+    for name, prompt, score, scores in [
+        ("10.png", "a red cube", 4.0, ()),
+        ("9.png", "a blue ball", 1.0, ("size: another",)),
+        ("b.png", "a red ball", 2.0, ()),
+        ("a.png", "", 2.0, ()),
+        ("c.png", "a credit card", None, ()),
+        ("d.png", "a red cone", 3.0, ("content: odd",)),
+    ]:
+        picture(3).save(tmp_path / name)
+        quality = Score("quality", "refused: why" if score is None else "ok")
+        if score is not None:
+            quality = Score("quality", "ok", score, (0, 5), "good", f"said of {name}", scores)
+        other = Score("authenticity", "ok", 5 - (score or 0), (0, 5), None, "as it is")
+        found.append((ListedImage(name, tmp_path / name, prompt), [quality, other]))
+    gallery.write(found, tmp_path / "out")
+    with browser.new_page() as page:
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto((tmp_path / "out/gallery.html").as_uri())
+        yield page
+        assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("as listed", ["10", "9", "b", "a", "c", "d"]),
+        ("name", ["9", "10", "a", "b", "c", "d"]),
+        ("quality, lowest first", ["9", "b", "a", "d", "10", "c"]),
+        ("quality, highest first", ["10", "d", "b", "a", "9", "c"]),
+        ("authenticity, lowest first", ["10", "d", "b", "a", "9", "c"]),
+    ],
+)
+def test_the_page_is_sorted(opened, order, expected):
+    """What has no score comes last; what is alike stays as listed; by a way to any other and back."""
+    opened.get_by_label("Order").select_option("quality, highest first")
+    opened.get_by_label("Order").select_option(order)
+    assert opened.evaluate(FIND) == [f"{name}.png" for name in expected]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "expected"),
+    [
+        ("all", "", ["10", "9", "b", "a", "c", "d"]),
+        ("with warnings", "", ["9", "d"]),
+        ("without a score", "", ["c"]),
+        ("all", "RED", ["10", "b", "c", "d"]),
+        ("all", "ball red", ["b"]),
+        ("all", "said of 9", ["9"]),
+        ("with warnings", "red", ["d"]),
+        ("all", "nothing of it", []),
+        ("all", "refused: why", []),
+    ],
+)
+def test_the_page_is_filtered(opened, kind, words, expected):
+    opened.get_by_label("Show").select_option(kind)
+    opened.get_by_label("With the words").fill(words)
+    assert opened.evaluate(FIND) == [f"{name}.png" for name in expected]
+    assert opened.get_by_role("status").text_content() == f"{len(expected)} of 6 shown"
+
+
+def test_the_page_is_worked_by_keys_alone(opened):
+    for _ in range(2):
+        opened.keyboard.press("Tab")  # past what the interval and the word mean
+    opened.keyboard.press("End")  # the last order: name
+    assert opened.evaluate(FIND)[:2] == ["9.png", "10.png"]
+    opened.keyboard.press("Tab")
+    opened.keyboard.press("Tab")
+    opened.keyboard.type("cube")
+    opened.keyboard.press("Enter")  # which sends nothing anywhere
+    assert opened.evaluate(FIND) == ["10.png"]
+
+
+def test_another_script_does_not_run(rows, tmp_path, browser):
+    """Should markup of others get through one day."""
+    gallery.write(rows, tmp_path)
+    page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    evil = "<script>document.title='got in'</script><img src=x onerror=\"document.title='got in'\">"
+    (tmp_path / "gallery.html").write_text(page.replace("<h1>", f"{evil}<h1>"), encoding="utf-8")
+    with browser.new_page() as shown:
+        shown.goto((tmp_path / "gallery.html").as_uri())
+        assert shown.title() == "Scores of 5 images"
+        assert shown.get_by_role("status").text_content() == "5 of 5 shown"  # ours does
+
+
+def test_without_scripts_all_is_there_and_nothing_to_press(rows, tmp_path, browser):
+    gallery.write(rows, tmp_path)
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto((tmp_path / "gallery.html").as_uri())
+        assert page.locator("li").count() == 5
+        assert not page.get_by_label("Order").is_visible()

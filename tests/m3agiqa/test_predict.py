@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from transformers import logging
 
-from m3agiqa import model_paths, scorer
+from m3agiqa import judging, model_paths, scored_images
 from m3agiqa.commands import predict
 from m3agiqa.errors import InputError
 from m3agiqa.workspace import parts_here
@@ -33,7 +33,9 @@ def clone(built, tmp_path, monkeypatch):
     """A folder with both aspects, as the stages leave them, and five images to score."""
     monkeypatch.chdir(tmp_path)
     for aspect, part in built.items():
-        places = (model_paths.card, part.card), (model_paths.adapter, part.adapter), (model_paths.head, part.head)
+        places = [
+            (getattr(model_paths, name), getattr(part, name)) for name in ("card", "adapter", "head", "fast_head")
+        ]
         for place, folder in places:
             place("made", aspect).parent.mkdir(parents=True, exist_ok=True)
             place("made", aspect).symlink_to(folder)
@@ -62,7 +64,7 @@ def test_one_image(clone, capsys):
     run("images/0.png", "--prompt", "a red cube")
     said = capsys.readouterr()
     assert said.out.startswith('images/0.png  "a red cube"\n  quality ')
-    assert "predict: authenticity is left out: dvc exp run -S aspect=authenticity trains it" in said.err
+    assert "predict: authenticity is left out: make judge" in said.err
     found = pd.read_csv("out/scores.csv")
     assert list(found["aspect"]) == ["quality", "correspondence"]
     assert (found["low"] <= found["score"]).all()
@@ -149,8 +151,8 @@ def test_a_cut_run_goes_on_and_ends_in_the_same_bytes(clone, monkeypatch):
 
 def passes_of(monkeypatch):
     """How many images each forward pass from here on is of."""
-    forward, passes = scorer._forward, []
-    monkeypatch.setattr(scorer, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
+    forward, passes = judging._forward, []
+    monkeypatch.setattr(judging, "_forward", lambda *given: passes.append(len(given[1])) or forward(*given))
     return passes
 
 
@@ -203,14 +205,14 @@ def test_a_picture_that_changes_on_the_way_is_not_kept(clone, monkeypatch, befor
     """It was looked at as one thing and scored as another: under which name should it stay?"""
     if before is not None:
         Path("images/late.png").write_bytes(before)
-    score_batch = scorer.Scorer.score_batch
+    work = scored_images._Work._score
 
-    def late(self, images, prompts, *, aspect):
+    def late(*given):
         shutil.copy("images/0.png", "images/late.png")
-        return score_batch(self, images, prompts, aspect=aspect)
+        return work(*given)
 
     with monkeypatch.context() as context:
-        context.setattr(scorer.Scorer, "score_batch", late)
+        context.setattr(scored_images._Work, "_score", late)
         with pytest.raises(InputError, match=r"images/late\.png: changed while it was to be scored"):
             run("images/late.png", "images/1.png", "--aspect", "quality")
     Path("images/late.png").unlink()
@@ -240,8 +242,8 @@ def test_a_data_sets_own_table_will_do(clone):
 
 def test_several_data_sets_need_a_choice(clone, built):
     card = json.loads(built["quality"].card.read_text())
-    for kind, folder in (("adapters", built["quality"].adapter), ("heads", built["quality"].head)):
-        Path(f"models/{kind}/other-quality").symlink_to(folder)
+    for kind in ("adapter", "head", "fast_head"):
+        Path(f"models/{kind}s/other-quality").symlink_to(getattr(built["quality"], kind))
     Path("models/cards/other-quality.json").write_text(json.dumps(card | {"dataset": "other"}))
     with pytest.raises(InputError, match=r"choose one with --dataset \(made, other\)"):
         parts_here()
@@ -268,7 +270,7 @@ def test_a_mended_image_is_scored(clone):
         (("images/0.png", "--aspect", "correspondence"), "images/0.png has none"),
         (
             ("images/0.png", "--aspect", "authenticity"),
-            r"no authenticity in this clone \(only quality, correspondence\): dvc exp run -S aspect=",
+            r"no authenticity in this clone \(only quality, correspondence\): make judge",
         ),
         (("--folder", "images", "--prompt", "x"), "--prompt belongs to images that are named"),
         (("images/0.png", "--bundle", "images"), "images: no bundle here"),

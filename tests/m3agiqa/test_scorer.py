@@ -122,6 +122,6 @@ def test_what_cannot_be_asked(parts):
     assert scorer([], [], aspect="quality") == []
 
 
-def test_batches_hold_similar_lengths_and_every_row_once():
+def test_batches_hold_similar_lengths_the_longest_first_and_every_row_once():
     made = batches(["x" * length for length in (5, 1, 9, 3, 1)], 2)
-    assert made == [[1, 4], [3, 0], [2]]
+    assert made == [[2, 0], [3, 1], [4]]

@@ -75,12 +75,12 @@ def test_a_bundle_scores_the_same_in_a_clone_without_data(project, asked, tmp_pa
 
 def test_another_aspects_absence_is_said_with_what_to_run(project, asked):
     said = project.run("python", "-m", "m3agiqa", "predict", "--table", "asked.csv", *HERE).stderr
-    assert "authenticity is left out: dvc exp run -S aspect=authenticity" in said
+    assert "authenticity is left out: make judge trains authenticity and the others" in said
     said = project.run(
         "python", "-m", "m3agiqa", "predict", "--table", "asked.csv", *HERE, "--aspect", "authenticity", check=False
     )
     assert said.returncode == 2
-    assert "no authenticity in this clone (only quality): dvc exp run -S aspect=authenticity trains it" in said.stderr
+    assert "no authenticity in this clone (only quality): make judge trains authenticity and the others" in said.stderr
 
 
 def test_dvc_knows_the_parts_as_artifacts(project, tmp_path):

@@ -13,7 +13,7 @@ from transformers.generation.utils import DeferredStopCheck
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from m3agiqa.ahead import ahead
-from m3agiqa.mllm import gpu
+from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.minicpm_llama3_v_2_5 import modeling
 from tests import tiny_minicpm, tiny_mllm
@@ -161,6 +161,33 @@ def test_all_steps_of_all_batches_are_one_graph(minicpm, traced):
         assert minicpm.describe(IMAGES, ASK, new) == texts
         assert minicpm.describe(IMAGES[:2], ASK[:2], new) == texts[:2]
         assert traced["stats"]["unique_graphs"] == 1
+
+
+@compiles
+def test_adapters_on_one_model_have_a_graph_of_their_own(tmp_path, traced):
+    """Which is there when it is an adapter's turn again."""
+    folder = tiny_mllm.smolvlm(tmp_path / "model")
+    folders = {"none": None}
+    for seed, name in enumerate(("one", "two")):
+        fresh = tiny_mllm.load(folder)
+        fresh.add_lora(tiny_mllm.lora(alpha=4), seed=seed)
+        for weight in filter(lambda weight: weight.requires_grad, fresh.model.parameters()):
+            weight.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
+        adapters.save(fresh.model, tmp_path / name)
+        folders[name] = tmp_path / name
+    plain = {
+        name: tiny_mllm.load(folder, adapter=adapter).describe(IMAGES, ASK, 8) for name, adapter in folders.items()
+    }
+    assert len({str(texts) for texts in plain.values()}) == 3
+    base = tiny_mllm.load(folder)
+    base.graph = gpu.StepGraph(base.model)
+    on_a_cpu = CompileConfig(backend="aot_eager", mode=None, fullgraph=True)
+    on_a_cpu._compile_all_devices = True
+    base.model.generation_config.compile_config = on_a_cpu
+    shared = {name: base.sharing(name, adapter) for name, adapter in folders.items()}
+    for name in (*folders, *reversed(folders)):
+        assert shared[name].describe(IMAGES, ASK, 8) == plain[name]
+    assert traced["stats"]["unique_graphs"] == len(folders)
 
 
 def test_threads_take_turns_with_a_model(mllm):

@@ -8,7 +8,7 @@ import torch
 
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.head.batch import Batch
-from m3agiqa.mllm import gpu
+from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Profile
@@ -26,9 +26,9 @@ WHOLE = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", 
 NEAR = {"atol": 1e-3, "rtol": 1e-3}
 
 
-def load(folder, device):
+def load(folder, device, adapter=None):
     profile = Profile(model=str(folder), dtype="float32", max_length=256, max_new_tokens=8)
-    return LocalMLLM.load(profile, device=device)
+    return LocalMLLM.load(profile, device=device, adapter=adapter)
 
 
 @pytest.fixture(params=[tiny_minicpm.minicpm, tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl, tiny_mllm.smolvlm])
@@ -44,6 +44,9 @@ def test_what_it_reads_and_says_is_what_a_cpu_does(folder):
         assert one.states.device.type == "cpu"
         assert one.word == other.word
         torch.testing.assert_close(one.states, other.states, **NEAR)
+    for one, other in zip(there.look(IMAGES, ASK, 8), here.look(IMAGES, ASK, 8), strict=True):
+        assert one.device.type == "cpu"
+        torch.testing.assert_close(one, other, **NEAR)
     same_length = [picture(4), picture(5)], [WHOLE[0], WHOLE[0]]  # read without a mask
     for one, other in zip(there.read(*same_length), here.read(*same_length), strict=True):
         torch.testing.assert_close(one.states, other.states, **NEAR)
@@ -61,6 +64,30 @@ def test_a_large_one_is_compiled_and_says_the_same(tmp_path, monkeypatch):
     assert any(module._compiled_call_impl is not None for module in there.model.modules())
     for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
         torch.testing.assert_close(one.states, other.states, **NEAR)
+
+
+@pytest.mark.parametrize("large", [1, gpu.LARGE])
+def test_adapters_on_one_model_act_as_they_do_alone(tmp_path, monkeypatch, large):
+    """Each step's graph belongs to the adapter that it was made with."""
+    monkeypatch.setattr(gpu, "LARGE", large)
+    folder = tiny_mllm.smolvlm(tmp_path / "model")
+    adapted = {"none": None}
+    for seed, name in enumerate(("one", "two")):
+        fresh = load(folder, "cpu")
+        fresh.add_lora(tiny_mllm.lora(alpha=4), seed=seed)
+        for weight in fresh.model.parameters():
+            if weight.requires_grad:
+                weight.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
+        adapters.save(fresh.model, tmp_path / name)
+        adapted[name] = tmp_path / name
+    base = load(folder, "cuda")
+    assert (base.graph is not None) == (large == 1)
+    shared = {name: base.sharing(name, adapter) for name, adapter in adapted.items()}
+    for name in (*adapted, *reversed(adapted)):
+        alone = load(folder, "cpu", adapted[name])
+        assert shared[name].describe(IMAGES, ASK, 8) == alone.describe(IMAGES, ASK, 8)
+        for one, other in zip(shared[name].read(IMAGES, WHOLE), alone.read(IMAGES, WHOLE), strict=True):
+            torch.testing.assert_close(one.states, other.states, **NEAR)
 
 
 def test_inputs_lie_in_pinned_memory_and_threads_take_turns(folder):
