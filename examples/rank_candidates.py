@@ -1,39 +1,39 @@
 """Rank several images that were generated from one prompt, best first: best-of-N with a judge.
 
-    PYTHONPATH=. python examples/rank_candidates.py "a red cat on a sofa" 1.png 2.png 3.png [--bundle BUNDLE]
+    PYTHONPATH=. python examples/rank_candidates.py "a red cat on a sofa" 1.png 2.png [--aspect NAME] [--bundle BUNDLE]
 
-The rank is by the mean over all aspects of the judge (the one that ships, or a bundle), on 0 to 5 whatever scales
-people rated them on. Scores whose intervals overlap are not surely apart.
+It prints rank, probability to be the best, and score. Images of one rank cannot be told apart. `m3agiqa rank` does the
+same for a table of prompts, and writes files (docs/ranking.md).
 """
 # ruff: noqa: INP001 - a program and no package
 
 import argparse
+import math
 
-from m3agiqa import Scorer
+from m3agiqa import Score, Scorer
+
+
+def place(score: Score) -> float:
+    """The highest score comes first, and what has none last."""
+    return math.inf if score.score is None else -score.score
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rank candidates for one prompt.")
     parser.add_argument("prompt")
     parser.add_argument("images", nargs="+")
+    parser.add_argument("--aspect", help="default: the first that the judge has")
     parser.add_argument("--bundle", help="default: the judge that ships")
     given = parser.parse_args()
 
     scorer = Scorer.load(given.bundle)
-    prompts = [given.prompt] * len(given.images)
-    by_aspect = [scorer(given.images, prompts, aspect=aspect) for aspect in scorer.aspects]
-    means, failures = {}, {}
-    for image, scores in zip(given.images, zip(*by_aspect, strict=True), strict=True):
-        if missing := [score for score in scores if score.score is None]:
-            failures[image] = missing[0].status
+    ranked = scorer.rank(given.images, given.prompt, aspect=given.aspect or scorer.aspects[0])
+    found = zip(given.images, ranked, strict=True)
+    for image, (score, rank, best) in sorted(found, key=lambda each: place(each[1].score)):
+        if rank is None:  # damaged, or not to be asked for: it says why, and no score is made up
+            print(f"-.  {image}: {score.status}")
         else:
-            means[image] = sum(score.score_0_5 for score in scores) / len(scores), scores
-    ranked = sorted(means, key=lambda image: -means[image][0])
-    for rank, image in enumerate(ranked, start=1):
-        mean, scores = means[image]
-        print(f"{rank}. {mean:.2f}  {image}  " + ", ".join(f"{score.aspect} {score.score_0_5:.2f}" for score in scores))
-    for image, status in failures.items():
-        print(f"-.  –    {image}  {status}")
+            print(f"{rank}.  {best:4.0%}  {score.score:.2f}  {image}")
 
 
 if __name__ == "__main__":

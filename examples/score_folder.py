@@ -28,6 +28,7 @@ def main() -> None:
     scored = [(score, image.name) for score, image in zip(scores, images, strict=True) if score.score is not None]
     for score, name in sorted(scored, key=lambda pair: pair[0].score)[: given.worst]:
         print(f"{score.score:.2f} ({score.interval.low:.2f} to {score.interval.high:.2f})  {name}: {score.description}")
+        print(f"      better than {score.percentile:.0f} % of the training images")
     for score, image in zip(scores, images, strict=True):
         if score.score is None:  # damaged, or not to be asked for: it says why, and no score is made up
             print(f"no score  {image.name}: {score.status}")
