@@ -12,6 +12,7 @@ from functools import partial
 
 import pandas as pd
 import torch
+from transformers import logging
 
 from benchmarks import seconds
 from benchmarks.predict import IMAGES, build
@@ -25,6 +26,7 @@ THREADS, BATCH = 2, 8  # 12 batches: 6 for each of two processes
 
 
 def main() -> None:
+    logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         before = os.getcwd()
         os.chdir(folder)
