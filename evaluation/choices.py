@@ -64,7 +64,7 @@ def best_within(predicted: ArrayLike, mos: ArrayLike, groups: ArrayLike) -> Chos
 
 def members(groups: ArrayLike) -> Iterator[NDArray[Any]]:
     """The rows of each group, in the order in which the groups come."""
-    codes, names = pd.factorize(np.asarray(groups, object))
+    codes, names = pd.factorize(np.asarray(groups, object), use_na_sentinel=False)
     order = np.argsort(codes, kind="stable")
     yield from np.split(order, np.searchsorted(codes[order], np.arange(1, len(names))))[: len(names)]
 

@@ -1,7 +1,7 @@
 """How sure of a pair's order the scores are: the spread of m3agiqa/ranking.py, and what it is worth on new pairs.
 
 The spread is the one under which people's preferences on validation images, as their MOS tell them, are the likeliest.
-Pairs are of one prompt, as they are where somebody chooses; where no prompt has two images, any two are a pair.
+Pairs are of one prompt, as they are where somebody chooses; where those are too few to learn from, any two images do.
 """
 
 import math
@@ -16,7 +16,9 @@ from evaluation.choices import members
 from evaluation.metrics import Floats, finite
 from m3agiqa.ranking import SURE
 
+LEAST = 100  # pairs: a few that happen to be in order, or not, would make every order certain, or none
 MOST = 1000  # images of one group: half a million pairs tell the one number
+AT_THE_END = 0.01  # of the logarithm's range: there was no likeliest one
 LEAST_SPREAD, LARGEST_SPREAD = 1e-3, 1e3  # in points of 0 to 5: every pair certain, none told apart
 
 
@@ -28,18 +30,18 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(predicted: ArrayLike, mos: ArrayLike, prompts: ArrayLike) -> Pairs:
-    """All pairs of one prompt; of all images, where no prompt has two that people told apart."""
+    """All pairs of one prompt that people told apart; of all images, where those are fewer than LEAST."""
     predicted, mos = finite(predicted, mos)
     within = np.concatenate([np.zeros(0), *_ahead(predicted, mos, members(prompts))])
-    if len(within):
+    if len(within) >= LEAST:
         return Pairs(within, within_prompts=True)
     anywhere = _ahead(predicted, mos, [np.arange(len(mos))])
     return Pairs(np.concatenate([np.zeros(0), *anywhere]), within_prompts=False)
 
 
 def spread_of(pairs: Pairs) -> float | None:
-    """The likeliest spread, in points of the scores; None without pairs."""
-    if not len(pairs.ahead):
+    """The likeliest spread, in points of the scores; None of too few pairs, or where there is no likeliest one."""
+    if len(pairs.ahead) < LEAST or (pairs.ahead > 0).all():
         return None
 
     def unlikely(log_spread: float) -> float:
@@ -47,7 +49,8 @@ def spread_of(pairs: Pairs) -> float | None:
 
     bounds = math.log(LEAST_SPREAD), math.log(LARGEST_SPREAD)
     found = optimize.minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return math.exp(found.x)
+    at_the_end = min(found.x - bounds[0], bounds[1] - found.x) < AT_THE_END
+    return None if at_the_end else math.exp(found.x)
 
 
 def judged(pairs: Pairs, spread: float | None) -> dict[str, Any] | None:

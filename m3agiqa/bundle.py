@@ -166,7 +166,7 @@ def _verify(folder: Path, place: Path | str) -> None:
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{place}: {CHECKSUMS} is damaged") from None
     if found != FORMAT:
-        raise InputError(f"{place}: a bundle of format {found!r}; this version of the project reads format {FORMAT}")
+        raise InputError(f"{place}: a bundle of format {found!r}; this version reads format {FORMAT}: pack it anew")
     expected = _checksums(folder)
     if given == expected.encode():
         return

@@ -132,7 +132,7 @@ class _Read(NamedTuple):
 def _look(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[_Read]:
     """Of the images and a question alone: in the description's place stands the last token, as in what was learnt."""
     asked = [conversation(trained.card.aspect, prompt) for prompt in prompts]
-    seen = trained.mllm.look(images, asked, trained.card.mllm.max_new_tokens)
+    seen = trained.mllm.look(images, asked)
     return [_Read(Row("", states, Span(len(states) - 1, len(states))), None) for states in seen]
 
 

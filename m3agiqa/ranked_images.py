@@ -15,7 +15,7 @@ from shutil import copyfile
 from typing import Any, NamedTuple
 
 from m3agiqa.errors import InputError
-from m3agiqa.files import atomic
+from m3agiqa.files import atomic, read_json, write_json
 from m3agiqa.image_list import ListedImage
 from m3agiqa.kept_scores import ScoredImages
 from m3agiqa.ranking import best, ranks
@@ -23,7 +23,6 @@ from m3agiqa.score_files import Scored
 
 FOUND = ("rank", "best", "candidates")  # what stands beside an image
 OURS = re.compile(rf"(given_)*({'|'.join(FOUND)})")  # a user's column that gives way: two of them stay apart
-COPY = re.compile(r"\d{5,}-\d+-.")  # how the name of a copy begins: the group's number and the place in it
 NAME_END = 200  # bytes of the image's own name in that of its copy: a file's may have 255
 
 
@@ -75,28 +74,25 @@ class RankedImages:
         values = self._ranks[row] if told else None, round(self._best[row], 6) if told else None, candidates
         return dict(zip(FOUND, values, strict=True))
 
-    def copy_best(self, count: int, folder: Path) -> int:
+    def copy_best(self, count: int, folder: Path, record: Path) -> int:
         """Copy the `count` best of each group into `folder`; how many.
 
-        What an earlier run copied there goes; whatever else lies there stays.
-
-        Raises:
-            InputError: one of the images lies there itself.
+        What an earlier run copied there goes, by its names in the file `record`; whatever else lies there stays.
         """
-        if folder.resolve() in {parent.resolve() for parent in {image.path.parent for image in self._scored.images}}:
-            raise InputError(f"{folder}: images to be ranked lie here, where the best are copied; take another --out")
         best: dict[str, Path] = {}
         for number, group in enumerate(self.groups, start=1):
             for place, row in enumerate([row for row in group.rows if self._ranks[row]][:count], start=1):
                 path = self._scored.images[row].path
                 best[f"{number:05d}-{place}-{_end(path.name)}"] = path
-        folder.mkdir(parents=True, exist_ok=True)
+        earlier: list[str] = read_json(record) if record.exists() else []
+        write_json(record, sorted({*earlier, *best}))  # first, so that a run that is killed leaves none behind
         for name, path in best.items():
+            folder.mkdir(parents=True, exist_ok=True)
             with atomic(folder / name) as copy:
                 copyfile(path, copy)
-        for old in folder.iterdir():
-            if COPY.match(old.name) and old.name not in best:
-                old.unlink()
+        for name in set(earlier) - best.keys():
+            (folder / name).unlink(missing_ok=True)
+        write_json(record, sorted(best))
         return len(best)
 
 
@@ -107,9 +103,24 @@ def _end(name: str) -> str:
     return name
 
 
+def check(images: Sequence[ListedImage], column: str | None, folder: Path) -> None:
+    """What can be known before anything is scored; `folder` is where the best are copied.
+
+    Raises:
+        InputError: an image without the column, or one that lies where the best are copied.
+    """
+    for image in images:
+        if column is not None and column not in image.columns:
+            raise InputError(f"{image.name}: no column {column!r} to make groups by; prompts make them without it")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file, where the best are copied; take another --out")
+    if folder.resolve() in {parent.resolve() for parent in {image.path.parent for image in images}}:
+        raise InputError(f"{folder}: images to be ranked lie here, where the best are copied; take another --out")
+
+
 def _group(image: ListedImage, column: str | None) -> str:
+    """The prompt, spaces aside, or what the column says."""
     if column is None:
         return " ".join(image.prompt.split())
-    if column not in image.columns:
-        raise InputError(f"{image.name}: no column {column!r} to make groups by")
-    return str(image.columns[column])
+    value = image.columns[column]
+    return "" if value is None else str(value)

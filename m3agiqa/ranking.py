@@ -35,6 +35,13 @@ def best(scores: Sequence[float], spread: float) -> list[float]:
     """The probability of each candidate to be the best of all; they add up to 1."""
     if not scores:
         return []
+    highest = max(scores)
+    near = [score for score in scores if score > highest - 2 * REACH * spread]  # of the others, none is the best
+    found = iter(_shares(near, spread))
+    return [next(found) if score > highest - 2 * REACH * spread else 0.0 for score in scores]
+
+
+def _shares(scores: Sequence[float], spread: float) -> list[float]:
     points = torch.tensor(scores, dtype=torch.float64) / spread  # (N,)
     at = torch.linspace(-REACH, REACH, GRID, dtype=torch.float64) + points.max()  # (G,)
     below = sum((torch.special.log_ndtr(at - some[:, None]).sum(dim=0) for some in points.split(AT_ONCE)), at * 0)

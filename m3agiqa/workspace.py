@@ -23,7 +23,9 @@ def parts_here(dataset: str | None = None) -> dict[str, Part]:
     Raises:
         InputError: nothing is here, or of several data sets without one being named.
     """
-    here = [found for path in sorted(CARDS.glob("*.json")) if _whole(found := read_card(path))]
+    # By their names first: a card of another data set, and perhaps of an older version, is nobody's business.
+    paths = [path for path in sorted(CARDS.glob("*.json")) if dataset in (None, path.stem.rpartition("-")[0])]
+    here = [found for path in paths or sorted(CARDS.glob("*.json")) if _whole(found := read_card(path))]
     datasets = sorted({found.dataset for found in here})
     if not here:
         raise InputError("nothing is trained here: run dvc repro in a clone of the project")

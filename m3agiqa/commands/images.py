@@ -76,7 +76,11 @@ def _images_and_others(arguments: argparse.Namespace, unpacked: Unpacked) -> tup
         return from_tars(_files(arguments.tar, TARS), unpacked, **columns)
     if arguments.folder:
         images, paths = from_folder(arguments.folder)
-        return images, [str(path) for path in paths]
+        out = arguments.out.resolve()  # what earlier runs wrote is neither an image to score nor worth a word
+        kept = [image for image in images if not image.path.resolve().is_relative_to(out)]
+        if not kept:
+            raise InputError(f"{arguments.folder}: no images here but what earlier runs wrote into {arguments.out}")
+        return kept, [str(path) for path in paths if not path.resolve().is_relative_to(out)]
     if arguments.table:
         tables = _files(arguments.table, tuple(READERS)).values()
         return [image for table in tables for image in from_table(table, unpacked, **columns)], []

@@ -32,9 +32,10 @@ from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import one_at_a_time
 from m3agiqa.gallery import printable
 from m3agiqa.given import brief
-from m3agiqa.ranked_images import RankedImages
+from m3agiqa.ranked_images import RankedImages, check
 from m3agiqa.ranking import SURE
 from m3agiqa.scored_images import scored
+from m3agiqa.tables import pyarrow
 
 GROUPS_SHOWN = 10  # on the terminal, of each
 CANDIDATES_SHOWN = 8
@@ -61,11 +62,16 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--best is {arguments.best}, expected 1 or more")
     if arguments.group_column and not (arguments.table or arguments.tar):
         raise InputError("--group-column is a column of a --table or a --tar")
+    if arguments.parquet:
+        pyarrow("--parquet")
     processes = processes_of(arguments)
     images, parts = images_of(arguments), parts_of(arguments)
     aspect = arguments.aspect or next(iter(parts))
     require(arguments, parts, aspect)
-    spread = spread_of(read_card(parts[aspect].card), fast=arguments.fast)
+    best = arguments.out / "best"
+    check(images, arguments.group_column, best)
+    card = read_card(parts[aspect].card)
+    spread = spread_of(card, fast=arguments.fast)
     busy = f"rank: another run writes into {arguments.out}; waiting for it to end"
     with one_at_a_time(arguments.out / ".cache" / "lock", busy), ExitStack() as kept:
         found = scored(
@@ -78,13 +84,15 @@ def run(arguments: argparse.Namespace) -> None:
         )
         ranked = RankedImages(found, spread, arguments.group_column)
         score_files.write(ranked, arguments.out, name="ranks", parquet=arguments.parquet)
-        copied = ranked.copy_best(arguments.best, arguments.out / "best") if arguments.best else 0
+        copied = ranked.copy_best(arguments.best or 0, best, arguments.out / ".cache" / "best.json")
         lines = list(_table(ranked, aspect))
+        if not card.head_of(fast=arguments.fast).preference.within_prompts:
+            lines.append("how sure: learnt from any two images, which are easier to tell apart than two of one prompt")
         missing = [f"{brief(image.name)}: {score.status}" for image, (score,) in ranked if score.score is None]
     encoding = sys.stdout.encoding or "utf-8"
     print("\n".join(map(printable, lines)).encode(encoding, "backslashreplace").decode(encoding))
-    best = f", {copied} of the best in {arguments.out / 'best'}" if arguments.best else ""
-    print(f"rank: ranks.csv and ranks.jsonl are in {arguments.out}{best}", file=sys.stderr)
+    shown = f", {copied} of the best in {best}" if arguments.best else ""
+    print(f"rank: ranks.csv and ranks.jsonl are in {arguments.out}{shown}", file=sys.stderr)
     if missing:
         print(*(printable(f"rank: {line}") for line in missing), sep="\n", file=sys.stderr)
         sys.exit(SOME_FAILED)
@@ -93,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _table(ranked: RankedImages, aspect: str) -> Iterator[str]:
     """The first groups' first candidates, for a terminal of 100 columns."""
     for group in islice(ranked.groups, GROUPS_SHOWN):
-        yield f'"{brief(group.name)}"' if group.name else "(no prompt)"
+        yield f'"{brief(group.name)}"' if group.name else "(none)"
         for image, (score,) in islice(ranked.of(group), CANDIDATES_SHOWN):
             if score.score is None:
                 yield f"    –         {brief(image.name)}: {score.status}"

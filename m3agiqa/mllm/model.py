@@ -151,14 +151,14 @@ class LocalMLLM:
         return [said[row] for row in sorted(said)]
 
     @torch.inference_mode()
-    def look(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[Tensor]:
+    def look(self, images: Sequence[Image], asked: Sequence[Conversation]) -> list[Tensor]:
         """The hidden states (T, D) of conversations that end with a question, from one pass and nothing written.
 
-        `read` gives the same for the same beginning: no token knows what comes after it.
+        `read` gives the same for the same beginning, for no token knows what comes after it; but an image that it takes
+        in fewer views, to have room for a description, is taken here in as many as fit.
         """
         found: dict[int, Tensor] = {}
-        reserve = max_new_tokens + self._chat.second_question
-        for inputs in self._inputs(images, asked, padding_side="right", reserve=reserve):
+        for inputs in self._inputs(images, asked, padding_side="right"):
             (states,) = gpu.on_host(self.device, self._states(inputs))  # (B, T, D)
             rows = zip(inputs.rows, states, inputs.lengths.tolist(), strict=True)
             found |= {row: each[:length] for row, each, length in rows}

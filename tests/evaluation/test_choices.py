@@ -54,6 +54,10 @@ def test_of_several_best_ones_each_is_right():
     assert choices.best_within([3.0, 3, 1], [5.0, 4, 5], ["a"] * 3).share == 0.5
 
 
+def test_a_missing_name_is_a_group_of_its_own():
+    assert [list(rows) for rows in choices.members(["a", None, "b", "a"])] == [[0, 3], [1], [2]]
+
+
 def test_no_best_one_without_a_choice(caplog):
     assert choices.best_within([1.0, 2], [1.0, 2], ["a", "b"]) is None
     assert "best of each prompt: null" in caplog.text

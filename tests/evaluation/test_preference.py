@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.preference import LARGEST_SPREAD, LEAST_SPREAD, judged, pairs_of, spread_of
+from evaluation.preference import LARGEST_SPREAD, judged, pairs_of, spread_of
 from m3agiqa.ranking import preferred
 
 RNG = np.random.default_rng(5)
@@ -51,13 +51,23 @@ def test_what_it_is_worth():
     assert judged(pairs, LARGEST_SPREAD) == {**found, "brier": pytest.approx(0.25, abs=1e-3), "told": 0, "right": None}
 
 
-def test_scores_that_always_or_never_tell():
+def test_scores_that_always_or_never_tell_have_no_likeliest_spread():
     mos = np.arange(20.0)
-    assert spread_of(pairs_of(mos, mos, ["a"] * 20)) < 10 * LEAST_SPREAD * np.ptp(mos)
-    assert spread_of(pairs_of(-mos, mos, ["a"] * 20)) == pytest.approx(LARGEST_SPREAD, rel=0.01)
+    assert spread_of(pairs_of(mos, mos, ["a"] * 20)) is None
+    assert spread_of(pairs_of(-mos, mos, ["a"] * 20)) is None
+
+
+def test_a_few_pairs_of_one_prompt_do_not_decide():
+    """Two of 120 images share a prompt, and happen to be in order: that tells nothing of how sure an order is."""
+    scores, mos = panel(0.5, count=120)
+    mos[:2] = scores[:2]
+    pairs = pairs_of(scores, mos, ["one", "one", *map(str, range(118))])
+    assert not pairs.within_prompts
+    assert spread_of(pairs) == pytest.approx(0.5, rel=0.25)
 
 
 def test_too_little_to_say():
+    assert spread_of(pairs_of(np.arange(14.0), np.arange(14.0) % 5, ["a"] * 14)) is None  # 91 pairs at most
     assert spread_of(pairs_of([1.0], [2.0], ["a"])) is None
     nobody_cares = pairs_of([1.0, 2], [3.0, 3], ["a", "a"])
     assert (len(nobody_cares.ahead), judged(nobody_cares, 0.5)) == (0, None)

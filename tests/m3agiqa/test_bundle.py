@@ -81,7 +81,7 @@ def test_missing_and_added_files_are_refused(own):
 def test_another_version_is_refused(own):
     listing = json.loads((own / "checksums.json").read_text())
     (own / "checksums.json").write_text(json.dumps(listing | {"format": 3}))
-    with pytest.raises(InputError, match="a bundle of format 3; this version of the project reads format 5"):
+    with pytest.raises(InputError, match="a bundle of format 3; this version reads format 5: pack it anew"):
         bundle.open_bundle(own)
     with pytest.raises(InputError, match="no bundle here"):
         bundle.open_bundle(own / "quality")

@@ -37,13 +37,24 @@ def test_it_sees_what_is_read_up_to_the_description(tmp_path, kind):
     """In a batch, padded, or alone: the states of a prefix do not know what comes after it."""
     mllm = tiny_mllm.load(getattr(tiny_mllm, kind)(tmp_path / kind), max_length=400)
     asked = [conversation("quality", prompt) for prompt in PROMPTS]
-    seen = mllm.look(IMAGES, asked, 8)
+    seen = mllm.look(IMAGES, asked)
     whole = mllm.read(IMAGES, [conversation("quality", prompt, "some words") for prompt in PROMPTS])
     for image, question, states, reading in zip(IMAGES, asked, seen, whole, strict=True):
         assert len(states) == reading.description.start
         assert torch.allclose(states, reading.states[: len(states)], atol=1e-5)
-        (alone,) = mllm.look([image], [question], 8)
+        (alone,) = mllm.look([image], [question])
         assert torch.allclose(states, alone, atol=1e-5)
+
+
+def test_nothing_is_kept_free_for_a_description_that_is_not_written(tmp_path):
+    """What `read` saw whole is not taken in fewer views."""
+    folder, views = tiny_mllm.smolvlm(tmp_path / "model"), [{"size": {"longest_edge": 32}}]
+    mllm = tiny_mllm.load(folder, max_length=200, fewer_views=views)
+    asked, image = conversation("quality", "a red cube"), picture(1, 120, 120)
+    (reading,) = mllm.read([image], [conversation("quality", "a red cube", "Sharp.")])
+    (seen,) = mllm.look([image], [asked])
+    assert len(seen) == reading.description.start
+    assert torch.allclose(seen, reading.states[: len(seen)], atol=1e-5)
 
 
 def test_the_score_is_its_own_heads_on_those_states(parts, fast):

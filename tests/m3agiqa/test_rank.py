@@ -106,17 +106,29 @@ def test_a_users_columns_stay_apart(judges, pictures):
 
 
 def test_copies_replace_an_earlier_runs_and_nothing_else(judges, pictures):
-    Path("ranks/best").mkdir(parents=True)
-    Path("ranks/best/00007-1-earlier.png").write_text("a copy")
-    Path("ranks/best/mine.png").write_text("the user's own")
+    run(judges, "1.png", "2.png", "--best", 2)
+    assert len(list(Path("ranks/best").iterdir())) == 2
+    Path("ranks/best/20240101-1-mine.png").write_text("the user's own")
+    Path("ranks/best/00009-1-folder").mkdir()
     long = f"{'a' * 248}.png"
     Path("0.png").rename(long)
     run(judges, long, "--best", 1)
-    assert sorted(path.name for path in Path("ranks/best").iterdir()) == [f"00001-1-{'a' * 196}.png", "mine.png"]
+    assert sorted(path.name for path in Path("ranks/best").iterdir()) == [
+        f"00001-1-{'a' * 196}.png",
+        "00009-1-folder",
+        "20240101-1-mine.png",
+    ]
     assert Path(f"ranks/best/00001-1-{'a' * 196}.png").read_bytes() == Path(long).read_bytes()
     with pytest.raises(InputError, match="images to be ranked lie here"):
-        run(judges, "ranks/best/mine.png", "1.png", "--best", 1)
-    assert len(list(Path("ranks/best").iterdir())) == 2
+        run(judges, "ranks/best/20240101-1-mine.png", "1.png", "--best", 1)
+    run(judges, "1.png")  # without --best none is left that would tell of another list
+    assert sorted(path.name for path in Path("ranks/best").iterdir()) == ["00009-1-folder", "20240101-1-mine.png"]
+
+
+def test_a_folder_can_be_ranked_again_into_itself(judges, pictures):
+    first = run(judges, "--folder", ".", "--best", 2)
+    assert run(judges, "--folder", ".", "--best", 2) == first
+    assert {row["candidates"] for row in first} == {6}
 
 
 @pytest.mark.parametrize(
@@ -127,6 +139,7 @@ def test_copies_replace_an_earlier_runs_and_nothing_else(judges, pictures):
         (["0.png", "--aspect", "authenticity"], "sure", "no authenticity in"),
         (["0.png", "--group-column", "x"], "sure", "--group-column is a column of a --table or a --tar"),
         (["--table", "asked.csv", "--group-column", "x"], "sure", "0.png: no column 'x' to make groups by"),
+        (["--table", "asked.csv", "--group-column", "prompt"], "sure", "prompts make them without it"),
     ],
 )
 def test_what_is_refused(judges, pictures, given, judge, said):
