@@ -80,15 +80,15 @@ class DatasetServer(LocalServer):
             return None
         if match[2] != "tree":
             return {"id": match[1], "sha": COMMIT, "siblings": []}
-        return [_entry(name, content) for name, content in self.hub[match[1]].items()]
+        return [entry(name, content) for name, content in self.hub[match[1]].items()]
 
 
-def _entry(path: str, content: bytes) -> dict[str, Any]:
+def entry(path: str, content: bytes) -> dict[str, Any]:
     git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
-    entry = {"type": "file", "oid": git, "size": len(content), "path": path}
+    found = {"type": "file", "oid": git, "size": len(content), "path": path}
     if len(content) >= LARGE:
-        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
-    return entry
+        found["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+    return found
 
 
 def _handler(server: DatasetServer) -> type[BaseHTTPRequestHandler]:

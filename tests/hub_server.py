@@ -20,9 +20,9 @@ import huggingface_hub.constants as hub
 import pytest
 from ruamel.yaml import YAML
 
+from tests.dataset_server import LARGE, entry
 from tests.local_http import LocalServer
 
-LARGE = 10_000  # bytes; from here on a file goes by its SHA-256
 MINE = "hf_mine"
 OWNERS = {MINE: {"me"}}  # whom a token may write for
 NAMED = re.compile(r"/(?:api/models/)?([^/]+/[^/.]+)")
@@ -114,7 +114,7 @@ class HubServer(LocalServer):
             return Answer(404, b"{}", (("X-Error-Code", "RevisionNotFound" if repository else "RepoNotFound"),))
         commit, files = found
         if what == "tree":
-            return _json([_entry(file, content) for file, content in files.items()])
+            return _json([entry(file, content) for file, content in files.items()])
         siblings = [{"rfilename": file} for file in files]
         return _json({"id": name, "sha": commit, "private": repository.private, "siblings": siblings})
 
@@ -123,7 +123,7 @@ class HubServer(LocalServer):
         commit, files = (repository and repository.at(revision)) or ("", {})
         if file not in files:
             return Answer(404, b"", (("X-Error-Code", "EntryNotFound"),))
-        tag = _entry(file, files[file])
+        tag = entry(file, files[file])
         digest = tag.get("lfs", tag)["oid"]
         return Answer(200, files[file], (("ETag", f'"{digest}"'), ("X-Repo-Commit", commit)))
 
@@ -197,14 +197,6 @@ def _json(value: Any) -> Answer:
 
 def _mode(file: dict[str, Any]) -> dict[str, Any]:
     return {"path": file["path"], "uploadMode": "lfs" if file["size"] >= LARGE else "regular", "shouldIgnore": False}
-
-
-def _entry(path: str, content: bytes) -> dict[str, Any]:
-    git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
-    entry = {"type": "file", "oid": git, "size": len(content), "path": path}
-    if len(content) >= LARGE:
-        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
-    return entry
 
 
 def _validated(readme: str) -> Answer:

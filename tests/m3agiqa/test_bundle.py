@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -16,6 +16,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.model_card import render
 from m3agiqa.parts import load
 from m3agiqa.scorer import Scorer
+from tests.local_http import QuietHandler
 from tests.tiny_mllm import picture
 
 ASK = {"images": [picture(30), picture(31)], "prompts": ["a red cube", "a sphere"]}
@@ -120,40 +121,29 @@ def test_packing_again_replaces_the_bundle_whole(parts, own):
     assert [path.name for path in own.parent.iterdir()] == ["own"]
 
 
-class _Hub(BaseHTTPRequestHandler):
+class _Hub(QuietHandler):
     """As much of a hub as a snapshot download asks for: one repository at one commit."""
 
     folder: Path
     COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (http.server's name)
         names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
         about = self.path.partition("?")[0].removeprefix("/api/models/me/scorer/revision/")
         if about in ("v1", "main", self.COMMIT):
             listing = {"id": "me/scorer", "sha": self.COMMIT, "siblings": [{"rfilename": name} for name in names]}
-            self._send(json.dumps(listing).encode(), {"Content-Type": "application/json"})
+            self.send(json.dumps(listing).encode(), {"Content-Type": "application/json"})
         elif self.path.startswith(f"/api/models/me/scorer/tree/{self.COMMIT}"):
             sizes = {name: (self.folder / name).stat().st_size for name in names}
             tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
-            self._send(json.dumps(tree).encode(), {"Content-Type": "application/json"})
+            self.send(json.dumps(tree).encode(), {"Content-Type": "application/json"})
         elif (name := self.path.removeprefix(f"/me/scorer/resolve/{self.COMMIT}/")) in names:
             content = (self.folder / name).read_bytes()
-            self._send(content, {"ETag": f'"{hash(name) & 0xFFFFFFFF:x}"', "X-Repo-Commit": self.COMMIT})
+            self.send(content, {"ETag": f'"{hash(name) & 0xFFFFFFFF:x}"', "X-Repo-Commit": self.COMMIT})
         else:
             self.send_error(404, "not here")
 
     do_HEAD = do_GET  # noqa: N815 (http.server's name)
-
-    def _send(self, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(200)
-        for name, value in (headers | {"Content-Length": str(len(content))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture

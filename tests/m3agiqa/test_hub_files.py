@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
 import huggingface_hub.constants
@@ -16,7 +15,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.hub_files import hub_files, on_hub
 from m3agiqa.image_list import from_table
 from m3agiqa.unpacked import Unpacked
-from tests.local_http import LocalServer
+from tests.local_http import LocalServer, QuietHandler
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 AT = f"hf://datasets/me/set@{COMMIT}"
@@ -38,35 +37,24 @@ FILES = {
 }
 
 
-class _Hub(BaseHTTPRequestHandler):
+class _Hub(QuietHandler):
     """As much of a hub as is asked for: one data set at one commit."""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (http.server's name)
         path = unquote(urlsplit(self.path).path)
         name = path.removeprefix(f"/datasets/me/set/resolve/{COMMIT}/")
         if path in ("/api/datasets/me/set", "/api/datasets/me/set/revision/main"):
-            self._send(json.dumps({"id": "me/set", "sha": COMMIT}).encode(), {})
+            self.send(json.dumps({"id": "me/set", "sha": COMMIT}).encode(), {})
         elif path == f"/api/datasets/me/set/tree/{COMMIT}":
             tree = [{"type": "file", "path": name, "size": len(FILES[name]), "oid": name} for name in FILES]
-            self._send(json.dumps(tree).encode(), {})
+            self.send(json.dumps(tree).encode(), {})
         elif name in FILES:
             tag = hashlib.sha256(FILES[name]).hexdigest()
-            self._send(FILES[name], {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
+            self.send(FILES[name], {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
         else:
             self.send_error(404, "not here")
 
     do_HEAD = do_GET  # noqa: N815 (http.server's name)
-
-    def _send(self, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(200)
-        for name, value in (headers | {"Content-Length": str(len(content))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 class _Server(LocalServer):
