@@ -12,8 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("source", "download", "split", "caption", "distill", "describe", "features", "train", "cross", "evaluate")
-STAGES += ("card", "report")
+STAGES = ("source", "download", "split", "caption", "distill", "describe", "features", "train")
+STAGES += ("train_fast", "cross", "evaluate", "card", "report")
 SMALL = {
     "datasets.synthetic.prompts": 12,  # 72 images: two parts of a feature store
     "datasets.synthetic.size": 96,

@@ -20,6 +20,7 @@ from m3agiqa.commands import serve
 from m3agiqa.errors import InputError
 from m3agiqa.model_card import render
 from m3agiqa.scorer import Scorer
+from tests.ctrl_c import taking_ctrl_c
 from tests.served import KEY, plain, png, told
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,8 @@ def started(bundle):
     """The command, and where it listens."""
     command = [sys.executable, "-m", "m3agiqa", "serve", "--bundle", bundle, "--port", "0", "--device", "cpu"]
     environment = os.environ | {serve.KEY: KEY}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    how = {"cwd": ROOT, "env": environment, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **how, preexec_fn=taking_ctrl_c) as process:  # noqa: PLW1509 (no thread of ours runs)
         try:
             line = process.stderr.readline()
             found = re.fullmatch(r"serve: scores quality at (http://127\.0\.0\.1:(\d+))\n", line)

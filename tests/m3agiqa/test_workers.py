@@ -19,6 +19,7 @@ from m3agiqa.image_list import ListedImage
 from m3agiqa.model_card import render
 from m3agiqa.scored_images import scored
 from m3agiqa.workers import devices
+from tests.ctrl_c import taking_ctrl_c
 from tests.tiny_mllm import picture
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +122,7 @@ def started(images, packed, tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=taking_ctrl_c,  # noqa: PLW1509 (no thread of ours runs)
     ) as process:
         yield process
         if process.poll() is None:
@@ -133,7 +135,9 @@ def test_ctrl_c_is_one_line(started):
         assert line, "ended before"
     os.killpg(started.pid, signal.SIGINT)
     _, said = started.communicate(timeout=60)
-    assert (started.returncode, said.splitlines()) == (130, ["predict: interrupted; run it again to go on from here"])
+    *bar, last = said.splitlines()
+    assert (started.returncode, last) == (130, "predict: interrupted; run it again to go on from here")
+    assert [line for line in bar if line and "batches" not in line] == []  # no worker tells of it, too
 
 
 def test_nobody_stays_when_the_one_who_asks_is_killed(started, tmp_path):

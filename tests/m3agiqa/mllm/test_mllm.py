@@ -159,7 +159,7 @@ def test_a_sequence_that_does_not_fit_is_refused(smolvlm):
 
 
 def test_words_that_begin_alike_are_refused(smolvlm, monkeypatch):
-    monkeypatch.setattr("m3agiqa.mllm.model.RATING_WORDS", ("bad", "badly"))
+    monkeypatch.setattr("m3agiqa.mllm.rating.RATING_WORDS", ("bad", "badly"))
     with pytest.raises(InputError, match="two rating words"):
         smolvlm.read(IMAGES[:1], RATE[:1])
 
