@@ -8,8 +8,7 @@ from typing import Any
 from m3agiqa.errors import InputError
 from m3agiqa.given import text_of
 from m3agiqa.score import Score
-
-NUMBERS = ("score", "scale", "low", "high", "percentile")  # how their columns' names begin
+from m3agiqa.score_files import ASKED, FOUND, found
 
 
 def pandas() -> Any:
@@ -35,35 +34,14 @@ def frame_of(images: Sequence[Any], prompts: Sequence[Any], scores: Sequence[Map
     """
     pd = pandas()
     rows, index = [], []
-    for position, (image, prompt, found) in enumerate(zip(images, prompts, scores, strict=True)):
+    for position, (image, prompt, its) in enumerate(zip(images, prompts, scores, strict=True)):
         asked = {"image": _name(image), "prompt": _text(prompt)}
-        rows += [asked | {"aspect": aspect} | _columns(score) for aspect, score in found.items()]
-        index += [position] * len(found)
-    names = ["image", "prompt", "aspect", *_columns(Score("", ""))]
-    numbers = dict.fromkeys([name for name in names if name.startswith(NUMBERS)], "float64")
+        rows += [asked | {"aspect": aspect} | found(score) for aspect, score in its.items()]
+        index += [position] * len(its)
+    names = [*ASKED, "aspect", *FOUND]
+    numbers = dict.fromkeys([name for name, kind in FOUND.items() if kind == "number"], "float64")
     positions = pd.Index(index, name="position", dtype="int64")
     return pd.DataFrame(rows, index=positions, columns=names).astype(numbers)
-
-
-def _columns(score: Score) -> dict[str, Any]:
-    low, high = score.interval or (None, None)
-    low_0_5, high_0_5 = score.interval_0_5 or (None, None)
-    scale_low, scale_high = (None, None) if score.score is None else score.scale
-    return {
-        "status": score.status,
-        "score": score.score,
-        "low": low,
-        "high": high,
-        "scale_low": scale_low,
-        "scale_high": scale_high,
-        "score_0_5": score.score_0_5,
-        "low_0_5": low_0_5,
-        "high_0_5": high_0_5,
-        "percentile": score.percentile,
-        "word": score.word,
-        "description": score.description,
-        "warnings": list(score.warnings),
-    }
 
 
 def _name(image: Any) -> str | None:

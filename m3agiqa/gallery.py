@@ -8,6 +8,7 @@ of a file name that is not UTF-8 are written as escapes.
 
 import base64
 import hashlib
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -100,6 +101,12 @@ def _picture(path: Path) -> str | None:
         return thumbnail(path, THUMBNAIL).source
     except (InputError, OSError):
         return None
+
+
+def say(text: str) -> None:
+    """Print it; what the terminal cannot show is written as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def printable(text: str) -> str:

@@ -30,6 +30,7 @@ FOUND: dict[str, "Kind"] = {  # of each score, and what kind of value it is
     "warnings": "texts",
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")  # what a spreadsheet's may begin with
+ROUNDED = ("score", "low", "high", "score_0_5", "low_0_5", "high_0_5", "percentile")
 DECIMALS = 6
 EXACT, INT64 = 2**53, 2**63  # up to where a whole number is a float's, and Parquet's
 
@@ -100,20 +101,23 @@ class _Layout:
             asked = {"image": image.name, "prompt": image.prompt}
             given = {ours: image.columns.get(name) for name, ours in self.given.items()}
             if self.wide:
-                found = {f"{each.aspect}_{field}": value for each in scores for field, value in _found(each).items()}
-                yield dict.fromkeys(self.kinds) | asked | found | given
+                told = {f"{each.aspect}_{field}": value for each in scores for field, value in _rounded(each).items()}
+                yield dict.fromkeys(self.kinds) | asked | told | given
             else:
-                yield from (asked | {"aspect": each.aspect} | _found(each) | given for each in scores)
+                yield from (asked | {"aspect": each.aspect} | _rounded(each) | given for each in scores)
 
 
-def _found(score: Score) -> Record:
-    """What is said of a score, with the keys of FOUND."""
-    record = asdict(score) | {"warnings": list(score.warnings)}
-    record |= {name: _round(getattr(score, name)) for name in ("score", "score_0_5", "percentile")}
-    record["low"], record["high"] = map(_round, score.interval or (None, None))
-    record["low_0_5"], record["high_0_5"] = map(_round, score.interval_0_5 or (None, None))
+def found(score: Score) -> Record:
+    """What is said of a score, with the keys of FOUND, no digit left out."""
+    record = asdict(score) | {"warnings": list(score.warnings), "score_0_5": score.score_0_5}
+    record["low"], record["high"] = score.interval or (None, None)
+    record["low_0_5"], record["high_0_5"] = score.interval_0_5 or (None, None)
     record["scale_low"], record["scale_high"] = (None, None) if score.score is None else score.scale
     return {field: record[field] for field in FOUND}
+
+
+def _rounded(score: Score) -> Record:
+    return {field: _round(value) if field in ROUNDED else value for field, value in found(score).items()}
 
 
 def _columns(rows: Rows) -> tuple[list[str], dict[str, Kind]]:

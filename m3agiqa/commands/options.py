@@ -50,7 +50,13 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
 
 
 def how(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings of a scorer that the options ask for."""
+    """The settings of a scorer that the options ask for.
+
+    Raises:
+        InputError: no batch of that size.
+    """
+    if arguments.batch < 1:
+        raise InputError(f"--batch is {arguments.batch}, expected 1 or more")
     return {name: getattr(arguments, name) for name in ("device", "batch", "unfamiliar", "fast")}
 
 

@@ -57,8 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     logging.disable_progress_bar()  # of loading the model: ours is about images
-    if arguments.batch < 1:
-        raise InputError(f"--batch is {arguments.batch}, expected 1 or more")
+    settings = how(arguments)
     if arguments.gallery < 0:
         raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
     if arguments.parquet:
@@ -75,14 +74,13 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             kept=kept,
             processes=processes,
-            **how(arguments),
+            **settings,
         )
         score_files.write(rows, arguments.out, wide=arguments.wide, parquet=arguments.parquet)
         gallery.write(rows, arguments.out, on_the_page=arguments.gallery)
         table, failed = gallery.table(rows), list(_failed(rows))
     # Once the files are there: a terminal that cannot show a name loses nothing.
-    encoding = sys.stdout.encoding or "utf-8"
-    print(table.encode(encoding, "backslashreplace").decode(encoding))
+    gallery.say(table)
     tables = ["scores.csv", "scores.jsonl", *["scores.parquet"] * arguments.parquet]
     print(f"predict: {', '.join(tables)} and gallery.html are in {arguments.out}", file=sys.stderr)
     if failed:

@@ -30,7 +30,7 @@ from m3agiqa.commands.options import (
 from m3agiqa.errors import InputError
 from m3agiqa.exits import SOME_FAILED
 from m3agiqa.files import one_at_a_time
-from m3agiqa.gallery import printable
+from m3agiqa.gallery import printable, say
 from m3agiqa.given import brief
 from m3agiqa.ranked_images import RankedImages, check
 from m3agiqa.ranking import SURE
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError("--group-column is a column of a --table or a --tar")
     if arguments.parquet:
         pyarrow("--parquet")
-    processes = processes_of(arguments)
+    settings, processes = how(arguments), processes_of(arguments)
     images, parts = images_of(arguments), parts_of(arguments)
     aspect = arguments.aspect or next(iter(parts))
     require(arguments, parts, aspect)
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             kept=kept,
             processes=processes,
-            **how(arguments),
+            **settings,
         )
         ranked = RankedImages(found, spread, arguments.group_column)
         score_files.write(ranked, arguments.out, name="ranks", parquet=arguments.parquet)
@@ -89,8 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
         if not card.head_of(fast=arguments.fast).preference.within_prompts:
             lines.append("how sure: learnt from any two images, which are easier to tell apart than two of one prompt")
         missing = [f"{brief(image.name)}: {score.status}" for image, (score,) in ranked if score.score is None]
-    encoding = sys.stdout.encoding or "utf-8"
-    print("\n".join(map(printable, lines)).encode(encoding, "backslashreplace").decode(encoding))
+    say("\n".join(map(printable, lines)))
     shown = f", {copied} of the best in {best}" if arguments.best else ""
     print(f"rank: ranks.csv and ranks.jsonl are in {arguments.out}{shown}", file=sys.stderr)
     if missing:

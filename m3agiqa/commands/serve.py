@@ -31,11 +31,10 @@ def run(arguments: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed here: make serve, or pip install 'm3agiqa[serve]'") from None
     logging.disable_progress_bar()  # of loading the models
-    if arguments.batch < 1:
-        raise InputError(f"--batch is {arguments.batch}, expected 1 or more")
+    settings = how(arguments)
     key = _key(arguments.host)
     with _bound(arguments.host, arguments.port) as bound:
-        scorer = Scorer(parts_of(arguments), **how(arguments))
+        scorer = Scorer(parts_of(arguments), **settings)
         for aspect in scorer.aspects:
             scorer.score_batch([], [], aspect=aspect)  # loads it: a part that does not fit is said before anyone asks
         app = server.create_app(scorer, key=key)
