@@ -18,7 +18,7 @@ from peft import PeftModel
 
 from benchmarks.full_size import machine
 from benchmarks.full_size.machine import ON_GPU, Ceilings
-from benchmarks.full_size.model import llama_flops, tokens, vision_flops
+from benchmarks.full_size.model import flops as flops_of
 from finetune.distill.examples import Collator, Examples
 from finetune.distill.training import Conversations, distill
 from m3agiqa.ahead import DECODERS
@@ -44,7 +44,8 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
     learner = student.add_lora(lora, seed=0)
     for name, parameter in learner.named_parameters():
         assert parameter.requires_grad == ("lora_" in name)  # noqa: S101  what is counted rests on it
-    flops = vision_flops() + 2 * llama_flops(tokens(student, table))
+    an_image = flops_of(student, table)
+    flops = an_image.seen + 2 * an_image.read
     for kind in ("compiled, activations computed twice",) if twice else ("as it comes", "compiled"):
         if "compiled" in kind:
             student.compile(activation_checkpointing=twice)

@@ -6,7 +6,7 @@ model's own, counted from shapes: padding, recomputation and everything elementw
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,11 @@ if ON_GPU:
     SHAPES |= {"vision_config": EYES | {"image_size": 980, "patch_size": 14}, "patch_size": 14}
     SIZE, VIEW, IMAGES = 1024, 448, 64
 PATCH: int = SHAPES["patch_size"]
-PROMPT = "a red cube"
-DESCRIPTION = "Soft edges, little noise."
+FEWER = [{"max_slice_nums": 4}, {"max_slice_nums": 1}]  # as the profile has it
+MOST = 9  # slices, beside the whole
+WORDS = ["quality", "image", "bad", "poor", "fair", "good", "excellent"]
+SIDES = (256, 512, 768, 1024, 1344, 1792) if ON_GPU else (24, 40, 48)  # px, of uneven images
+ASKED, SAID = (2, 8), (8, 81) if ON_GPU else (5, 30)  # words of 3 tokens, for 3 to 16 and 20 to 200 real ones
 
 
 def student(folder: Path) -> LocalMLLM:
@@ -49,28 +52,64 @@ def student(folder: Path) -> LocalMLLM:
     torch.set_default_dtype(torch.float32)
     network.generation_config.update(do_sample=False, eos_token_id=network.config.eos_token_id, pad_token_id=0)
     network.train(mode=False)
-    return LocalMLLM(network, processor, min(1536, SHAPES["max_position_embeddings"]), DEVICE, "full size", "random")
+    return LocalMLLM(
+        network, processor, min(1536, SHAPES["max_position_embeddings"]), DEVICE, "full size", "random", FEWER
+    )
 
 
-def images(folder: Path) -> pd.DataFrame:
-    """A table of IMAGES JPEG pictures of SIZE px, noise of many scales, with prompts and descriptions."""
+def images(folder: Path, *, uneven: bool) -> pd.DataFrame:
+    """A table of IMAGES JPEG pictures, noise of many scales, with prompts and descriptions.
+
+    All alike: SIZE px, and texts of a few words. Uneven: each side one of SIDES, and texts as long as real ones.
+    """
     random, rows = np.random.default_rng(0), []
     for number in range(IMAGES):
+        size = tuple(int(side) for side in random.choice(SIDES, 2)) if uneven else (SIZE, SIZE)
         noises = [Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)) for side in (4, 32, 256)]
-        pixels = np.sum([np.asarray(noise.resize((SIZE, SIZE)), float) for noise in noises], axis=0)
+        pixels = np.sum([np.asarray(noise.resize(size), float) for noise in noises], axis=0)
         path = folder / f"{number:03d}.jpg"
         Image.fromarray((pixels / 3).astype(np.uint8)).save(path, quality=92)
-        rows.append({"image_id": path.stem, "path": str(path), "prompt": PROMPT, "description": DESCRIPTION})
+        asked, said = (int(random.integers(*most)) if uneven else 8 for most in (ASKED, SAID))
+        texts = {"prompt": _words(random, asked), "description": _words(random, said)}
+        rows.append({"image_id": path.stem, "path": str(path), **texts})
     return pd.DataFrame(rows).set_index("image_id")
 
 
-def vision_flops() -> float:
-    """Of one image's views: vision tower and resampler."""
-    plan = slicing((SIZE, SIZE), max_slices=9, side=VIEW, patch=PATCH)
-    if plan.grid is None or plan.refined is None:
-        raise ValueError(f"an image of {SIZE} px has slices")
-    columns, rows = plan.grid
-    views = [plan.whole, *[(plan.refined[0] // columns, plan.refined[1] // rows)] * (columns * rows)]
+def _words(random: np.random.Generator, number: int) -> str:
+    """So many words, in sentences of ten."""
+    words = random.choice(WORDS, number).tolist()
+    return " ".join(" ".join(words[start : start + 10]) + "." for start in range(0, number, 10))
+
+
+class Flops(NamedTuple):
+    """Of an image, the mean of a table: to see it, and to read the conversation about it."""
+
+    seen: float
+    read: float
+    tokens: float  # of its sequence
+
+
+def flops(student: LocalMLLM, table: pd.DataFrame) -> Flops:
+    """Of the described images of `table`, each taken in as many views as it is taken in."""
+    found = []
+    for row in table.itertuples():
+        with Image.open(row.path) as image:
+            asked = conversation("quality", row.prompt, row.description)
+            (inputs,) = student.inputs([image], [asked])
+            (fit,) = inputs.fits
+            views = student.fewer_views[fit.level - 1]["max_slice_nums"] if fit.level else MOST
+            tokens = inputs.tensors["input_ids"].shape[1]
+            found.append(Flops(vision_flops(image.size, views), llama_flops(tokens), tokens))
+    return Flops(*np.mean(found, axis=0).tolist())
+
+
+def vision_flops(size: tuple[int, int], most: int) -> float:
+    """Of one image's views, at `most` so many slices: vision tower and resampler."""
+    plan = slicing(size, max_slices=most, side=VIEW, patch=PATCH)
+    views = [plan.whole]
+    if plan.grid is not None and plan.refined is not None:
+        columns, rows = plan.grid
+        views += [(plan.refined[0] // columns, plan.refined[1] // rows)] * (columns * rows)
     eyes = SHAPES["vision_config"]
     width, layers, inner = eyes["hidden_size"], eyes["num_hidden_layers"], eyes["intermediate_size"]
     model, queries = SHAPES["hidden_size"], SHAPES["query_num"]
@@ -90,11 +129,3 @@ def llama_flops(tokens: int) -> float:
     projections = width * (2 * width + 2 * keys) + 3 * width * SHAPES["intermediate_size"]
     flops: float = SHAPES["num_hidden_layers"] * (2 * tokens * projections + 2 * tokens**2 * width)
     return flops
-
-
-def tokens(model: LocalMLLM, table: pd.DataFrame) -> int:
-    """Length of one described image's sequence."""
-    row = table.iloc[0]
-    asked = conversation("quality", row["prompt"], row["description"])
-    (inputs,) = model.inputs([Image.open(row["path"])], [asked])
-    return inputs.tensors["input_ids"].shape[1]
