@@ -31,8 +31,9 @@ judge: git $(BIN)/installed  ## train every aspect in turn, params.yaml as it is
 	done
 	@echo "make: score with python -m m3agiqa predict --bundle $(BUNDLE) IMAGE --prompt TEXT" >&2
 
+# Most of it is starting programs; tests/conftest.py has the order of the files.
 test: git $(BIN)/installed-dev  ## run the tests
-	OMP_NUM_THREADS=1 $(IN_VENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # most of it is starting programs
+	OMP_NUM_THREADS=1 $(IN_VENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/installed-dev  ## check style, format and types
 	$(BIN)/ruff check .

@@ -29,13 +29,14 @@ COMMANDS = {
     "serve": Command("m3agiqa.commands.serve", "score images that come over HTTP"),
     "bundle": Command("m3agiqa.commands.bundle", "pack the trained aspects of a clone into one folder"),
     "push": Command("m3agiqa.commands.push", "share a bundle on the Hugging Face hub"),
+    "label-studio": Command("m3agiqa.plugs.label_studio", "make tasks of Label Studio from predict's scores"),
     "compare": Command("evaluation.compare", "compare the experiments of a clone, with the published figures"),
 }
 
 
 def main() -> None:
     """Run the command that the command line names."""
-    listing = "\n".join(f"  {name:<10}{command.help}" for name, command in COMMANDS.items())
+    listing = "\n".join(f"  {name:<14}{command.help}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="m3agiqa",
         description="Score AI-generated images as people would.",
@@ -49,7 +50,8 @@ def main() -> None:
     name = parser.parse_args(sys.argv[1:2]).command
     with told_in_one_line(name):
         module = _module(name)
-        options = argparse.ArgumentParser(prog=f"m3agiqa {name}", description=COMMANDS[name].help.capitalize() + ".")
+        told = COMMANDS[name].help
+        options = argparse.ArgumentParser(prog=f"m3agiqa {name}", description=f"{told[0].upper()}{told[1:]}.")
         module.add_arguments(options)
         module.run(options.parse_args(sys.argv[2:]))
 

@@ -193,6 +193,7 @@ class Launcher(Strict):
 class Runtime(Strict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     batch: PositiveInt
+    micro_batch: PositiveInt | None
     activation_checkpointing: bool
     launcher: Launcher
     teacher: TeacherLimits

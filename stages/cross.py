@@ -13,7 +13,6 @@ from pipeline.ranks import is_first
 from pipeline.settings import Settings
 from pipeline.sources import DatasetSource
 from pipeline.stage import stage
-from stages.split import split_samples
 
 
 def main(settings: Settings) -> None:
@@ -41,6 +40,8 @@ def main(settings: Settings) -> None:
 
 def _keep_test(settings: Settings, on: str) -> None:
     """Leave nothing but the test images of `on`."""
+    from stages.split import split_samples  # noqa: PLC0415 (transformers)
+
     of_cross = paths.of_cross(settings.dataset, settings.aspect)
     samples = read_table(of_cross.samples)
     require_aspect(samples, settings.aspect)

@@ -84,12 +84,13 @@ def main(settings: Settings) -> None:
             recipe,
             checkpoints=scratch.path,
             out=out,
+            micro_batch=settings.runtime.micro_batch,
             activation_checkpointing=settings.runtime.activation_checkpointing,
             workers=readers,
             progress=_foretelling(settings),
         )
         if here.is_main_process:
-            ran = made_on(settings) | {"batch": recipe.batch}
+            ran = made_on(settings) | {"batch": recipe.batch, "micro_batch": settings.runtime.micro_batch}
             write_json(out / "distill.json", {"shortened": shortened, "made_on": ran})
             write_text(curve, history.to_csv(index=False))
 

@@ -5,7 +5,6 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from data.tables.frames import write_table
 from m3agiqa.files import sha256
 from pipeline import paths
 from pipeline.settings import PARAMS, Settings, load
+from tests import forks
 from tests.gemini_server import KEY, GeminiServer
 
 ROOT = Path(__file__).parents[1]
@@ -66,9 +66,7 @@ def start(root: Path, server: GeminiServer, *options: str) -> subprocess.Popen:
 
 def forked(root: Path, server: GeminiServer) -> BaseProcess:
     """The same, as a fork of a process that has imported all of it already; what it says goes to `root`/log."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.caption_project", "stages.caption", "analyzers.gemini.google_generativeai"])
-    process = context.Process(target=_run, args=(root, _environment(root, server)))
+    process = forks.context().Process(target=_run, args=(root, _environment(root, server)))
     process.start()
     return process
 

@@ -1,5 +1,29 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
+
+from tests import warm
+
+# The longest first, where files go to several processes one by one (make test): what begins last holds up nobody then.
+# The second is no file of tests/whole, all of which wait for one run of the whole pipeline.
+LONG = ["whole/test_kill.py", "m3agiqa/test_workers.py", "whole/test_repro.py", "whole/test_experiments.py"]
+LONG += ["whole/test_scoring.py", "whole/test_settings_read.py", "m3agiqa/test_judge.py", "whole/test_own_data.py"]
+LONG += ["stages/test_caption_faults.py", "m3agiqa/test_rendered_scenes.py", "m3agiqa/test_wheel.py"]
+LONG += ["pipeline/test_processes.py", "evaluation/test_compare.py", "m3agiqa/test_serve_command.py"]
+PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: PLACES.get(item.path, len(PLACES)))
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """A folder with a `python` and a `dvc` that start at once."""
+    with warm.programs() as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)

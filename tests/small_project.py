@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,14 +28,15 @@ SMALL = {
 
 @dataclass
 class Project:
-    """A git and DVC repository in a folder of its own."""
+    """A git and DVC repository in a folder of its own; its `programs` are this interpreter's, or tests/warm.py's."""
 
     path: Path
+    programs: Path = Path(sys.executable).parent
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project, with this interpreter's programs first on the path."""
+        """Run a command in the project, with its programs first on the path."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["PATH"] = os.pathsep.join([str(self.programs), environment["PATH"]])
         environment["COLUMNS"] = "300"
         ran = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
         if check and ran.returncode:
@@ -74,7 +75,7 @@ class Project:
     def copy(self, path: Path) -> "Project":
         """The whole folder again, cache and unfinished work included."""
         shutil.copytree(self.path, path, symlinks=True)
-        return Project(path)
+        return replace(self, path=path)
 
 
 def ran(said: subprocess.CompletedProcess[str]) -> list[str]:
@@ -82,7 +83,7 @@ def ran(said: subprocess.CompletedProcess[str]) -> list[str]:
     return [stage for stage in STAGES if f"Running stage '{stage}'" in said.stdout and stage != "source"]
 
 
-def new_project(path: Path) -> Project:
+def new_project(path: Path, programs: Path = Project.programs) -> Project:
     """The files that git tracks or would track, in a fresh repository, with small params and no results."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -95,7 +96,7 @@ def new_project(path: Path) -> Project:
         if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(("results/", "tests/")):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path / name)
-    project = Project(path)
+    project = Project(path, programs)
     project.run("git", "init", "--quiet")
     project.set_params(**SMALL)
     project.commit("start")

@@ -87,3 +87,10 @@ def test_no_modules_import_each_other():
 def test_two_stages_do_what_others_do():
     leaning = {module for module in modules("stages") for name in imports(module) if name.startswith("stages.")}
     assert leaning == {"stages.cross", "stages.train_fast"}
+
+
+def test_nothing_leans_on_a_plug():
+    ours = {module for package in LAYERS for module in modules(package)}
+    plugs = {module for module in ours if module.startswith("m3agiqa.plugs")}
+    assert len(plugs) > 1
+    assert not {module for module in ours - plugs for name in imports(module) if name.startswith("m3agiqa.plugs")}

@@ -34,6 +34,7 @@ from m3agiqa.files import atomic, sha256
 from m3agiqa.images import pixels_sha256
 
 BATCH = 12  # pictures rendered together
+A_PROCESS = 500_000  # pixels: rendered in about as long as another process takes to begin
 DECIMALS = 6  # of scores: what random generators and roots leave in doubt is far below (see `exact`)
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ def build(folder: Path, *, seed: int, prompts: int, size: int, raters: int,
           progress: Progress = _unseen) -> pd.DataFrame:  # fmt: skip
     """Write six pictures a prompt to folder/images/ and the noise-free truth to folder/truth.parquet.
 
-    Returns the samples table. The pictures are rendered by one process a core; each batch is a function of the seed
+    Returns the samples table. Many pictures are rendered by one process a core; each batch is a function of the seed
     alone, so neither their number nor the machine changes a pixel or a score (`exact`).
     """
     scenes = draw_prompts(seed, prompts)
@@ -126,7 +127,7 @@ def _paint(folder: Path, ids: list[str], pictures: list[Picture], size: int, pro
     tasks = [_Task([folder / "images" / f"{image_id}.png" for image_id in ids[k : k + BATCH]],
                    [picture.layout for picture in pictures[k : k + BATCH]], size)
              for k in range(0, len(ids), BATCH)]  # fmt: skip
-    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    workers = min(len(os.sched_getaffinity(0)), len(tasks), len(ids) * size**2 // A_PROCESS)
     with ExitStack() as stack:
         mapping: Callable[[Callable[[_Task], list[_Painted]], list[_Task]], Iterable[list[_Painted]]] = map
         if workers > 1:

@@ -1,7 +1,8 @@
 """transformers' Trainer, on each process's share of given batches.
 
-A share may come in several sets of tensors, because images are taken in different numbers of views
-(finetune/distill/examples.py). Their gradients add up before the step is made: it is the step of the whole batch.
+A share comes in several sets of tensors where memory holds few images at once (`micro_batch`), and because images are
+taken in different numbers of views (finetune/distill/examples.py). Each is a forward and a backward pass. Their
+gradients add up before the step is made: it is the step of the whole batch.
 """
 
 import os
@@ -50,12 +51,15 @@ class _Example(NamedTuple):
 
 @dataclass(frozen=True)
 class _Share:
-    """`collate`, of rows that may teach nothing."""
+    """`collate`, of at most `together` rows at a time, which may teach nothing."""
 
     collate: Collate
+    together: int
 
     def __call__(self, rows: list[_Example]) -> list[Tensors]:
-        batches = self.collate([row.example for row in rows])
+        examples = [row.example for row in rows]
+        few = [examples[at : at + self.together] for at in range(0, len(examples), self.together)]
+        batches = [tensors for some in few for tensors in self.collate(some)]
         if not rows[0].learned:
             return [
                 {
@@ -83,11 +87,12 @@ class ShareTrainer(Trainer):
         train_dataset: Examples,
         eval_dataset: Examples,
         batches: list[list[int]],
+        micro_batch: int,
         **options: Any,
     ) -> None:
         datasets: dict[str, Any] = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
         super().__init__(**datasets, **options)
-        self.collate, self.learned_from, self.batches = collate, train_dataset, batches
+        self.share, self.learned_from, self.batches = _Share(collate, micro_batch), train_dataset, batches
         size, rows = self.args.per_device_eval_batch_size, range(len(eval_dataset))
         self.val_batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
         self.val_shares = self._shares(eval_dataset, [[(row, None) for row in batch] for batch in self.val_batches])
@@ -108,7 +113,7 @@ class ShareTrainer(Trainer):
         return DataLoader(
             _Rows(examples),
             batch_sampler=shares,
-            collate_fn=_Share(self.collate),
+            collate_fn=self.share,
             num_workers=workers,
             worker_init_fn=_in_a_worker,
             persistent_workers=workers > 0,  # they are slow to start

@@ -1,13 +1,14 @@
 """LoRA distillation: the local MLLM learns to say what the teacher says.
 
 transformers' Trainer does the work, and its checkpoints hold weights, optimizer, schedule and random state. Four
-things around it make a run a function of its inputs, killed or not, in one process or in many:
+things around it make a run a function of its inputs, killed or not, in one process or in many, whatever memory holds:
 
 - The order of all epochs is one list, drawn from the seed before anything starts. To resume is to skip its head.
 - A checkpoint counts once its marker file is there, which is written last.
-- Each process takes its share of every batch, and a loss is the mean over the tokens of the whole batch, in which the
-  rating word counts for `word_weight` (finetune/distill/words.py). Processes add the same numbers in another order:
-  float32 losses agree within 1e-5. (Dropout draws in each process anew.)
+- Each process takes its share of every batch, a few images at a time, and a loss is the mean over the tokens of the
+  whole batch, in which the rating word counts for `word_weight` (finetune/distill/words.py). The same numbers are added
+  in another order: float32 losses agree within 1e-5, within 1e-6 in one process. (Dropout draws for each process and
+  for as many images as there are at a time: otherwise.)
 - The best adapter so far is kept beside the checkpoints. A replay from an older checkpoint finds the same one again.
 
 After each epoch the val conversations are scored, and the epoch with the lowest val loss is kept, not the last: a few
@@ -54,6 +55,7 @@ def distill(
     *,
     checkpoints: Path,
     out: Path,
+    micro_batch: int | None = None,
     activation_checkpointing: bool = False,
     workers: int = 0,
     progress: Progress = silent,
@@ -61,9 +63,10 @@ def distill(
     """Train what is trainable in `model` and write the best epoch's adapter to the folder `out`.
 
     The learning rate rises over the share `settings.warmup` of the steps, then falls along a cosine to 0.
-    `activation_checkpointing` keeps no block's inner activations for the backward pass and computes them twice: less
-    memory, more time, the same weights. `workers` are processes that read ahead; on Python 3.14, and where this one was
-    spawned, they are spawned, so that `data` must be picklable.
+    `micro_batch` images at most are learned from at once, all of a batch with None: less memory, and a step is still a
+    whole batch's. `activation_checkpointing` keeps no block's inner activations for the backward pass and computes them
+    twice: less memory, more time, the same weights. `workers` are processes that read ahead; on Python 3.14, and where
+    this one was spawned, they are spawned, so that `data` must be picklable.
 
     `checkpoints` belongs to one run: name it by everything that shapes the run. A call with the checkpoints of a
     killed run goes on from there, and writes the same bytes as if nothing had happened.
@@ -89,6 +92,7 @@ def distill(
         eval_dataset=data.val,
         callbacks=[keeper],
         batches=[examples[at : at + batch] for at in range(0, len(examples), batch)],
+        micro_batch=micro_batch or batch,
     )
     trainer.remove_callback(PrinterCallback)
     process = PartialState()

@@ -31,6 +31,7 @@ from xlstm import (
     xLSTMBlockStackConfig,
 )
 
+from m3agiqa.head.mlstm import in_chunks
 from m3agiqa.head.sizes import check_mamba, check_transformer, check_xlstm
 from m3agiqa.head.slstm import accelerate
 
@@ -39,24 +40,10 @@ SCAN_CHUNK = (
 )
 
 
-class XLSTM(xLSTMBlockStack):  # type: ignore[misc]  # xlstm has no types
-    """xlstm's block stack, for sequences of any length."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        self._allow_length(x.shape[1])
-        read: Tensor = super().forward(x)
-        return read
-
-    def _allow_length(self, length: int) -> None:
-        """Let the mLSTM cells see `length` tokens; their context_length only sizes a causal mask, no weight."""
-        for module in self.modules():
-            mask = getattr(module, "causal_mask", None)
-            if mask is not None and len(mask) < length:
-                module.causal_mask = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
-
-
-def xlstm_stack(dim: int, *, dropout: float, blocks: int = 2, slstm_at: Sequence[int] = (1,), heads: int = 4) -> XLSTM:
-    """Build xlstm's own block stack as in the paper, its sLSTM recurrence made fast.
+def xlstm_stack(
+    dim: int, *, dropout: float, blocks: int = 2, slstm_at: Sequence[int] = (1,), heads: int = 4
+) -> xLSTMBlockStack:
+    """Build xlstm's own block stack as in the paper, both of its cells made fast.
 
     Raises:
         InputError: a width that the heads do not divide, or an sLSTM block beyond the last.
@@ -70,15 +57,13 @@ def xlstm_stack(dim: int, *, dropout: float, blocks: int = 2, slstm_at: Sequence
             slstm=sLSTMLayerConfig(backend="vanilla", num_heads=heads, conv1d_kernel_size=4),
             feedforward=FeedForwardConfig(proj_factor=1.3, act_fn="gelu"),
         ),
-        context_length=1,  # grows with what it is given
+        context_length=1,  # sizes a causal mask, which chunks do not need; no weight
         num_blocks=blocks,
         embedding_dim=dim,
         slstm_at=list(slstm_at),
         dropout=dropout,
     )
-    stack = XLSTM(config)
-    accelerate(stack)
-    return stack
+    return in_chunks(accelerate(xLSTMBlockStack(config)))
 
 
 def no_stack(dim: int, *, dropout: float) -> nn.Module:  # noqa: ARG001 - called like the others

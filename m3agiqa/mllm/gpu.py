@@ -6,9 +6,11 @@ of it is thousands of small kernels, which a CUDA graph starts at once, and the 
 write out four times for Llama's grouped queries before it reads it.
 """
 
+from types import FunctionType
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.generation.utils import DeferredStopCheck
@@ -16,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 CACHE_STRIDE = 128  # tokens
+MEASURED = "5.23."  # versions of transformers, whose loop of generation StepGraph knows
 LARGE = 1_000_000_000  # parameters; below, compiling takes longer than it saves on a few thousand images
 
 
@@ -53,6 +56,33 @@ def on_host(device: torch.device, *tensors: Tensor) -> list[Tensor]:
     return copies
 
 
+class LateStop(DeferredStopCheck):
+    """Looks a step late whether all sequences have ended, so that the host never waits for the device.
+
+    On CUDA too, where transformers does it on Apple's GPUs alone; what came after the end is taken back.
+    """
+
+    @staticmethod
+    def is_supported(device: torch.device, *args: Any, **kwargs: Any) -> bool:
+        """Whether it can be done in this generation."""
+        return DeferredStopCheck.is_supported(torch.device("mps") if device.type == "cuda" else device, *args, **kwargs)
+
+
+def stopping_late(network: PreTrainedModel) -> dict[str, Any]:
+    """The argument of `generate` for it: the network's own loop, in which the name of the check stands for ours.
+
+    Transformers itself stays as it is, for this model's other callers and for other models. Another version than the
+    one that this was measured with may have another loop, and keeps it.
+    """
+    if not transformers.__version__.startswith(MEASURED):
+        return {}
+    kind: Any = type(network)
+    loop = kind._sample  # noqa: SLF001 (what `generate` would take)
+    ours = FunctionType(loop.__code__, {**loop.__globals__, DeferredStopCheck.__name__: LateStop}, loop.__name__)
+    ours.__defaults__, ours.__kwdefaults__ = loop.__defaults__, loop.__kwdefaults__
+    return {"custom_generate": ours}
+
+
 class StepGraph:
     """Lets `generate` run a step as one CUDA graph, for which transformers compiles with a static cache.
 
@@ -63,12 +93,14 @@ class StepGraph:
     def __init__(self, network: PreTrainedModel) -> None:
         network.set_attn_implementation("grouped")
         network.generation_config.update(cache_implementation="static")
+        self.late = stopping_late(network)
         self.rows = 0
 
     def options(self, rows: int, tokens: int) -> dict[str, Any]:
         """Arguments of `generate` for `rows` sequences of `tokens` tokens at most, the new ones among them."""
         self.rows = max(self.rows, rows)
-        return {"max_cache_len": -(-tokens // CACHE_STRIDE) * CACHE_STRIDE, "disable_compile": rows < self.rows}
+        length = -(-tokens // CACHE_STRIDE) * CACHE_STRIDE
+        return {"max_cache_len": length, "disable_compile": rows < self.rows, **self.late}
 
 
 def grouped_attention(
@@ -101,16 +133,3 @@ def grouped_attention(
 
 AttentionInterface.register("grouped", grouped_attention)
 AttentionMaskInterface.register("grouped", sdpa_mask)
-
-_late_stops_on_mps = DeferredStopCheck.is_supported
-
-
-def late_stops(device: torch.device, *args: Any, **kwargs: Any) -> bool:
-    """Whether `generate` looks a step late if all sequences have ended, so that the host never waits for the device.
-
-    On CUDA too, where transformers does it on Apple's GPUs; what came after the end is taken back.
-    """
-    return _late_stops_on_mps(torch.device("mps") if device.type == "cuda" else device, *args, **kwargs)
-
-
-DeferredStopCheck.is_supported = staticmethod(late_stops)  # type: ignore[method-assign]  # no other way to say it

@@ -64,7 +64,7 @@ class LocalMLLM:
             hashes = adapters.hashes(adapter)
             network = adapters.lay_on(network, adapter)
         network = network.to(device).eval()
-        return cls(
+        mllm = cls(
             model=network,
             processor=processor,
             max_length=profile.max_length,
@@ -72,9 +72,11 @@ class LocalMLLM:
             name=profile.model,
             identity=_identity(base, hashes, profile.max_length, profile.fewer_views),
             fewer_views=profile.fewer_views,
-            graph=gpu.StepGraph(network) if gpu.worth_it(network) else None,
             base=base,
         )
+        if gpu.worth_it(mllm._network):
+            mllm.graph = gpu.StepGraph(mllm._network)
+        return mllm
 
     def sharing(self, name: str, adapter: Path | None) -> "LocalMLLM":
         """Another MLLM with the same model, and the plain LoRA `adapter` in that folder on it, or none.

@@ -55,17 +55,13 @@ def called(folder: Path, *command: str) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True, env=os.environ | {"PATH": path})
 
 
-def dvc(folder: Path, *command: str) -> None:
-    called(folder, sys.executable, "-m", "dvc", *command)
-
-
 def commit(folder: Path, message: str) -> None:
     who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
     called(folder, "git", *who, "commit", "--quiet", "--allow-empty", "-m", message)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(programs, tmp_path_factory):
     """Two heads with two seeds each (one of the four is the commit's) and two folds; then what gives no row.
 
     That is params that nothing was run with, and a run that fails. Another commit follows.
@@ -82,11 +78,14 @@ def project(tmp_path_factory):
         (folder / "results/evaluation.json").write_text(json.dumps(metrics(params)))
         predicted(fold).to_csv(folder / "results/predictions.csv", index=False)
 
+    def dvc(*command: str) -> None:
+        called(folder, str(programs / "dvc"), *command)
+
     def save(name: str) -> None:
-        dvc(folder, "exp", "save", "--name", name)
+        dvc("exp", "save", "--name", name)
 
     called(folder, "git", "init", "--quiet")
-    dvc(folder, "init", "--quiet")
+    dvc("init", "--quiet")
     (folder / "results").mkdir()
     (folder / "dvc.yaml").write_text("params: [params.yaml]\nstages: {fails: {cmd: exit 3}}\n")
     write("xlstm", "published")
@@ -101,8 +100,8 @@ def project(tmp_path_factory):
     stale = YAML(typ="safe").load(folder / "params.yaml") | {"head": "xlstm"}
     YAML().dump(stale, folder / "params.yaml")
     save("stale")
-    dvc(folder, "exp", "run", "--queue", "--name", "fails", "-S", "aspect=correspondence")
-    dvc(folder, "exp", "run", "--run-all")
+    dvc("exp", "run", "--queue", "--name", "fails", "-S", "aspect=correspondence")
+    called(folder, sys.executable, "-m", "dvc", "exp", "run", "--run-all")
     commit(folder, "another")
     return folder
 

@@ -40,7 +40,8 @@ def run(*arguments: str) -> str:
 def chosen(tmp_path, monkeypatch):
     """Settings for two processes, in params.yaml too; batches of three, so that shares are unequal.
 
-    Three of four images fit in fewer views alone, so that batches are taken apart.
+    Three of four images fit in fewer views alone, so that batches are taken apart. The two learn from one image at a
+    time, the one process from all of a batch.
     """
     monkeypatch.chdir(tmp_path)
     for name, value in (("DVC_ROOT", str(tmp_path)), ("PYTHONPATH", str(ROOT)), ("OMP_NUM_THREADS", "1")):
@@ -50,8 +51,9 @@ def chosen(tmp_path, monkeypatch):
     chosen = project(profile | {"fewer_views": [{"size": {"longest_edge": 32}}], "lora": LORA}, IMAGES)
     values = chosen.model_dump(mode="json")
     values["mllms"]["tried"]["recipe"] |= {"epochs": 2, "batch": 3}
-    values["runtime"] |= {"batch": 16, "device": "cpu", "launcher": {"processes": 2}}
+    values["runtime"] |= {"batch": 16, "device": "cpu", "launcher": {"processes": 2}, "micro_batch": 1}
     YAML().dump(values, tmp_path / "params.yaml")
+    values["runtime"]["micro_batch"] = None
     return type(chosen).model_validate(values)
 
 
@@ -76,6 +78,7 @@ def test_two_processes_write_what_one_writes(chosen):
 
     report = read_json(paths.adapter(chosen.dataset, chosen.aspect) / "distill.json")
     assert report["shortened"] == {"train": 0, "val": 0}
+    assert (report["made_on"]["batch"], report["made_on"]["micro_batch"]) == (3, 1)
 
     describe.main(chosen)  # from here on bit for bit: the batches are the same
     features.main(chosen)

@@ -74,6 +74,7 @@ def test_every_setting_is_there_to_be_set():
         ({"teachers.gemini.sdk": "vertex"}, "teachers.gemini.sdk: .*'vertex'"),
         ({"teachers.gemini.prices.date": "once"}, "prices.date: .*'once'"),
         ({"caption.max_failed": 1}, "caption.max_failed: .*less than 1"),
+        ({"runtime.micro_batch": 0}, "runtime.micro_batch: .*greater than 0"),
         ({"runtime.teacher.concurrency": 0}, "runtime.teacher.concurrency: .*greater than 0"),
         ({"split.val": 0}, "split.val: .*greater than 0.*given: 0"),
         ({"distill.epoch": 3}, "distill.epoch: Extra inputs"),

@@ -7,7 +7,7 @@ from tests.small_project import Project, new_project
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory) -> Project:
+def reproduced(programs, tmp_path_factory) -> Project:
     """Read-only for tests: `copy()` it before changing anything. Test processes that run side by side share it."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -15,8 +15,8 @@ def reproduced(tmp_path_factory) -> Project:
     with FileLock(shared / "reproduced.lock"):
         path = shared / "reproduced"
         if not (path / ".git").exists():
-            project = new_project(shared / "reproducing")
+            project = new_project(shared / "reproducing", programs)
             project.dvc("repro")
             project.commit("reproduced")
             project.path.rename(path)
-    return Project(path)
+    return Project(path, programs)

@@ -13,7 +13,7 @@ from tests.small_project import ROOT, STAGES
 
 DAG = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 RUNTIME = "runtime"  # no stage's param: how fast, never what
-OTHER = {"reader": "synthetic", "seed": 1, "prompts": 12, "size": 96, "raters": 4}
+OTHER = {"reader": "synthetic", "seed": 1, "prompts": 6, "size": 64, "raters": 4}
 # What only shows where it is chosen: another teacher, another data set's test images.
 CHOSEN = {"caption": [{"teacher": "mllm"}], "cross": [{"evaluate.on": "other"}], "evaluate": [{"evaluate.on": "other"}]}
 

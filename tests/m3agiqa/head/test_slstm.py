@@ -13,7 +13,7 @@ from torch.utils.cpp_extension import _get_build_directory
 from torch.utils.file_baton import FileBaton
 from xlstm.blocks.slstm.cell import sLSTMCell_vanilla, sLSTMCellConfig
 
-from m3agiqa.head import slstm
+from m3agiqa.head import recurrence, slstm
 from m3agiqa.head.slstm import FastSLSTM
 from m3agiqa.head.stacks import xlstm_stack
 
@@ -117,17 +117,40 @@ def test_a_kill_while_the_kernel_compiles_stops_nothing_later(monkeypatch, tmp_p
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("way", ["triton", "xlstm"])
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
-def test_the_cuda_kernel_is_the_vanilla_cell(dtype, near):
+def test_the_kernels_of_a_gpu_are_the_vanilla_cell(monkeypatch, dtype, near, way):
     vanilla = vanilla_cell(4, 16, dtype).cuda()
     fast = deepcopy(vanilla)
     fast.__class__ = FastSLSTM
-    if not slstm.cuda_kernel(fast.config):
-        pytest.skip("xlstm's kernel does not build here")
     x, weights = torch.randn(3, 50, 256).to(vanilla._bias_), torch.randn(3, 4, 50, 16).to(vanilla._bias_)
+    if way == "triton":
+        assert recurrence.kernels(x.float(), 16)
+    else:
+        monkeypatch.setattr(slstm, "kernels", lambda *_: None)
+        if not slstm.cuda_kernel(fast.config):
+            pytest.skip("xlstm's kernel does not build here")
     exact = outputs_and_gradients(deepcopy(vanilla).double(), x.double(), weights.double())
     for ours, theirs in zip(outputs_and_gradients(fast, x, weights), exact, strict=True):
         assert (ours.double() - theirs).abs().max() < near * theirs.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("fused", "message"),
+    [
+        (SimpleNamespace(WIDTHS=(16,), forward=lambda *_: 1 / 0, backward=None), "doing without: division by zero"),
+        (SimpleNamespace(WIDTHS=(16,), forward=recurrence.walk, backward=lambda *_: None), "doing without: off by"),
+    ],
+)
+def test_triton_kernels_that_fail_cost_one_warning(monkeypatch, fused, message):
+    monkeypatch.setattr(recurrence, "import_module", lambda _: fused)
+    recurrence._tried.cache_clear()
+    monkeypatch.setattr(torch, "empty_like", torch.zeros_like)  # what was never written is not right by chance
+    with pytest.warns(UserWarning, match=message) as caught:
+        assert [recurrence._tried(16, torch.device("cpu")) for _ in range(2)] == [None, None]
+    assert len(caught) == 1
+    assert recurrence._tried(64, torch.device("cpu")) is None  # too wide: no warning
+    recurrence._tried.cache_clear()
 
 
 def test_sixteen_bits_in_and_out_leave_the_recurrence_in_thirty_two():

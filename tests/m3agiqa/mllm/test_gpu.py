@@ -82,20 +82,48 @@ def test_the_graphs_attention_reads_the_same(mllm, monkeypatch):
 
 
 def test_the_host_waits_for_no_gpu_to_know_whether_to_stop():
-    def late(kind, **how):
-        return DeferredStopCheck.is_supported(torch.device(kind), cache=None, cache_is_returned=False, **how)
+    def late(check, kind, **how):
+        return check.is_supported(torch.device(kind), cache=None, cache_is_returned=False, **how)
 
-    assert late("cuda", is_assistant=False)
-    assert late("mps", is_assistant=False)
-    assert not late("cpu", is_assistant=False)
-    assert not late("cuda", is_assistant=True)
+    assert late(gpu.LateStop, "cuda", is_assistant=False)
+    assert late(gpu.LateStop, "mps", is_assistant=False)
+    assert not late(gpu.LateStop, "cpu", is_assistant=False)
+    assert not late(gpu.LateStop, "cuda", is_assistant=True)
+    assert not late(DeferredStopCheck, "cuda", is_assistant=False)  # transformers itself is as it came
+
+
+def test_only_a_model_with_a_graph_stops_late(mllm, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gpu.LateStop, "is_supported", staticmethod(lambda device, *_, **__: asked.append(device)))
+    plain = mllm.describe(IMAGES[:1], ASK[:1], 4)
+    assert not asked
+    mllm.graph = gpu.StepGraph(mllm.model)
+    assert mllm.describe(IMAGES[:1], ASK[:1], 4) == plain
+    assert asked == [torch.device("cpu")]
+
+
+def test_the_graph_is_the_models_below_an_adapter(mllm, tmp_path, monkeypatch):
+    """The adapter's wrapper has no loop of its own to generate by."""
+    mllm.add_lora(tiny_mllm.lora(), seed=0)
+    adapters.save(mllm.model, tmp_path / "adapter")
+    monkeypatch.setattr(gpu, "worth_it", lambda _: True)
+    adapted = tiny_mllm.load(tmp_path / "model", adapter=tmp_path / "adapter")
+    assert adapted.describe(IMAGES[:1], ASK[:1], 4) == mllm.describe(IMAGES[:1], ASK[:1], 4)
+    assert adapted.graph is not None
+
+
+def test_another_transformers_stops_as_it_does_by_itself(minicpm, monkeypatch):
+    monkeypatch.setattr(gpu.transformers, "__version__", "5.24.0")
+    graph = gpu.StepGraph(minicpm.model)
+    assert graph.options(4, 128) == {"max_cache_len": 128, "disable_compile": False}
 
 
 def test_one_size_of_batch_is_compiled_for(mllm):
     graph = gpu.StepGraph(mllm.model)
-    assert graph.options(4, 128) == {"max_cache_len": 128, "disable_compile": False}
-    assert graph.options(3, 129) == {"max_cache_len": 256, "disable_compile": True}
-    assert graph.options(4, 1) == {"max_cache_len": 128, "disable_compile": False}
+    sizes = [(4, 128, 128, False), (3, 129, 256, True), (4, 1, 128, False)]
+    for rows, tokens, length, as_it_comes in sizes:
+        options = graph.options(rows, tokens)
+        assert (options["max_cache_len"], options["disable_compile"]) == (length, as_it_comes)
 
 
 @compiles

@@ -1,0 +1,117 @@
+"""Programs as forks of one process that has imported the large libraries once: torch alone takes seconds to import.
+
+`programs()` is a folder with a `python` (for `python -m …`) and a `dvc`, to be put first on a PATH. What a fork runs is
+that folder's code, imported anew, with the working folder, environment and streams of the one who asks. Two things are
+not as with a program: signals to its process group do not reach it, and PYTHON… variables come too late.
+"""
+
+import gc
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from select import select
+from tempfile import TemporaryDirectory
+
+LIBRARIES = ("torch", "transformers.trainer", "peft", "accelerate", "safetensors.torch", "xlstm", "pandas", "tenacity")
+LIBRARIES += ("pyarrow.dataset", "pyarrow.pandas_compat", "pyarrow.parquet", "scipy.stats", "sklearn.compose")
+LIBRARIES += ("sklearn.linear_model", "pydantic.main", "ruamel.yaml", "PIL.PngImagePlugin", "PIL.JpegImagePlugin")
+MODELS = ("smolvlm.modeling_smolvlm", "smolvlm.processing_smolvlm", "llama.modeling_llama")
+MODELS += ("idefics3.processing_idefics3", "minicpmv4_6.video_processing_minicpmv4_6", "mamba2.configuration_mamba2")
+MODELS += ("idefics2.modeling_idefics2", "qwen3_vl.video_processing_qwen3_vl")
+DVC = ("dvc.cli.parser", "dvc.cachemgr", "dvc.compare", "dvc.data_cloud", "dvc.lock", "dvc.rwlock", "dvc_render")
+DVC += ("dvc.repo.index", "dvc.repo.open_repo", "dvc.repo.plots", "dvc.repo.reproduce", "dvc_data.hashfile.db.local")
+NAMES = ("python", "dvc")
+# Starts in hundredths of a second: without site-packages.
+ASKING = """#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect({place!r})
+    request = json.dumps([{name!r}, sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+    socket.send_fds(asked, [len(request).to_bytes(8)], [0, 1, 2])
+    asked.sendall(request)
+    ended = asked.recv(1)
+sys.exit(ended[0] if ended else "the process that forks is gone")
+"""
+
+
+@contextmanager
+def programs() -> Iterator[Path]:
+    """Where they are, for as long as this lasts."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with TemporaryDirectory(prefix="warm-") as name:  # a socket's path may not be long
+        folder, place = Path(name), str(Path(name) / "socket")
+        for program in NAMES:
+            (folder / program).write_text(ASKING.format(python=sys.executable, place=place, name=program))
+            (folder / program).chmod(0o755)
+        with subprocess.Popen([sys.executable, __file__, place], **pipes) as server:  # stdin closed is its end
+            assert server.stdout.readline() == b"ready\n"
+            yield folder
+
+
+def _serve(place: str) -> Callable[[], None] | None:
+    """Fork on each request; returns in the fork with what it is to do, and here with nothing, at the end."""
+    for name in (*LIBRARIES, *(f"transformers.models.{name}" for name in MODELS), *DVC):
+        import_module(name)
+    gc.freeze()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(place)
+        listening.listen()
+        print("ready", flush=True)
+        running = set()
+        while sys.stdin not in select([listening, sys.stdin], [], [])[0]:
+            asked = listening.accept()[0]
+            running -= {child for child in running if os.waitpid(child, os.WNOHANG)[0]}
+            if child := os.fork():
+                running.add(child)
+                asked.close()
+            else:
+                listening.close()
+                return _forked(asked)
+    return None
+
+
+def _forked(asked: socket.socket) -> Callable[[], None]:
+    """The program, in a child of this process, which tells how it ended."""
+    size, streams, *_ = socket.recv_fds(asked, 8, 3)
+    request = b""
+    while len(request) < int.from_bytes(size) and (part := asked.recv(2**16)):
+        request += part
+    if child := os.fork():
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        asked.sendall(bytes([code if code >= 0 else 128 - code]))
+        os._exit(0)
+    asked.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    name, arguments, folder, environment = json.loads(request)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    return {"python": _python, "dvc": _dvc}[name](arguments, folder)
+
+
+def _python(arguments: list[str], folder: str) -> Callable[[], None]:
+    flag, module, *others = arguments
+    assert flag == "-m", arguments
+    sys.path[0] = folder
+    sys.argv = [module, *others]
+    return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _dvc(arguments: list[str], _: str) -> Callable[[], None]:
+    sys.path[0] = str(Path(sys.executable).parent)
+    sys.argv = ["dvc", *arguments]
+    return lambda: sys.exit(sys.modules["dvc.cli"].main(arguments))
+
+
+if __name__ == "__main__":
+    if program := _serve(sys.argv[1]):
+        program()
