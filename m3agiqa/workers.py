@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +27,7 @@ from transformers import logging
 from m3agiqa.asking import Asked, Told, told
 from m3agiqa.device import device as where
 from m3agiqa.errors import InputError, WorkerError
-from m3agiqa.judging import Opened
+from m3agiqa.given import Opened
 from m3agiqa.scorer import Scorer
 
 SPAWN = get_context("spawn")  # a forked process cannot use a GPU
@@ -149,13 +149,23 @@ class _Worker:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """A process started in the block never hears of Ctrl-C, which a terminal sends to all; this one does, after it."""
+    """A process started in the block never hears of Ctrl-C, which a terminal sends to all; this one does, after it.
+
+    Another thread may take the signal, and the main thread then be interrupted while it tells the process what to do.
+    """
     resource_tracker.ensure_running()  # else started by the first process, and then it lets interrupts through
+    came: list[int] = []
+    in_charge = current_thread() is main_thread()  # no other may say what a signal does
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if in_charge else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if in_charge:
+            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _serve(scorer: Scorer, line: Connection, threads: int) -> None:

@@ -6,19 +6,22 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import torch
 
-from m3agiqa import bundle, scored_images
+from m3agiqa import bundle, scored_images, workers
 from m3agiqa.errors import InputError, WorkerError
 from m3agiqa.image_list import ListedImage
 from m3agiqa.model_card import render
 from m3agiqa.scored_images import scored
 from m3agiqa.workers import devices
+from tests import forks
 from tests.ctrl_c import taking_ctrl_c
 from tests.tiny_mllm import picture
 
@@ -54,6 +57,12 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Workers begin as forks of a process that has imported the library, which takes each of them seconds otherwise."""
+    monkeypatch.setattr(workers, "SPAWN", forks.context())
+
+
 @pytest.fixture(scope="module")
 def alone(images, parts, tmp_path_factory):
     """The scores of one process."""
@@ -74,6 +83,7 @@ def test_the_scores_are_those_of_one_process(images, parts, alone, tmp_path, mon
     assert journalled(tmp_path) == kept
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_worker_that_is_killed_ends_the_run_and_the_next_one_goes_on(images, parts, alone, tmp_path, monkeypatch):
     keep = scored_images._Work._keep
 
@@ -93,6 +103,7 @@ def test_a_worker_that_is_killed_ends_the_run_and_the_next_one_goes_on(images, p
     assert journalled(tmp_path) - kept < len(parts) * IMAGES
 
 
+@pytest.mark.usefixtures("forked")
 def test_parts_that_do_not_belong_together_are_one_line_of_the_one_who_asks(images, parts, tmp_path, capfd):
     mixed = {"quality": replace(parts["quality"], adapter=parts["correspondence"].adapter)}
     with pytest.raises(InputError, match="not the adapter or the MLLM"):
@@ -129,6 +140,35 @@ def started(images, packed, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, whatever the shell of these tests has set."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_until_a_process_is_started_whichever_thread_takes_it(interruptible):
+    begun, reached = Event(), []
+
+    def take():
+        begun.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    def start():
+        with workers._interrupts_held_back():
+            begun.set()
+            other.join()
+            reached.append("the end")
+
+    other = Thread(target=take)
+    other.start()  # before the block, or it would hold the signal back, too
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_ctrl_c_is_one_line(started):
     """It comes to all of the group, here while the workers begin."""
     while not re.search(r": 0/\d+ batches", line := started.stderr.readline()):
@@ -143,6 +183,7 @@ def test_ctrl_c_is_one_line(started):
 def test_nobody_stays_when_the_one_who_asks_is_killed(started, tmp_path):
     while not journalled(tmp_path / "out"):
         assert started.poll() is None
+        time.sleep(0.02)
     started.kill()
     started.communicate(timeout=60)  # until nobody is left who could say something
     assert started.returncode == -signal.SIGKILL
