@@ -1,11 +1,12 @@
-"""What is asked of a batch, and what is told of it: by the process that asks, or by others (m3agiqa/workers.py)."""
+"""What is asked of a batch, and what is told of it: by the process that asks, or by others (workers.py, cluster.py)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import tee
 from pathlib import Path
 from typing import NamedTuple
 
-from m3agiqa.judging import Opened
+from m3agiqa.given import Opened
 from m3agiqa.score import Score
 from m3agiqa.scorer import Scorer
 
@@ -21,6 +22,7 @@ class Asked(NamedTuple):
 
 
 Tell = Callable[[Iterable[Asked]], Iterator[tuple[Asked, Told]]]  # of all batches, in whatever order
+Teller = Callable[[Scorer], AbstractContextManager[Tell]]  # who scores with copies of a scorer, while the context lasts
 
 
 def told(scorer: Scorer, opened: Sequence[Opened], aspects: Sequence[Sequence[str]]) -> Told:

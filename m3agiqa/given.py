@@ -1,23 +1,47 @@
-"""Images and prompts as callers give them: in any sequence, of any kind; what is not usable is one line."""
+"""Images and prompts as callers give them: in any sequence, of any kind; what is not usable is one line.
+
+A process that opens files, and no more, does not load torch for it.
+"""
 
 import io
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from m3agiqa.arrays import image_of
 from m3agiqa.errors import InputError
 from m3agiqa.images import DAMAGE, decode_image, load_image, plain_image
 
-AnyImage = Image.Image | Path | str | bytes | np.ndarray | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AnyImage: TypeAlias = "Image.Image | Path | str | bytes | np.ndarray | Tensor"
 
 NOT_KNOWN = ("None", "nan", "<NA>", "NaT")  # as Python, NumPy and pandas write what is not there
 LONGEST = 300  # characters of a status: a data: address in the place of a path may have millions
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image with its prompt, read once for all aspects; or why it cannot be."""
+
+    image: Image.Image | None
+    prompt: str | None
+    failure: str = ""  # where one of them is None
+
+    @classmethod
+    def of(cls, image: AnyImage, prompt: str | None, *, name: str = "image") -> "Opened":
+        """Whatever they come as; no error is raised. `name` is what a failure calls bytes."""
+        text: str | None = None
+        try:
+            text = text_of(prompt)
+            return cls(open_image(image, name), text)
+        except InputError as error:
+            return cls(None, text, f"failed: {error}")
 
 
 def listed(given: Iterable[Any], what: str) -> list[Any]:
@@ -52,27 +76,29 @@ def rows_of(images: Iterable[AnyImage], prompts: Iterable[str | None] | None) ->
     return pictures, asked
 
 
-def open_image(image: Any) -> Image.Image:
-    """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused.
+def open_image(image: Any, name: str = "image") -> Image.Image:
+    """The image, RGB, whatever it comes as; m3agiqa/images.py says what is refused. `name` is what errors call bytes.
 
     Raises:
         InputError: it cannot be had, or is nothing of AnyImage.
     """
     try:
         if isinstance(image, (bytes, bytearray)):
-            return decode_image(io.BytesIO(image), "image")
+            return decode_image(io.BytesIO(image), name)
         if isinstance(image, Image.Image):
             return plain_image(image, "image")
         if isinstance(image, (str, os.PathLike)):
             return load_image(Path(image))
+        from m3agiqa.arrays import image_of  # noqa: PLC0415 (it brings torch)
+
         if (made := image_of(image)) is not None:
             return plain_image(made, "image")
     except InputError as error:
         raise InputError(brief(str(error))) from None
     except DAMAGE as error:  # a path too long for a file's, or a file that Pillow has opened and not decoded yet
-        name = image if isinstance(image, (str, os.PathLike)) else "image"
+        called = str(image) if isinstance(image, (str, os.PathLike)) else name
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(f"{brief(str(name))}: not to be opened ({why})") from None
+        raise InputError(f"{brief(called)}: not to be opened ({why})") from None
     raise InputError(
         f"image: expected a path, bytes, an array, a tensor or Pillow's image, not {_a(type(image).__name__)}"
     )

@@ -9,7 +9,6 @@ One image that cannot be scored says why in its status and stops no other. No sc
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -19,8 +18,7 @@ from m3agiqa.ahead import ahead
 from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.card import Card
 from m3agiqa.card import Interval as SureOf
-from m3agiqa.errors import InputError
-from m3agiqa.given import AnyImage, open_image, text_of
+from m3agiqa.given import AnyImage, Opened
 from m3agiqa.head.batch import Batch, Row
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.readings import Reading
@@ -36,25 +34,6 @@ REFUSED = (
     "refused: unlike the rendered scenes that are all this judge knows ({}); for real pictures take the judge that "
     "ships, without --dataset or --bundle; --unfamiliar, in Python unfamiliar=True, scores it all the same"
 )
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An image with its prompt, read once for all aspects; or why it cannot be."""
-
-    image: Image.Image | None
-    prompt: str | None
-    failure: str = ""  # where one of them is None
-
-    @classmethod
-    def of(cls, image: AnyImage, prompt: str | None) -> "Opened":
-        """Whatever they come as; no error is raised."""
-        text: str | None = None
-        try:
-            text = text_of(prompt)
-            return cls(open_image(image), text)
-        except InputError as error:
-            return cls(None, text, f"failed: {error}")
 
 
 def opened(asked: Iterable[tuple[AnyImage, Any]], most: int) -> Iterator[Opened]:

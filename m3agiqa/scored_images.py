@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from m3agiqa.asking import Asked, Tell, Told, told_here
+from m3agiqa.asking import Asked, Tell, Teller, Told, told_here
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint, folder_sha256, sha256
 from m3agiqa.given import brief
@@ -43,6 +43,7 @@ def scored(
     device: str = "auto",
     batch: int = 32,
     processes: int = 1,
+    teller: Teller | None = None,
     unfamiliar: bool = False,
     fast: bool = False,
 ) -> ScoredImages:
@@ -60,12 +61,13 @@ def scored(
         device: "cpu", "cuda", or "auto" for the GPU if there is one.
         batch: images a forward pass.
         processes: that score, each on a GPU of its own or on its share of the CPU; one is this one.
+        teller: who scores in their place: a cluster (m3agiqa/cluster.py).
         unfamiliar: let a judge that knows only rendered scenes score other images, too.
         fast: write no description.
 
     Raises:
         InputError: parts that do not belong together, an image that changes while it is scored, or too few GPUs.
-        WorkerError: one of several processes was killed. What it and the others had scored is kept.
+        WorkerError: one of several processes was killed, or the cluster has given up. What they had scored is kept.
     """
     places = devices(device, processes)
     names = [_named(image) for image in progress(images, total=len(images), desc="read", unit="images")]
@@ -73,9 +75,14 @@ def scored(
     for group in groups(parts):
         made = partial(Scorer, group, batch=batch, unfamiliar=unfamiliar, fast=fast)
         scorer = made(device=device)
-        with _teller(scorer, [made(device=place) for place in places]) as tell:
+        with teller(scorer) if teller else _teller(scorer, [made(device=place) for place in places]) as tell:
             found |= _Work(scorer, tell, images, names, folder / ".cache", kept).done()
     return ScoredImages(images, [found[aspect] for aspect in parts])
+
+
+def code() -> tuple[str, dict[str, str]]:
+    """All that makes a score of a picture and a judge: the library's own code, and the versions of others."""
+    return folder_sha256(LIBRARY), versions()
 
 
 def is_failed(score: Score) -> bool:
@@ -119,7 +126,7 @@ class _Work:
         """What the same judge and code have scored before."""
         scorer = self._scorer
         judge = [scorer.card(aspect).model_dump_json(), scorer.device, scorer.batch, scorer.unfamiliar, scorer.fast]
-        key = fingerprint([judge, folder_sha256(LIBRARY), versions()])
+        key = fingerprint([judge, *code()])
         scratch = kept.enter_context(Scratch(cache / aspect / key[:16]))
         return KeptScores(kept.enter_context(Journal(scratch.path / "journal.jsonl")), len(self._images))
 

@@ -20,8 +20,8 @@ from m3agiqa.card import Card
 from m3agiqa.device import device as where
 from m3agiqa.errors import InputError
 from m3agiqa.frames import frame_of, pandas
-from m3agiqa.given import AnyImage, listed, rows_of
-from m3agiqa.judging import Opened, judged, opened
+from m3agiqa.given import AnyImage, Opened, listed, rows_of
+from m3agiqa.judging import judged, opened
 from m3agiqa.parts import Networks, Part, Trained, checked
 from m3agiqa.ranking import preferred
 from m3agiqa.score import Score

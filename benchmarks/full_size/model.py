@@ -64,9 +64,9 @@ def images(folder: Path, *, uneven: bool) -> pd.DataFrame:
     """
     random, rows = np.random.default_rng(0), []
     for number in range(IMAGES):
-        size = tuple(int(side) for side in random.choice(SIDES, 2)) if uneven else (SIZE, SIZE)
+        width, height = random.choice(SIDES, 2).tolist() if uneven else (SIZE, SIZE)
         noises = [Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)) for side in (4, 32, 256)]
-        pixels = np.sum([np.asarray(noise.resize(size), float) for noise in noises], axis=0)
+        pixels = np.sum([np.asarray(noise.resize((width, height)), np.float64) for noise in noises], axis=0)
         path = folder / f"{number:03d}.jpg"
         Image.fromarray((pixels / 3).astype(np.uint8)).save(path, quality=92)
         asked, said = (int(random.integers(*most)) if uneven else 8 for most in (ASKED, SAID))
@@ -92,9 +92,9 @@ class Flops(NamedTuple):
 def flops(student: LocalMLLM, table: pd.DataFrame) -> Flops:
     """Of the described images of `table`, each taken in as many views as it is taken in."""
     found = []
-    for row in table.itertuples():
-        with Image.open(row.path) as image:
-            asked = conversation("quality", row.prompt, row.description)
+    for path, prompt, description in zip(table["path"], table["prompt"], table["description"], strict=True):
+        with Image.open(path) as image:
+            asked = conversation("quality", prompt, description)
             (inputs,) = student.inputs([image], [asked])
             (fit,) = inputs.fits
             views = student.fewer_views[fit.level - 1]["max_slice_nums"] if fit.level else MOST
