@@ -1,6 +1,7 @@
 """What several commands ask for alike: which trained aspects, and where to run them."""
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,18 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes",
         type=int,
-        default=1,
         metavar="N",
         help="processes that score, on a GPU each, or on a CPU with their share of the cores; default: 1",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """--engine."""
+    parser.add_argument(
+        "--engine",
+        choices=["ray"],
+        help="score on the Ray cluster at RAY_ADDRESS, or on one of this machine alone; "
+        "--processes by default: one a GPU, or a machine",
     )
 
 
@@ -66,7 +76,22 @@ def processes_of(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: no such number, or fewer GPUs.
     """
-    return len(devices(arguments.device, arguments.processes))
+    return len(devices(arguments.device, 1 if arguments.processes is None else arguments.processes))
+
+
+def engine_of(arguments: argparse.Namespace) -> AbstractContextManager[dict[str, Any]]:
+    """Where `scored` is to score and by whom, while the context lasts: this machine, or a cluster.
+
+    Raises:
+        InputError: no such number of processes, or no Ray here; in the context, no such cluster.
+    """
+    if not arguments.engine:
+        return nullcontext({"device": arguments.device, "processes": processes_of(arguments)})
+    try:
+        from m3agiqa import cluster  # noqa: PLC0415 (an optional extra)
+    except ModuleNotFoundError as error:
+        raise InputError(f"--engine ray: {error.name} is not installed here: pip install 'm3agiqa[ray]'") from None
+    return cluster.joined(arguments.device, arguments.processes)
 
 
 def parts_of(arguments: argparse.Namespace) -> dict[str, Part]:

@@ -16,13 +16,14 @@ from m3agiqa.aspects import ASPECTS
 from m3agiqa.commands.images import add_images, images_of
 from m3agiqa.commands.options import (
     add_batch,
+    add_engine,
     add_processes,
     add_source,
     add_where,
+    engine_of,
     how,
     how_to_get,
     parts_of,
-    processes_of,
     require,
 )
 from m3agiqa.errors import InputError
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_where(parser)
     add_batch(parser)
     add_processes(parser)
+    add_engine(parser)
     parser.add_argument(
         "--gallery",
         type=int,
@@ -62,20 +64,15 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--gallery is {arguments.gallery}, expected 0 or more")
     if arguments.parquet:
         pyarrow("--parquet")
-    processes = processes_of(arguments)
+    engine = engine_of(arguments)
     images = images_of(arguments)
     parts = parts_of(arguments)
     aspects = _aspects(arguments, parts, images)
     busy = f"predict: another run writes into {arguments.out}; waiting for it to end"
     with one_at_a_time(arguments.out / ".cache" / "lock", busy), ExitStack() as kept:
-        rows = scored(
-            images,
-            {aspect: parts[aspect] for aspect in aspects},
-            arguments.out,
-            kept=kept,
-            processes=processes,
-            **settings,
-        )
+        with engine as where:
+            asked = {aspect: parts[aspect] for aspect in aspects}
+            rows = scored(images, asked, arguments.out, kept=kept, **settings | where)
         score_files.write(rows, arguments.out, wide=arguments.wide, parquet=arguments.parquet)
         gallery.write(rows, arguments.out, on_the_page=arguments.gallery)
         table, failed = gallery.table(rows), list(_failed(rows))

@@ -9,8 +9,8 @@ from m3agiqa import gallery
 from m3agiqa.answers import AspectScore
 from m3agiqa.aspects import Scale
 from m3agiqa.card import Card, read_card
-from m3agiqa.image_list import ListedImage
 from m3agiqa.given import Opened
+from m3agiqa.image_list import ListedImage
 from m3agiqa.score import Interval, Score
 from m3agiqa.score_files import Scored
 from m3agiqa.scorer import Scorer

@@ -12,8 +12,8 @@ import pytest
 from m3agiqa import judging
 from m3agiqa import parts as loading
 from m3agiqa.card import read_card, write_card
-from m3agiqa.image_list import ListedImage
 from m3agiqa.given import Opened
+from m3agiqa.image_list import ListedImage
 from m3agiqa.mllm import adapters
 from m3agiqa.scored_images import scored
 from m3agiqa.scorer import Scorer, batches

@@ -11,9 +11,9 @@ import pytest
 from m3agiqa import judging, score_files
 from m3agiqa.card import read_card, write_card
 from m3agiqa.errors import InputError
+from m3agiqa.given import Opened
 from m3agiqa.head.model import load_head
 from m3agiqa.image_list import ListedImage
-from m3agiqa.given import Opened
 from m3agiqa.judging import judged
 from m3agiqa.mllm import adapters
 from m3agiqa.parts import Trained, groups

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from m3agiqa.bundle import cards, pack
 from m3agiqa.commands import demo
+from m3agiqa.commands.options import engine_of
 from m3agiqa.errors import InputError
 from m3agiqa.model_card import render
 from m3agiqa.tables import pyarrow
@@ -179,6 +180,7 @@ def test_it_holds_the_judge_and_its_model_and_no_other(files, small_judge):
 
 def test_it_requires_what_the_library_imports(metadata):
     extras = {"demo": sorted(LIBRARY.glob("page*.py")), "serve": [LIBRARY / "server.py", LIBRARY / "gate.py"]}
+    extras["ray"] = [LIBRARY / "cluster.py"]
     others = set(LIBRARY.rglob("*.py")) - {path for paths in extras.values() for path in paths}
     others.remove(LIBRARY / "head" / "slstm_kernels.py")  # needs triton, which torch brings where it can be used
     assert required(metadata) == distributions(imported(*others))
@@ -206,10 +208,15 @@ def test_an_extra_is_named_as_it_is_installed(metadata, monkeypatch):
     monkeypatch.delitem(sys.modules, "m3agiqa.page", raising=False)
     with pytest.raises(InputError, match=re.escape(f"{metadata.name}[demo]")):
         demo.run(argparse.Namespace())
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "m3agiqa.cluster", raising=False)
+    monkeypatch.delattr("m3agiqa.cluster", raising=False)
+    with pytest.raises(InputError, match=re.escape(f"{metadata.name}[ray]")):
+        engine_of(argparse.Namespace(engine="ray"))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(InputError, match=re.escape(f"{metadata.name}[parquet]")):
         pyarrow("x")
-    assert metadata.provides_extra == ["demo", "parquet", "serve"]
+    assert metadata.provides_extra == ["demo", "parquet", "ray", "serve"]
 
 
 def test_it_is_what_is_imported(programs, elsewhere):

@@ -1,0 +1,249 @@
+"""Batches scored by a Ray cluster: the same scores as one process gives, whoever is killed.
+
+Two raylets on this machine stand for two machines. The second one has started in another folder, as another would.
+"""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from m3agiqa import bundle, scored_images
+from m3agiqa.__main__ import main
+from m3agiqa.errors import InputError
+from m3agiqa.image_list import ListedImage
+from m3agiqa.model_card import render
+from m3agiqa.scored_images import scored
+from tests.ctrl_c import taking_ctrl_c
+from tests.tiny_mllm import picture
+
+ray = pytest.importorskip("ray", reason="ray is in requirements-ray.txt")
+from ray.data import DataContext  # noqa: E402 (an optional extra)
+
+from m3agiqa import cluster  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning:ray")
+ROOT = Path(__file__).parents[2]
+RAY = Path(sys.executable).with_name("ray")
+IMAGES = 13
+PATIENCE = 300  # seconds, on a machine that has other work
+
+
+def soon(what: Callable[[], object]) -> None:
+    """Wait for it."""
+    until = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < until, "not within its time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Of several sizes, with prompts of several lengths or none; one stands there twice, and three are none."""
+    folder = tmp_path_factory.mktemp("images")
+    made = []
+    for number in range(IMAGES):
+        picture(200 + number, width=32 + 16 * (number % 3)).save(folder / f"{number}.png")
+        made.append(ListedImage(f"{number}.png", folder / f"{number}.png", "a red cube " * (number % 4)))
+    (folder / "bad.png").write_text("no image")
+    (folder / "empty.png").touch()
+    none = [ListedImage(name, folder / name, "a cone") for name in ("bad.png", "empty.png", "gone.png")]
+    return [*made, replace(made[3], name="again"), *none]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Here and in each scorer: with another number, torch may sum in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def far(_one_thread, tmp_path_factory):
+    """The second machine of a cluster, of which this process is on the first."""
+    with cluster.joined("cpu", 2):
+        DataContext.get_current().execution_no_progress_timeout_s = PATIENCE
+        command = [RAY, "start", "--block", "--address", ray.get_runtime_context().gcs_address, "--num-cpus", "2"]
+        folder = tmp_path_factory.mktemp("far")
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
+            soon(lambda: len(ray.nodes()) == 2)
+            yield process
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def alone(images, parts, tmp_path_factory):
+    """The scores of one process."""
+    return found(images, parts, tmp_path_factory.mktemp("alone"))
+
+
+def found(images, parts, folder, **where):
+    """Each image's scores."""
+    with ExitStack() as kept:
+        rows = scored(images, parts, folder, kept=kept, batch=2, **{"device": "cpu"} | where)
+        return [row.scores for row in rows]
+
+
+def found_there(images, parts, folder, scorers=1):
+    with cluster.joined("cpu", scorers) as where:
+        return found(images, parts, folder, **where)
+
+
+def journalled(folder) -> int:
+    return sum(len(path.read_bytes().splitlines()) for path in folder.rglob("journal.jsonl"))
+
+
+def noting(work, file):
+    """A function, or a class that is called, which writes down who does it. Other processes do not find this file."""
+    name, node, pid = work.__name__, ray.get_runtime_context, os.getpid
+
+    def note():
+        with file.open("a") as lines:
+            lines.write(f"{name} {node().get_node_id()} {pid()}\n")
+
+    def noted(row):
+        note()
+        return work(row)
+
+    class Noted:
+        def __init__(self, *given):
+            note()
+            self.work = work(*given)
+
+        def __call__(self, row):
+            return self.work(row)
+
+    return Noted if isinstance(work, type) else noted
+
+
+def test_workers_that_are_killed_change_nothing(images, parts, alone, far, tmp_path, monkeypatch):
+    """The same to the last bit, kept for one process as its own are. Files are read here, and decoded by no scorer."""
+    keep, killed, notes = scored_images._Work._keep, [], tmp_path / "notes"
+
+    def kill(*given):
+        keep(*given)
+        if not killed:
+            done = [line.split() for line in notes.read_text().splitlines()]
+            scorer, *_ = (pid for what, _, pid in done if what == "_Scoring")
+            killed.extend({scorer, *(pid for what, _, pid in done if what != "_Scoring")})
+            for pid in killed:
+                with suppress(ProcessLookupError):  # idle for long, and gone
+                    os.kill(int(pid), signal.SIGKILL)
+
+    with monkeypatch.context() as context:
+        for work in (cluster.read, cluster.decoded, cluster._Scoring):
+            context.setattr(cluster, work.__name__, noting(work, notes))
+        context.setattr(scored_images._Work, "_keep", kill)
+        assert found_there(images, parts, tmp_path, scorers=2) == alone
+    done = [line.split() for line in notes.read_text().splitlines()]
+    nodes, pids = (
+        {work: {line[place] for line in done if line[0] == work} for work in ("read", "decoded", "_Scoring")}
+        for place in (1, 2)
+    )
+    assert nodes["read"] == {ray.get_runtime_context().get_node_id()}
+    assert len(nodes["decoded"]) == len(nodes["_Scoring"]) == 2
+    assert not pids["decoded"] & pids["_Scoring"]
+    assert len(pids["_Scoring"]) == 3
+    kept = journalled(tmp_path)
+    monkeypatch.setattr("ray.data.from_items", None)  # nothing is asked
+    assert found_there(images, parts, tmp_path) == found(images, parts, tmp_path) == alone
+    assert journalled(tmp_path) == kept
+
+
+def test_one_more_image_costs_one(images, parts, alone, far, tmp_path):
+    assert found(images[1:], parts, tmp_path) != alone
+    kept = journalled(tmp_path)
+    more = found_there(images, parts, tmp_path)
+    assert journalled(tmp_path) - kept == len(parts)
+    assert [score.status for row in more for score in row] == [score.status for row in alone for score in row]
+    assert more[0][0].score == pytest.approx(alone[0][0].score, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def asked(images, parts, tmp_path_factory):
+    """What predict is asked, but for who scores: images in a tar."""
+    folder = tmp_path_factory.mktemp("asked")
+    bundle.pack(parts, folder / "bundle", render(bundle.cards(parts)))
+    with tarfile.open(folder / "shard.tar", "w") as shard:
+        for image in images[:6]:
+            shard.add(image.path, image.name)
+            text = tarfile.TarInfo(f"{image.path.stem}.txt")
+            text.size = len(image.prompt)
+            shard.addfile(text, io.BytesIO(image.prompt.encode()))
+    source = ["--tar", str(folder / "shard.tar"), "--bundle", str(folder / "bundle")]
+    return [*source, "--aspect", "quality", "--device", "cpu", "--batch", "1", "--parquet"]
+
+
+def start(asked, out, **environment):
+    """The command, in a group of its own as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "m3agiqa", "predict", *asked, "--engine", "ray", "--out", out],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=taking_ctrl_c,  # noqa: PLW1509 (no thread of ours runs)
+    )
+
+
+def somebody_works(session: int) -> bool:
+    """Whether there are processes of a session but for two small ones of Ray, which notice within a minute."""
+    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    for pid, what in (line.split(None, 1) for line in listed.splitlines()):
+        with suppress(ProcessLookupError):
+            if os.getsid(int(pid)) == session and not re.match(r"ray::\w+Agent|.*<defunct>", what):
+                return True
+    return False
+
+
+def test_a_killed_driver_takes_its_cluster_along_and_the_next_one_goes_on(asked, far, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with start(asked, out) as process:
+        soon(lambda: journalled(out) or process.poll() is not None)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    soon(lambda: not somebody_works(process.pid))
+    kept = journalled(out)
+    files = {}
+    for folder, engine in ((out, ["--engine", "ray", "--processes", "1"]), (tmp_path / "alone", [])):
+        monkeypatch.setattr(sys, "argv", ["m3agiqa", "predict", *asked, *engine, "--out", str(folder)])
+        main()
+        names = "scores.csv", "scores.jsonl", "scores.parquet"
+        files[folder] = {name: (folder / name).read_bytes() for name in names}
+    assert files[out] == files[tmp_path / "alone"]
+    assert 0 < kept < journalled(out) == journalled(tmp_path / "alone")
+
+
+def test_ctrl_c_is_one_line_and_the_cluster_stays(asked, far, tmp_path):
+    address = ray.get_runtime_context().gcs_address
+    with start(asked, tmp_path / "out", **{cluster.ADDRESS: address}) as process:
+        while not re.search(r": 0/\d+ batches", line := process.stderr.readline()):
+            assert line, "ended before"
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+    *bar, last = said.splitlines()
+    assert (process.returncode, last) == (130, "predict: interrupted; run it again to go on from here")
+    assert [line for line in bar if line and "batches" not in line] == []
+    assert far.poll() is None
+
+
+def test_a_machine_without_the_code_ends_it(images, parts, far, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "decoded", soon)  # a function of this file, which no other process finds
+    message = r"^a machine of the Ray cluster has no \S*test_cluster: pip install 'm3agiqa\[ray\]' there, too$"
+    with pytest.raises(InputError, match=message):
+        found_there(images[:1], parts, tmp_path)
