@@ -11,7 +11,12 @@ from tests import warm
 LONG = ["whole/test_kill.py", "m3agiqa/test_workers.py", "whole/test_repro.py", "whole/test_experiments.py"]
 LONG += ["whole/test_scoring.py", "whole/test_settings_read.py", "m3agiqa/test_judge.py", "whole/test_own_data.py"]
 LONG += ["stages/test_caption_faults.py", "m3agiqa/test_rendered_scenes.py", "m3agiqa/test_wheel.py"]
-LONG += ["pipeline/test_processes.py", "evaluation/test_compare.py", "m3agiqa/test_serve_command.py"]
+LONG += [
+    "m3agiqa/test_cluster.py",
+    "pipeline/test_processes.py",
+    "evaluation/test_compare.py",
+    "m3agiqa/test_serve_command.py",
+]
 PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
 
 

@@ -36,7 +36,6 @@ from m3agiqa import cluster  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning:ray")
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
-IMAGES = 13
 PATIENCE = 300  # seconds, on a machine that has other work
 
 
@@ -53,7 +52,7 @@ def images(tmp_path_factory):
     """Of several sizes, with prompts of several lengths or none; one stands there twice, and three are none."""
     folder = tmp_path_factory.mktemp("images")
     made = []
-    for number in range(IMAGES):
+    for number in range(13):
         picture(200 + number, width=32 + 16 * (number % 3)).save(folder / f"{number}.png")
         made.append(ListedImage(f"{number}.png", folder / f"{number}.png", "a red cube " * (number % 4)))
     (folder / "bad.png").write_text("no image")
@@ -62,18 +61,11 @@ def images(tmp_path_factory):
     return [*made, replace(made[3], name="again"), *none]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Here and in each scorer: with another number, torch may sum in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def far(_one_thread, tmp_path_factory):
-    """The second machine of a cluster, of which this process is on the first."""
+def far(tmp_path_factory):
+    """The second machine of a cluster, of which this process is on the first. All have one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # with another number, torch may sum in another order
     with cluster.joined("cpu", 2):
         DataContext.get_current().execution_no_progress_timeout_s = PATIENCE
         command = [RAY, "start", "--block", "--address", ray.get_runtime_context().gcs_address, "--num-cpus", "2"]
@@ -82,10 +74,11 @@ def far(_one_thread, tmp_path_factory):
             soon(lambda: len(ray.nodes()) == 2)
             yield process
             process.terminate()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
-def alone(images, parts, tmp_path_factory):
+def alone(far, images, parts, tmp_path_factory):
     """The scores of one process."""
     return found(images, parts, tmp_path_factory.mktemp("alone"))
 
@@ -129,7 +122,7 @@ def noting(work, file):
     return Noted if isinstance(work, type) else noted
 
 
-def test_workers_that_are_killed_change_nothing(images, parts, alone, far, tmp_path, monkeypatch):
+def test_workers_that_are_killed_change_nothing(images, parts, alone, far, tmp_path, monkeypatch, capfd):
     """The same to the last bit, kept for one process as its own are. Files are read here, and decoded by no scorer."""
     keep, killed, notes = scored_images._Work._keep, [], tmp_path / "notes"
 
@@ -148,6 +141,7 @@ def test_workers_that_are_killed_change_nothing(images, parts, alone, far, tmp_p
             context.setattr(cluster, work.__name__, noting(work, notes))
         context.setattr(scored_images._Work, "_keep", kill)
         assert found_there(images, parts, tmp_path, scorers=2) == alone
+    assert capfd.readouterr().out == ""  # Ray has something to say of it
     done = [line.split() for line in notes.read_text().splitlines()]
     nodes, pids = (
         {work: {line[place] for line in done if line[0] == work} for work in ("read", "decoded", "_Scoring")}
@@ -187,18 +181,27 @@ def asked(images, parts, tmp_path_factory):
     return [*source, "--aspect", "quality", "--device", "cpu", "--batch", "1", "--parquet"]
 
 
-def start(asked, out, **environment):
-    """The command, in a group of its own as a terminal starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "m3agiqa", "predict", *asked, "--engine", "ray", "--out", out],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=taking_ctrl_c,  # noqa: PLW1509 (no thread of ours runs)
-    )
+@pytest.fixture
+def start(asked, tmp_path):
+    """Start the command, in a group of its own as a terminal does. It prints into files: Ray would hold on to pipes."""
+
+    def start(**environment):
+        with (tmp_path / "stdout").open("w") as out, (tmp_path / "stderr").open("w") as err:
+            return subprocess.Popen(
+                [sys.executable, "-m", "m3agiqa", "predict", *asked, "--engine", "ray", "--out", tmp_path / "out"],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=taking_ctrl_c,  # noqa: PLW1509 (no thread of ours runs)
+            )
+
+    return start
+
+
+def said_beside_bars(lines):
+    return [line for line in map(str.strip, lines) if line and not line.endswith("]")]
 
 
 def somebody_works(session: int) -> bool:
@@ -211,34 +214,32 @@ def somebody_works(session: int) -> bool:
     return False
 
 
-def test_a_killed_driver_takes_its_cluster_along_and_the_next_one_goes_on(asked, far, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    with start(asked, out) as process:
+def test_a_killed_driver_takes_its_cluster_along_and_the_next_one_goes_on(asked, start, far, tmp_path, monkeypatch):
+    out, err = tmp_path / "out", tmp_path / "stderr"
+    with start() as process:
         soon(lambda: journalled(out) or process.poll() is not None)
         process.kill()
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert (process.returncode, said_beside_bars(err.read_text().splitlines())) == (-signal.SIGKILL, [])
     soon(lambda: not somebody_works(process.pid))
     kept = journalled(out)
     files = {}
     for folder, engine in ((out, ["--engine", "ray", "--processes", "1"]), (tmp_path / "alone", [])):
         monkeypatch.setattr(sys, "argv", ["m3agiqa", "predict", *asked, *engine, "--out", str(folder)])
         main()
-        names = "scores.csv", "scores.jsonl", "scores.parquet"
-        files[folder] = {name: (folder / name).read_bytes() for name in names}
+        files[folder] = [(folder / f"scores.{kind}").read_bytes() for kind in ("csv", "jsonl", "parquet")]
     assert files[out] == files[tmp_path / "alone"]
     assert 0 < kept < journalled(out) == journalled(tmp_path / "alone")
 
 
-def test_ctrl_c_is_one_line_and_the_cluster_stays(asked, far, tmp_path):
-    address = ray.get_runtime_context().gcs_address
-    with start(asked, tmp_path / "out", **{cluster.ADDRESS: address}) as process:
-        while not re.search(r": 0/\d+ batches", line := process.stderr.readline()):
-            assert line, "ended before"
+def test_ctrl_c_is_one_line_and_the_cluster_stays(start, far, tmp_path):
+    out, err = tmp_path / "stdout", tmp_path / "stderr"
+    with start(**{cluster.ADDRESS: ray.get_runtime_context().gcs_address}) as process:
+        soon(lambda: re.search(r": 0/\d+ batches", err.read_text()) or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE)
-    *bar, last = said.splitlines()
+    *bars, last = err.read_text().splitlines()
     assert (process.returncode, last) == (130, "predict: interrupted; run it again to go on from here")
-    assert [line for line in bar if line and "batches" not in line] == []
+    assert said_beside_bars(bars) == []
+    assert out.read_text() == ""
     assert far.poll() is None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from m3agiqa import judging
+from m3agiqa import given, judging
 from m3agiqa import parts as loading
 from m3agiqa.card import read_card, write_card
 from m3agiqa.given import Opened
@@ -58,8 +58,8 @@ def test_it_is_what_a_scorer_gives(images, parts, tmp_path):
 
 
 def test_each_image_is_read_once_for_all_aspects_and_never_again(images, parts, tmp_path, monkeypatch):
-    read, opened = judging.open_image, []
-    monkeypatch.setattr(judging, "open_image", lambda path: opened.append(path.name) or read(path))
+    read, opened = given.open_image, []
+    monkeypatch.setattr(given, "open_image", lambda path, name: opened.append(path.name) or read(path, name))
     first = found(images, parts, tmp_path / "out")
     assert sorted(opened) == sorted(image.name for image in images)
     opened.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from m3agiqa import judging, score_files
+from m3agiqa import given, score_files
 from m3agiqa.card import read_card, write_card
 from m3agiqa.errors import InputError
 from m3agiqa.given import Opened
@@ -52,9 +52,9 @@ def whole(model, parts, tmp_path_factory):
 @pytest.fixture
 def opened(monkeypatch):
     """Which images are read, and by which threads."""
-    read, calls = judging.open_image, []
+    read, calls = given.open_image, []
     monkeypatch.setattr(
-        judging, "open_image", lambda image: calls.append((image, threading.current_thread())) or read(image)
+        given, "open_image", lambda image, name: calls.append((image, threading.current_thread())) or read(image, name)
     )
     return calls
 
