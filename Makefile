@@ -41,7 +41,7 @@ lint: $(BIN)/installed-dev  ## check style, format and types
 	$(BIN)/mypy
 
 bench: $(BIN)/installed  ## print how fast it is, against floors
-	for name in feature_store memory slstm head_epoch predict teacher; do \
+	for name in feature_store memory slstm mlstm head_epoch predict rank_and_reward teacher; do \
 	  $(IN_VENV) $(BIN)/python -m benchmarks.$$name || exit; \
 	done
 

@@ -1,23 +1,17 @@
-"""Scoring images against the stages that it repeats: `python -m benchmarks.predict`.
+"""What scoring takes beside its time: `python -m benchmarks.predict`.
 
-The floor is describe's and features' own work on the same images in batches of the same size, to the features on the
-disk: predict does the same, and the head and its three files besides. All are called as the command line calls them, in
-turn, three times, in one process. Then: how long a new process takes to its first score, whether memory grows with the
-number of images, and what three aspects on one base model take beside three scorers with a base model each.
+How long a new process takes to its first score, whether memory grows with the number of images, and what three aspects
+on one base model take beside three scorers with a base model each. How many images a second: rank_and_reward.py.
 
 The model is the embedded one without distillation and with an untrained head: neither changes how much is computed. The
 three aspects have LoRA matrices of the profile's size, as they are drawn.
 """
 
 import json
-import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from argparse import ArgumentParser
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +24,6 @@ from benchmarks import peak_memory, seconds
 from data.tables.frames import SAMPLE_COLUMNS, write_table
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.card import FORMAT, Card, head_sha256, read_card, write_card
-from m3agiqa.commands import predict
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import QUESTIONS
@@ -40,7 +33,6 @@ from m3agiqa.scorer import Scorer
 from m3agiqa.warnings.images import facts, limits_of
 from m3agiqa.workspace import parts_here
 from pipeline import paths, settings
-from stages import describe, features
 
 ROOT = Path(__file__).parents[1]
 IMAGES, SIDE, BATCH = 96, 192, 32
@@ -100,40 +92,6 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
     return chosen
 
 
-def speed(chosen: settings.Settings) -> None:
-    """Print how many images a second, and the ratio."""
-    parser = ArgumentParser()
-    predict.add_arguments(parser)
-    table = str(paths.raw(chosen.dataset) / "asked.csv")
-    arguments = parser.parse_args(
-        ["--table", table, "--dataset", chosen.dataset, "--device", "cpu", "--batch", str(BATCH)]
-    )
-
-    def ours() -> None:
-        shutil.rmtree(arguments.out, ignore_errors=True)  # and what it knows
-        predict.run(arguments)
-
-    def floor() -> None:
-        describe.main(chosen)
-        features.main(chosen)
-
-    mine = theirs = math.inf
-    for _ in range(3):
-        for_ours, for_floor = _anew(ours), _anew(floor)
-        mine, theirs = min(mine, for_ours), min(theirs, for_floor)
-    print(
-        f"predict: {theirs / mine:.2f} x the images a second of describe + features "
-        f"({IMAGES / mine:.1f} and {IMAGES / theirs:.1f} images/s, batches of {BATCH})",
-        file=sys.stderr,
-    )
-
-
-def _anew(work: Callable[[], object]) -> float:
-    """Seconds of a run that knows nothing of the one before."""
-    shutil.rmtree(".cache", ignore_errors=True)
-    return seconds(work, repeats=1)
-
-
 def many(images: int) -> None:
     """Score that many images, in this process."""
     dataset = settings.load(ROOT / "params.yaml").dataset
@@ -189,15 +147,15 @@ def _said(argument: str) -> str:
 
 def main() -> None:
     logging.disable_progress_bar()
-    for work in (_speed_and_start, _memory, _aspects):
+    for work in (_start, _memory, _aspects):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             work()
             os.chdir(ROOT)
 
 
-def _speed_and_start() -> None:
-    speed(build())
+def _start() -> None:
+    build()
     print(f"first score: {seconds(lambda: _peak(1)):.1f} s after the start of a new process", file=sys.stderr)
 
 

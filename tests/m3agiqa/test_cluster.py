@@ -12,8 +12,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,8 @@ from m3agiqa.__main__ import main
 from m3agiqa.errors import InputError
 from m3agiqa.image_list import ListedImage
 from m3agiqa.model_card import render
-from m3agiqa.scored_images import scored
 from tests.ctrl_c import taking_ctrl_c
-from tests.tiny_mllm import picture
+from tests.uneven_images import found, journalled, uneven_images
 
 ray = pytest.importorskip("ray", reason="ray is in requirements-ray.txt")
 from ray.data import DataContext  # noqa: E402 (an optional extra)
@@ -49,16 +47,11 @@ def soon(what: Callable[[], object]) -> None:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Of several sizes, with prompts of several lengths or none; one stands there twice, and three are none."""
+    """Two more that are none, too."""
     folder = tmp_path_factory.mktemp("images")
-    made = []
-    for number in range(13):
-        picture(200 + number, width=32 + 16 * (number % 3)).save(folder / f"{number}.png")
-        made.append(ListedImage(f"{number}.png", folder / f"{number}.png", "a red cube " * (number % 4)))
-    (folder / "bad.png").write_text("no image")
     (folder / "empty.png").touch()
-    none = [ListedImage(name, folder / name, "a cone") for name in ("bad.png", "empty.png", "gone.png")]
-    return [*made, replace(made[3], name="again"), *none]
+    none = [ListedImage(name, folder / name, "a cone") for name in ("empty.png", "gone.png")]
+    return [*uneven_images(folder), *none]
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +76,9 @@ def alone(far, images, parts, tmp_path_factory):
     return found(images, parts, tmp_path_factory.mktemp("alone"))
 
 
-def found(images, parts, folder, **where):
-    """Each image's scores."""
-    with ExitStack() as kept:
-        rows = scored(images, parts, folder, kept=kept, batch=2, **{"device": "cpu"} | where)
-        return [row.scores for row in rows]
-
-
 def found_there(images, parts, folder, scorers=1):
     with cluster.joined("cpu", scorers) as where:
         return found(images, parts, folder, **where)
-
-
-def journalled(folder) -> int:
-    return sum(len(path.read_bytes().splitlines()) for path in folder.rglob("journal.jsonl"))
 
 
 def noting(work, file):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -17,35 +16,18 @@ import torch
 
 from m3agiqa import bundle, scored_images, workers
 from m3agiqa.errors import InputError, WorkerError
-from m3agiqa.image_list import ListedImage
 from m3agiqa.model_card import render
-from m3agiqa.scored_images import scored
 from m3agiqa.workers import devices
 from tests import forks
 from tests.ctrl_c import taking_ctrl_c
-from tests.tiny_mllm import picture
+from tests.uneven_images import IMAGES, found, journalled, uneven_images
 
 ROOT = Path(__file__).parents[2]
-IMAGES = 13
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Of several sizes, with prompts of several lengths or none; one that stands there twice, and one that is none."""
-    folder = tmp_path_factory.mktemp("images")
-    made = []
-    for number in range(IMAGES):
-        picture(200 + number, width=32 + 16 * (number % 3)).save(folder / f"{number}.png")
-        made.append(ListedImage(f"{number}.png", folder / f"{number}.png", "a red cube " * (number % 4)))
-    (folder / "bad.png").write_text("no image")
-    return [*made, replace(made[3], name="again"), ListedImage("bad.png", folder / "bad.png", "a cone")]
-
-
-def found(images, parts, folder, *, processes):
-    """Each image's scores."""
-    with ExitStack() as kept:
-        rows = scored(images, parts, folder, kept=kept, device="cpu", batch=2, processes=processes)
-        return [row.scores for row in rows]
+    return uneven_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,10 +49,6 @@ def forked(monkeypatch):
 def alone(images, parts, tmp_path_factory):
     """The scores of one process."""
     return found(images, parts, tmp_path_factory.mktemp("alone"), processes=1)
-
-
-def journalled(folder) -> int:
-    return sum(len(path.read_bytes().splitlines()) for path in folder.rglob("journal.jsonl"))
 
 
 def test_the_scores_are_those_of_one_process(images, parts, alone, tmp_path, monkeypatch):
