@@ -1,7 +1,8 @@
-"""Small feature stores: states that an image's number makes, written five images to a part."""
+"""Small feature stores: states that an image's number makes, written five images to a part, or any sequences."""
 
 import torch
 
+from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter, ReadImage
 from m3agiqa.spans import Span
 
@@ -29,3 +30,17 @@ def write(folder, count=23, fingerprint=FINGERPRINT, parts=None, **shape):
     for part in writer.missing()[:parts]:
         writer.write(part, (row_of(image_id, **shape) for image_id in part.image_ids))
     return writer
+
+
+def second_half(states):
+    """Of its tokens."""
+    return Span(len(states) // 2, len(states))
+
+
+def store_of(folder, sequences, description_of=second_half):
+    """The store of (tokens, dim) states by image."""
+    writer = FeatureWriter(folder, {"made": "up"}, list(sequences), shard_images=32)
+    for part in writer.missing():
+        rows = ((name, sequences[name]) for name in part.image_ids)
+        writer.write(part, [stored(name, states, *description_of(states)) for name, states in rows])
+    return FeatureStore.open(folder)

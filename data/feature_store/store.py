@@ -51,7 +51,7 @@ class FeatureStore:
     ) -> None:
         self.fingerprint = fingerprint
         ((self.dim, dtype),) = index.shapes  # the width of the states
-        self._dtype = DTYPES[dtype]
+        self.dtype = DTYPES[dtype]
         self._paths, self._index = paths, index
         self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()  # not read again for every group
         self._cache: OrderedDict[Group, pa.LargeBinaryArray] = OrderedDict()
@@ -154,13 +154,13 @@ class FeatureStore:
         """
         with ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers:
             read = partial(self._batch, readers=readers, pin=pin)
-            yield from ahead(read, self._buckets(list(image_ids), batch_size, seed, epoch), 2)
+            yield from ahead(read, self.buckets(list(image_ids), batch_size, seed, epoch), 2)
 
     def _batch(self, ids: list[str], *, readers: ThreadPoolExecutor, pin: bool) -> Batch:
         """Padded; each row group is read once and by one of `readers`, who also fills the rows of its images."""
         locations = [self._location(image_id) for image_id in ids]
         tokens, spans = [location.tokens for location in locations], [location.description for location in locations]
-        batch = Batch.to_fill(ids, tokens, spans, self.dim, self._dtype, pin=pin)
+        batch = Batch.to_fill(ids, tokens, spans, self.dim, self.dtype, pin=pin)
         wanted: dict[Group, list[tuple[Tensor, Location]]] = {}
         for row, location in zip(batch.states, locations, strict=True):
             wanted.setdefault(location[:2], []).append((row, location))
@@ -173,7 +173,8 @@ class FeatureStore:
         deque(readers.map(fill_rows, wanted), maxlen=0)
         return batch
 
-    def _buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
+    def buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
+        """The images of each of those batches."""
         if seed is None:
             ids = sorted(ids, key=lambda image_id: -self.tokens(image_id))
             return [ids[start : start + size] for start in range(0, len(ids), size)]
@@ -198,7 +199,7 @@ class FeatureStore:
         """
         _, offsets, data = group.buffers()
         start, end = np.frombuffer(offsets, np.int64)[group.offset + location.row :][:2]
-        flat = torch.frombuffer(data, dtype=self._dtype, offset=start, count=(end - start) // self._dtype.itemsize)
+        flat = torch.frombuffer(data, dtype=self.dtype, offset=start, count=(end - start) // self.dtype.itemsize)
         return flat.view(-1, self.dim)[: location.tokens]
 
     def _group(self, key: Group) -> pa.LargeBinaryArray:

@@ -26,12 +26,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from data.feature_store.store import FeatureStore
 from evaluation.metrics import plcc, srcc
-from evaluation.predictions import predict
 from finetune.heads import losses
+from finetune.heads.examples import Examples, Step
 from finetune.heads.standardise import standardise
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, fingerprint
-from m3agiqa.head.batch import Batch
 from m3agiqa.head.model import Head
 from m3agiqa.progress import Progress, silent
 from pipeline.profiles import Train
@@ -39,6 +38,7 @@ from pipeline.profiles import Train
 HISTORY = ["epoch", "train_loss", "val_loss", "val_srcc", "val_plcc"]
 WARMUP = 0.1  # share of the steps
 AVERAGE = 0.98  # the running average looks back about 50 steps, two epochs of 400 images
+SCORED = 32  # validation images at once
 MAX_NORM = 1.0  # of the gradient; an exponential gate can make a rare large one
 
 
@@ -72,8 +72,8 @@ def train_head(
     if len(train) < 2 or len(val) < 1:
         raise InputError(f"a head needs at least 2 training images and 1 to select on, not {len(train)} and {len(val)}")
     scores, targets = _mos(train), _mos(val)
-    head.to(device).token_dropout = settings.token_dropout
-    standardise(head, store, scores)
+    learnt, held_out = (Examples(store, mos, device) for mos in (scores, targets))
+    standardise(head.to(device), learnt)
     epochs, batch = settings.epochs, settings.batch
     run = _Run(head, settings, steps=epochs * -(-len(scores) // batch))
     shaped_by = [head.recipe, settings.model_dump(), store.fingerprint]
@@ -86,15 +86,10 @@ def train_head(
         if epoch <= len(run.history):
             continue
         torch.manual_seed(int(fingerprint([settings.seed, epoch])[:15], 16))
-        total = 0.0
         head.train()
-        for images in store.batches(
-            list(scores), batch, seed=settings.seed, epoch=epoch, pin=device.startswith("cuda")
-        ):
-            mos = torch.tensor([scores[image_id] for image_id in images.image_ids], device=device)
-            error = run.step(images.to(device), mos)
-            total += error * len(mos)
-        run.record(epoch, total / len(scores), store, targets)
+        steps = learnt.batches(batch, seed=settings.seed, epoch=epoch, share=settings.token_dropout)
+        errors = torch.stack([run.step(step) * len(step.mos) for step in steps])  # the device is not waited for before
+        run.record(epoch, sum(errors.tolist()) / len(scores), held_out)
         if path is not None:
             run.save(path, identity)
     return TrainedHead(run.best, pd.DataFrame(run.history, columns=HISTORY))
@@ -113,20 +108,19 @@ class _Run:
         matrices = [weight for weight in head.parameters() if weight.dim() > 1]
         others = [weight for weight in head.parameters() if weight.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.lr)
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
         self.lr, self.steps, self.done = settings.lr, steps, 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.best_loss = np.inf
 
-    def step(self, images: Batch, mos: Tensor) -> float:
-        """One step of the optimiser, and of the running average; the loss before it."""
+    def step(self, images: Step) -> Tensor:
+        """One step of the optimiser, and of the running average; the loss () before it, on the device."""
         warm = min(1.0, (self.done + 1) / (WARMUP * self.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
-        error = losses.loss(self.loss, self.head(*images.tensors), mos, self.head.mos_scale)
-        if not torch.isfinite(error):
-            raise _diverged(f"train loss {error.item()} at step {self.done + 1} of {self.steps}")
+        predicted = self.head.score(images.states, images.mask, images.moments)
+        error = losses.loss(self.loss, predicted, images.mos, self.head.mos_scale)
         self.optimiser.zero_grad()
         error.backward()
         clip_grad_norm_(self.head.parameters(), MAX_NORM)
@@ -134,29 +128,36 @@ class _Run:
         self.done += 1
         follow = 1 - min(AVERAGE, self.done / (self.done + 10))  # the first steps are not worth remembering
         with torch.no_grad():
-            for mean, weight in zip(self.average.parameters(), self.head.parameters(), strict=True):
-                mean.lerp_(weight, follow)
-        return error.item()
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.head.parameters()), follow)
+        return error.detach()
 
-    def record(self, epoch: int, train_loss: float, store: FeatureStore, targets: dict[str, float]) -> None:
+    def record(self, epoch: int, train_loss: float, examples: Examples) -> None:
         """Score the running average on the validation images, add a row to the history, keep the best."""
-        device = str(self.head.mos_mean.device)
-        predicted = predict(self.average, store, list(targets), device=device)
-        mos = torch.tensor(list(targets.values()), device=device)
-        scored = torch.tensor(predicted.to_numpy(np.float32), device=device)
+        if not np.isfinite(train_loss):
+            raise _diverged(f"train loss {train_loss} in epoch {epoch}")
+        mos, scored = examples.mos, self.scored(examples)
         val_loss = losses.value(self.loss, scored, mos, self.head.mos_scale)
         if not np.isfinite(val_loss):
             raise _diverged(f"val loss {val_loss} after epoch {epoch}")
-        rank, linear = srcc(predicted, list(targets.values())), plcc(predicted, list(targets.values()))
+        predicted, targets = scored.cpu().double().numpy(), mos.cpu().double().numpy()
+        rank, linear = srcc(predicted, targets), plcc(predicted, targets)
         figures = [epoch, train_loss, val_loss, *(np.nan if value is None else value for value in (rank, linear))]
         self.history.append(dict(zip(HISTORY, figures, strict=True)))
         if val_loss < self.best_loss:
             self.best = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
             if not losses.on_the_mos_scale(self.loss):
-                slope, start = line_to(predicted.to_numpy(), mos.cpu().numpy())
+                slope, start = line_to(predicted, targets)
                 self.best["mos_scale"] *= slope
                 self.best["mos_mean"] = self.best["mos_mean"] * slope + start
             self.best_loss = val_loss
+
+    @torch.no_grad()
+    def scored(self, examples: Examples) -> Tensor:
+        """(N,): what the running average makes of each."""
+        found = torch.empty_like(examples.mos)
+        for step in examples.batches(SCORED):
+            found[step.rows] = self.average.score(step.states, step.mask, step.moments)
+        return found
 
     def save(self, path: Path, identity: str) -> None:
         tensors = {f"best.{name}": value for name, value in self.best.items()}
@@ -184,7 +185,7 @@ class _Run:
         self.best = {name: tensors[f"best.{name}"] for name in self.head.state_dict()}
         for name, weight in self.head.named_parameters():
             moments = {moment: tensors[f"{moment}.{name}"].to(weight.device) for moment in ("exp_avg", "exp_avg_sq")}
-            self.optimiser.state[weight] = {"step": torch.tensor(float(facts["done"])), **moments}
+            self.optimiser.state[weight] = {"step": torch.tensor(float(facts["done"]), device=weight.device), **moments}
         self.done, self.history, self.best_loss = facts["done"], facts["history"], facts["best_loss"]
 
 

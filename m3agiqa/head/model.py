@@ -6,8 +6,8 @@ like for like. A few hundred images do not feed such a stack, so what can be kno
 - tokens, image statistics and MOS are standardised with the training images' statistics, which are part of the head;
 - the mean of an image's states and their deviation (statistics pooling, Snyder et al. 2018, X-vectors), over all tokens
   and over those of the description, also reach the regressor, by a residual connection around the stack;
-- in training the stack sees a random half of the tokens (`token_dropout`: a sequence is never twice the same, and a
-  step takes half the time), and the residual connection a random part of the features.
+- in training the stack sees a random half of the tokens (finetune/heads/examples.py), and the residual connection a
+  random part of the features.
 
 Every stack is causal and the mean goes by the mask: what stands behind the last token of a right-padded sequence
 changes nothing.
@@ -15,7 +15,7 @@ changes nothing.
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -37,7 +37,6 @@ class Head(nn.Module):
     """
 
     recipe: dict[str, Any]  # what build_head was called with, for the file
-    token_dropout: float = 0.0  # in training, the share of the tokens that the stack does not see
     token_mean: Tensor  # (D,)
     token_scale: Tensor  # (D,)
     image_mean: Tensor  # (4 D,)
@@ -65,16 +64,17 @@ class Head(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor, description: Tensor) -> Tensor:
         """(B, T, D) and two masks (B, T), of all tokens and of the description's -> (B,) on the MOS scale."""
-        states = states.float()
-        moments = (statistics(states, mask, description) - self.image_mean) * self.image_scale  # (B, 4 D)
-        score: Tensor = self.regressor(self.pool(states, mask) + self.shortcut(moments)).squeeze(-1)  # (B,)
+        return self.score(states, mask, statistics(states.float(), mask, description))
+
+    def score(self, states: Tensor, mask: Tensor, moments: Tensor) -> Tensor:
+        """The same of images whose statistics (B, 4 D) are known: their tokens (B, T, D) need not all be there."""
+        features = (moments - self.image_mean) * self.image_scale  # (B, 4 D)
+        score: Tensor = self.regressor(self.pool(states, mask) + self.shortcut(features)).squeeze(-1)  # (B,)
         return score * self.mos_scale + self.mos_mean
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D), (B, T) -> (B, dim): the mean of what the stack makes of the tokens."""
-        x = (states - self.token_mean) * self.token_scale  # (B, T, D)
-        if self.training:
-            x, mask = thin_out(x, mask, self.token_dropout)
+        x = (states.float() - self.token_mean) * self.token_scale  # (B, T, D)
         return masked_mean(self.stack(self.project(x)), mask)
 
 
@@ -121,21 +121,6 @@ def load_head(folder: Path | str) -> Head:
         raise InputError(f"{folder}: no whole head: {' '.join(str(error).split())[:400]}") from None
     check_tensors(head.state_dict().items(), str(weights))
     return head.eval()
-
-
-class Tokens(NamedTuple):
-    """Sequences, and which of their tokens are there."""
-
-    x: Tensor  # (B, T, D)
-    mask: Tensor  # (B, T)
-
-
-def thin_out(x: Tensor, mask: Tensor, share: float) -> Tokens:
-    """Drop each token with probability `share`, and close the gaps: (B, T, D), (B, T) -> (B, T', D), (B, T')."""
-    kept = mask & (torch.rand(mask.shape, device=mask.device) >= share)
-    kept |= mask & ~kept.any(dim=1, keepdim=True)  # never all of them
-    order = (~kept).byte().argsort(dim=1, stable=True)[:, : int(kept.sum(dim=1).max())]  # (B, T')
-    return Tokens(x.gather(1, order[..., None].expand(-1, -1, x.shape[2])), kept.gather(1, order))
 
 
 def statistics(x: Tensor, *masks: Tensor) -> Tensor:

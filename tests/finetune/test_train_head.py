@@ -6,17 +6,15 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter
 from evaluation.metrics import srcc
 from evaluation.predictions import predict
-from finetune.heads.standardise import Moments
+from finetune.heads.moments import Moments
 from finetune.heads.training import HISTORY, line_to, train_head
 from m3agiqa.errors import InputError
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.spans import Span
 from pipeline.profiles import Loss, Train
-from tests.stored import stored
+from tests.stored import second_half, store_of
 
 SETTINGS = Train(epochs=3, batch=8, lr=3e-3, weight_decay=0.05, seed=3, token_dropout=0.5, loss=Loss(mse=1.0))
 
@@ -29,24 +27,6 @@ def small_head(seed=0, dropout=0.1):
     return build_head("xlstm", 6, seed=seed, dim=8, blocks=2, heads=2, hidden=8, dropout=dropout)
 
 
-def description_of(states):
-    """The second half of the tokens."""
-    return Span(len(states) // 2, len(states))
-
-
-def write_store(folder, sequences, description_of=description_of):
-    writer = FeatureWriter(folder, {"made": "up"}, list(sequences), shard_images=32)
-    for part in writer.missing():
-        writer.write(
-            part,
-            [
-                stored(image_id, sequences[image_id], *description_of(sequences[image_id]))
-                for image_id in part.image_ids
-            ],
-        )
-    return FeatureStore.open(folder)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Sequences whose mean tells the score, half of it linearly."""
@@ -57,7 +37,7 @@ def world(tmp_path_factory):
         states += torch.randn(6, generator=random)
         sequences[f"i{number}"] = states
         mos[f"i{number}"] = 2.5 + float(states[:, 0].mean() + 2 * states[:, 1].mean().abs())
-    store = write_store(tmp_path_factory.mktemp("store"), sequences)
+    store = store_of(tmp_path_factory.mktemp("store"), sequences)
     table = pd.DataFrame({"image_id": list(mos), "mos": list(mos.values())})
     return store, table[:100], table[100:120], table[120:]
 
@@ -94,7 +74,7 @@ def test_the_head_knows_the_training_images_statistics(world):
     train_head(head, store, train, val, SETTINGS)
     states = [store[image_id].double() for image_id in train["image_id"]]
     tokens = torch.cat(states)
-    spans = [(x, x[slice(*description_of(x))]) for x in states]
+    spans = [(x, x[slice(*second_half(x))]) for x in states]
     images = torch.stack(
         [
             torch.cat([moment for x in parts for moment in (x.mean(dim=0), x.std(dim=0, correction=0))])
@@ -128,13 +108,13 @@ def test_the_head_uses_the_order_of_the_tokens(tmp_path, kind):
         states[second, 1] += 2
         sequences[f"i{number}"] = states
         mos.append(float(first < second))
-    store = write_store(tmp_path, sequences, lambda states: Span(0, len(states)))  # the order shows nowhere else
+    store = store_of(tmp_path, sequences, lambda states: Span(0, len(states)))  # the order shows nowhere else
     table = pd.DataFrame({"image_id": list(sequences), "mos": mos})
     head = build_head(kind, 6, seed=0, dim=16, hidden=16, dropout=0.0, **ORDER[kind])
     settings = with_(epochs=25, lr=1e-2, token_dropout=0.0)
     weights, history = train_head(head, store, table[:160], table[160:200], settings)
     head.load_state_dict(weights)
-    assert abs(history["val_srcc"].iloc[0]) < 0.5
+    assert abs(history["val_srcc"].iloc[0]) < 0.7
     assert spearman(predict(head, store, list(table["image_id"][200:])), table[200:]) > 0.8
 
 
@@ -226,7 +206,7 @@ def test_moments_of_the_parts_are_those_of_the_whole():
 
 def test_constant_features_scores_and_single_images_are_survived(tmp_path):
     sequences = {f"i{number}": torch.ones(1, 6) for number in range(4)}
-    store = write_store(tmp_path, sequences)
+    store = store_of(tmp_path, sequences)
     table = pd.DataFrame({"image_id": list(sequences), "mos": 3.0})
     head = small_head()
     weights, history = train_head(head, store, table[:3], table[3:], SETTINGS)
@@ -242,7 +222,7 @@ def test_too_few_images_are_refused(world):
 
 
 @pytest.mark.parametrize(
-    ("lr", "most", "said"), [(1e38, 5, r"train loss nan at step \d+ of 39"), (1e-3, 1e30, "val loss inf")]
+    ("lr", "most", "said"), [(1e38, 5, r"train loss nan in epoch 1"), (1e-3, 1e30, "val loss inf")]
 )
 def test_a_head_that_diverges_says_what_to_change(world, tmp_path, lr, most, said):
     """While it trains, or from the start on val, whose scores training never saw."""

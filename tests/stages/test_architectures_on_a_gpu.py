@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
@@ -29,7 +30,7 @@ NEAR = {"atol": 2e-3, "rtol": 2e-3}
 
 
 def chosen(name, model, **runtime):
-    """The checked-in profile on a tiny instance of its architecture, or on `small` itself."""
+    """The checked-in profile on a tiny instance of its architecture, or on one like `small`."""
     profile = settings.load(ROOT / "params.yaml").mllms[name].model_dump()
     tiny = {"model": str(model), "revision": None, "dtype": "float32", "max_new_tokens": 8}
     if name != "small":
@@ -40,8 +41,16 @@ def chosen(name, model, **runtime):
 
 def model_of(name, folder):
     if name == "small":
-        return ROOT / "models/small"
+        return small(folder / "model")
     return MODELS[name.replace("8b", "2b")](folder / "model")
+
+
+def small(folder):
+    """As it ships, but for its weights, which are random."""
+    shutil.copytree(ROOT / "models/small", folder, ignore=shutil.ignore_patterns("*.safetensors*"))
+    torch.manual_seed(0)
+    AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder)).float().save_pretrained(folder)
+    return folder
 
 
 def there(folder, monkeypatch):

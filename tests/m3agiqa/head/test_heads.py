@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 
 from m3agiqa.errors import InputError
-from m3agiqa.head.model import build_head, load_head, save_head, thin_out
+from m3agiqa.head.model import build_head, load_head, save_head
 from m3agiqa.head.stacks import STACKS
 
 SMALL = {
@@ -100,7 +100,6 @@ def test_the_same_seed_makes_the_same_training_step(kind):
 
     def gradients():
         head = build_head(kind, 6, seed=4, **SMALL[kind]).train()
-        head.token_dropout = 0.5
         torch.nn.init.ones_(head.regressor[-1].weight)
         torch.manual_seed(1)
         head(states, mask, mask).sum().backward()
@@ -140,21 +139,6 @@ def test_longer_sequences_than_ever_before_stay_causal():
         torch.testing.assert_close(stack(long)[:, :5], expected)
         torch.testing.assert_close(stack(short), expected)
     assert not any("causal_mask" in name for name in stack.state_dict())
-
-
-@settings(deadline=None, max_examples=20)
-@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), share=st.sampled_from([0.0, 0.5, 0.99]))
-def test_thinning_keeps_some_tokens_in_order(lengths, share):
-    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    places = torch.arange(max(lengths), dtype=torch.float32).expand(len(lengths), -1)[..., None]
-    x, kept = thin_out(places, mask, share)
-    for row, row_mask, length in zip(x[..., 0], kept, lengths, strict=True):
-        tokens = row[row_mask].tolist()
-        assert tokens == sorted(set(tokens))
-        assert 1 <= len(tokens) <= length
-        assert tokens[-1] < length
-        if share == 0:
-            assert len(tokens) == length
 
 
 @pytest.mark.parametrize("kind", STACKS)
