@@ -24,6 +24,8 @@ import hashlib
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,21 +51,43 @@ def load_image(path: Path | str) -> Image.Image:
         InputError: missing, damaged, or of a kind that the table above refuses.
     """
     path = Path(path)
+    with _file(path) as file:
+        return decode_image(file, str(path))
+
+
+def image_size(path: Path | str) -> tuple[int, int]:
+    """Width and height of the image at `path` in pixels, as its header tells: nothing is decoded, nothing turned.
+
+    Raises:
+        InputError: missing, or no image.
+    """
+    path = Path(path)
+    with _file(path) as file, _opened(file, str(path)) as image:
+        return image.size
+
+
+def decode_image(file: BinaryIO, name: str) -> Image.Image:
+    """The same as `load_image` of an open file; `name` is what errors call it."""
+    with _opened(file, name) as image:
+        return plain_image(image, name)
+
+
+def _file(path: Path) -> BinaryIO:
     if not path.is_file():
         raise InputError(f"{path}: no such image file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes)")
-    with path.open("rb") as file:
-        return decode_image(file, str(path))
+    return path.open("rb")
 
 
-def decode_image(file: BinaryIO, name: str) -> Image.Image:
-    """The same of an open file; `name` is what errors call it."""
+@contextmanager
+def _opened(file: BinaryIO, name: str) -> Iterator[Image.Image]:
+    """Pillow's image, and what goes wrong with it in one line."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; size is checked below
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; size is checked where it is decoded
         try:
             with Image.open(file, formats=FORMATS) as image:
-                return plain_image(image, name)
+                yield image
         except InputError:
             raise
         except Image.DecompressionBombError:

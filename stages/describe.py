@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from data.tables.frames import read_samples, write_table
@@ -18,7 +19,7 @@ from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, write_json
-from m3agiqa.images import load_image
+from m3agiqa.images import image_size, load_image
 from m3agiqa.journal import Journal, records
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
@@ -47,15 +48,12 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
     here = process(settings.runtime.device)
     student = load_student(settings)
     made_from = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
-    # Similar lengths together: little padding. The longest first: a GPU's graph is made for a cache that fits the rest.
-    samples = samples.sort_values("prompt", key=lambda prompts: -prompts.str.len(), kind="stable")
-    size = settings.runtime.batch
-    batches = [samples.iloc[start : start + size] for start in range(0, len(samples), size)]
+    cut = batches(student, samples, settings, of.raw)
 
     with unfinished("describe", made_from, wait=here.wait_for_everyone) as scratch:
         done = _answered(scratch.path)
         here.wait_for_everyone()  # all have read before any writes
-        missing = share([batch for batch in batches if _key(batch) not in done])
+        missing = share([batch for batch in cut if _key(batch) not in done])
         if here.is_main_process and missing:
             _foretell(student, missing, settings, of.raw)
         with Journal(scratch.path / (f"journal-{here.process_index}.jsonl" if here.process_index else JOURNAL)) as own:
@@ -69,11 +67,19 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
                 pd.DataFrame(
                     {"image_id": batch["image_id"].to_numpy()} | {name: done[_key(batch)][name] for name in COLUMNS}
                 )
-                for batch in batches
+                for batch in cut
             ]
             write_table(pd.concat(described), of.descriptions)
             write_json(of.descriptions_made_on, made_on(settings))
         here.wait_for_everyone()
+
+
+def batches(student: LocalMLLM, samples: pd.DataFrame, settings: Settings, raw: Path) -> list[pd.DataFrame]:
+    """Similar lengths together: little padding. The longest first: a GPU's graph is made for a cache that fits all."""
+    questions = [conversation(settings.aspect, prompt) for prompt in samples["prompt"]]
+    lengths = np.array(student.fitter.lengths([image_size(raw / path) for path in samples["path"]], questions))
+    by_length, size = samples.iloc[np.argsort(-lengths, kind="stable")], settings.runtime.batch
+    return [by_length.iloc[start : start + size] for start in range(0, len(by_length), size)]
 
 
 def answers(

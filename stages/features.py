@@ -7,8 +7,10 @@ sequence did not fit. Whole parts survive a kill in the scratch folder; the next
 
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data.feature_store.writer import FeatureWriter, ReadImage
@@ -17,7 +19,7 @@ from finetune.student import load_student, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, sha256, write_json
-from m3agiqa.images import load_image
+from m3agiqa.images import image_size, load_image
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs, Reading
@@ -45,6 +47,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
     here = process(settings.runtime.device)
     student = load_student(settings)
     student.compile()
+    samples = by_length(student, samples, settings, of.raw)
     made_from = {
         "mllm": student.identity,
         "max_length": student.max_length,
@@ -75,10 +78,11 @@ def states(
 ) -> Iterator[list[ReadImage]]:
     """The rows of each part, in its order, from the images below `raw`.
 
-    Batches stay within a part and hold similar lengths, so that little is padding. While one goes through the model,
-    threads decode the images of the next, across the parts, and the caller writes those before: a GPU never waits.
+    Batches stay within a part. While one goes through the model, threads decode the images of the next, across the
+    parts, and the caller writes those before: a GPU never waits.
     """
-    batches = [batch for part in parts for batch in _batches(part, settings.runtime.batch)]
+    size = settings.runtime.batch
+    cut = [[part.iloc[start : start + size] for start in range(0, len(part), size)] for part in parts]
 
     def inputs(batch: pd.DataFrame) -> list[Inputs]:
         files = [raw / path for path in batch["path"]]
@@ -88,17 +92,26 @@ def states(
             return student.inputs([load_image(file) for file in files], chats)
 
     on_gpu = student.device.type == "cuda"
-    read = ahead(student.read_inputs, ahead(inputs, batches, DECODERS if on_gpu else 1), 2 if on_gpu else 1)
-    for part in parts:
+    made = ahead(inputs, chain.from_iterable(cut), DECODERS if on_gpu else 1)
+    read = ahead(student.read_inputs, made, 2 if on_gpu else 1)
+    for part, its in zip(parts, cut, strict=True):
         readings: dict[str, Reading] = {}
-        for batch in _batches(part, settings.runtime.batch):
+        for batch in its:
             readings.update(zip(batch.index, next(read), strict=True))
         yield [_row(image_id, readings[image_id]) for image_id in part.index]
 
 
+def by_length(student: LocalMLLM, samples: pd.DataFrame, settings: Settings, raw: Path) -> pd.DataFrame:
+    """The rows by the length of their sequences, the longest first: what is read together then has little padding."""
+    texts = zip(samples["prompt"], samples["description"], strict=True)
+    chats = [conversation(settings.aspect, *of_one) for of_one in texts]
+    lengths = student.fitter.lengths([image_size(raw / path) for path in samples["path"]], chats)
+    return samples.iloc[np.argsort([-length for length in lengths], kind="stable")]
+
+
 def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:
     """Say what this stage will take, from what a few images took."""
-    images, batch = sum(map(len, parts)), _batches(parts[0], settings.runtime.batch)[-1]
+    images, batch = sum(map(len, parts)), parts[len(parts) // 2].head(settings.runtime.batch)  # of middle length
 
     def read(number: int) -> None:
         list(states(student, [batch.head(number)], settings, raw))
@@ -113,11 +126,6 @@ def _row(image_id: str, reading: Reading) -> ReadImage:
     return ReadImage(
         image_id, reading.states, reading.description, reading.word, reading.expected, fitted.level > 0, kept
     )
-
-
-def _batches(part: pd.DataFrame, size: int) -> list[pd.DataFrame]:
-    by_length = part.sort_values("description", key=lambda text: text.str.len(), kind="stable")
-    return [by_length.iloc[start : start + size] for start in range(0, len(by_length), size)]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from PIL.Image import Image
+from PIL.Image import new as new_image
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 
@@ -24,6 +25,8 @@ from m3agiqa.aspects import ASPECTS
 from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import Conversation, conversation
 from m3agiqa.spans import Span
+
+NEAR = 32  # px: sides are rounded to a multiple, so that few blank images tell the lengths of any number
 
 
 class Turns(NamedTuple):
@@ -53,6 +56,7 @@ class Chat:
         self.ends = ends
         self.name = name
         self.processor.tokenizer("")  # from here on as `_ids` asks, whatever its file says of padding and truncation
+        self._image_lengths: dict[tuple[int, int], int] = {}
         self._padding = {side: _that_pads(processor, side) for side in ("left", "right")}
 
     def tensors(
@@ -90,6 +94,18 @@ class Chat:
     def length(self, messages: Conversation, *, answer: bool) -> int:
         """The number of tokens, the image's placeholder unexpanded."""
         return len(self._ids(messages, answer=answer))
+
+    def image_length(self, size: tuple[int, int]) -> int:
+        """About how many tokens an image of `size` (width, height) takes: as a blank one of about that size does."""
+        near = max(NEAR, round(size[0] / NEAR) * NEAR), max(NEAR, round(size[1] / NEAR) * NEAR)
+        if near not in self._image_lengths:
+            messages = conversation(ASPECTS[0], "")
+            try:
+                batch = self.tensors([new_image("RGB", near)], [messages], padding_side="right", answer=True)
+                self._image_lengths[near] = batch["input_ids"].shape[1] - self.length(messages, answer=True)
+            except ValueError:  # the image processor takes no such shape, as it will say of the image itself
+                self._image_lengths[near] = 0
+        return self._image_lengths[near]
 
     @cached_property
     def second_question(self) -> int:

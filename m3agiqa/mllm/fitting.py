@@ -137,6 +137,14 @@ class Fitter:
             )
         return fit
 
+    def lengths(self, sizes: Sequence[tuple[int, int]], conversations: Sequence[Conversation]) -> list[int]:
+        """About how many tokens each sequence has before anything gives way, to put together what is alike.
+
+        Of an image its size (width, height) in pixels is enough. It is the assistant's turn to speak.
+        """
+        pairs = zip(sizes, conversations, strict=True)
+        return [self.chat.image_length(size) + self.chat.length(messages, answer=True) for size, messages in pairs]
+
     def _tensors(
         self,
         images: Sequence[Image],

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from m3agiqa.errors import InputError
-from m3agiqa.images import MAX_PIXELS, MAX_TEXT, load_image, pixels_sha256
+from m3agiqa.images import MAX_PIXELS, MAX_TEXT, image_size, load_image, pixels_sha256
 
 SMOOTH = np.stack(np.broadcast_arrays(*np.ogrid[0:200:5, 0:200:5], 128), axis=2).astype(np.uint8)  # (40, 40, 3)
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8)
@@ -110,6 +110,18 @@ def test_one_picture_is_one_whatever_its_file(tmp_path):
     found = [pixels_sha256(load_image(path)) for path in sorted(tmp_path.iterdir())]
     assert found[0] == found[1] == found[2]
     assert len(set(found)) == 3
+
+
+def test_the_size_is_told_by_the_header_alone(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.new("RGB", (40, 24), "red").save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    assert image_size(path) == (40, 24)
+    path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"cut.png: not an image"):
+        image_size(path)
+    with pytest.raises(InputError, match="no such image file"):
+        image_size(tmp_path / "absent.png")
 
 
 def test_missing(tmp_path):

@@ -70,3 +70,15 @@ def test_another_longest_sequence_is_another_work(chosen):
         lengths.append(FeatureStore.open(store).max_tokens)
     assert 320 < lengths[0] <= 340
     assert lengths[1] <= 320
+
+
+def test_sequences_of_like_length_stand_together_whatever_makes_them_long(chosen, tmp_path):
+    """Views of a large image as much as words."""
+    raw, student = paths.raw(chosen.dataset), tiny_mllm.load(tiny_mllm.minicpm_v_4_6(tmp_path / "other"))
+    samples = read_table(paths.samples(chosen.dataset), ["path", "prompt"]).set_index("image_id")
+    longer = SHORT + " And more."  # by fewer tokens than a view has
+    for number, path in enumerate(samples["path"]):  # of the short texts, two have the longest sequences of all
+        load_image(raw / path).resize((32, 32) if number not in (1, 5) else (64, 64)).save(raw / path)
+    rows, ids = samples.assign(description=[longer, SHORT] * 4), list(samples.index)
+    order = list(features.by_length(student, rows, chosen, raw).index)
+    assert order == [ids[number] for number in (1, 5, 0, 2, 4, 6, 3, 7)]

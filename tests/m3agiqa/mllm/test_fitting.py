@@ -51,6 +51,22 @@ def fit(model):
     mllm.max_length = 500
 
 
+def test_lengths_are_known_from_the_images_sizes(model):
+    """Of images whose sides are multiples of 32 px to the token, others are taken as the nearest such."""
+    mllm, _ = model
+    sizes, texts = [(64, 64), (32, 32), (64, 192)], ["", "A cat.", DESCRIPTION]
+    chats = [conversation("quality", "a cat", text) for text in texts]
+    made = [mllm.inputs([picture(1, *size)], [chat])[0] for size, chat in zip(sizes, chats, strict=True)]
+    assert mllm.fitter.lengths(sizes, chats) == [inputs.lengths.item() for inputs in made]
+    assert mllm.fitter.lengths([(70, 57)], chats[:1]) == mllm.fitter.lengths(sizes[:1], chats[:1])
+
+
+def test_an_image_that_no_processor_takes_has_a_length_all_the_same(tmp_path):
+    """A strip more than 200 times as long as wide, of which Qwen's says so when its turn has come."""
+    fitter = tiny_mllm.load(tiny_mllm.qwen3_vl(tmp_path / "model"), max_length=500).fitter
+    assert fitter.lengths([(64, 16000)], [ASKED]) == [fitter.chat.length(ASKED, answer=True)]
+
+
 def test_fewer_views_come_first_and_only_where_they_must(model, fit):
     _, lengths = model
     assert lengths == sorted(lengths, reverse=True)
