@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from data.synthetic.exact import mix, settled, tensor
+from data.synthetic.exact import mix, root, settled, tensor
 
 Colour = Sequence[float]  # red, green and blue, sRGB, 0 to 255
 
@@ -18,10 +18,10 @@ def to_linear(srgb: ArrayLike) -> NDArray[np.float64]:
 
 def to_srgb(linear: Tensor) -> Tensor:
     """Values of sRGB, 0 to 1, of linear ones: to the power of 29/64, which is near 1/2.2 and takes roots alone."""
-    fourth = linear.sqrt().sqrt()
-    eighth = fourth.sqrt()
-    sixteenth = eighth.sqrt()
-    return fourth * eighth * sixteenth * sixteenth.sqrt().sqrt()
+    fourth = root(root(linear))
+    eighth = root(fourth)
+    sixteenth = root(eighth)
+    return fourth * eighth * sixteenth * root(root(sixteenth))
 
 
 def grey(pictures: Tensor) -> Tensor:

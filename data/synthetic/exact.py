@@ -6,6 +6,7 @@ floats depend on the order of their terms, and so on vector width, threads and B
 
 - Per ray and per pixel there are only operations that IEEE 754 defines to the last bit, each rounded by itself:
   + - × ÷ √, comparing, choosing, rounding, the least and the greatest. What else is needed is built from them here.
+  For √ torch may ask a library that rounds otherwise on some CPUs, so `root` is taken instead.
 - What comes from a function of a library or from a random generator – some hundred numbers a picture, in float64 – is
   `settled` before it meets a ray: rounded to a grid that is far coarser than the bits in doubt.
 
@@ -40,9 +41,14 @@ def dot(one: Vectors, other: Vectors) -> Tensor:
     return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
 
 
+def root(values: Tensor) -> Tensor:
+    """Square roots to the last bit. On a CPU numpy's: torch takes MKL's, which round each CPU its own way."""
+    return torch.from_numpy(np.sqrt(values.numpy())) if values.device.type == "cpu" else values.sqrt()
+
+
 def unit(vectors: Tensor) -> Tensor:
     """Vectors (3, …) of length 1; of what has no length, nothing."""
-    return vectors / dot(vectors, vectors).clamp_min(1e-12).sqrt()
+    return vectors / root(dot(vectors, vectors).clamp_min(1e-12))
 
 
 def mix(one: Tensor, other: Tensor, share: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from data.synthetic.batch import by_value, column, seed_column
 from data.synthetic.colours import Colour, to_linear
-from data.synthetic.exact import dot, mean, mix, tensor, wrapped
+from data.synthetic.exact import dot, mean, mix, root, tensor, wrapped
 from data.synthetic.layouts import Layout
 from data.synthetic.lights import LIGHTING
 from data.synthetic.pack import Packed
@@ -47,7 +47,7 @@ def shade(layouts: Sequence[Layout], scene: Packed, rays: Rays, hit: Hit) -> Sha
     linear = colour * light
     photo = column((layout.style == "photograph" for layout in layouts), device)
     half = to_sun - rays.way
-    shine = dot(hit.normal, half).clamp_min(0) / dot(half, half).clamp_min(1e-6).sqrt()
+    shine = dot(hit.normal, half).clamp_min(0) / root(dot(half, half).clamp_min(1e-6))
     for _ in range(4):
         shine = shine * shine
     shine = shine * shine * shine  # to the power of 48
@@ -87,7 +87,7 @@ def _sky(layouts: Sequence[Layout], rays: Rays, seeds: Tensor) -> Tensor:
     behind = list(zip(lights, inside, strict=True))
     low = _colours((v.wall if walled else v.horizon for v, walled in behind), device)
     high = _colours(([0.82 * c for c in v.wall] if walled else v.zenith for v, walled in behind), device)
-    colour = low + (high - low) * (up * 3.2).clamp(0, 1).sqrt()
+    colour = low + (high - low) * root((up * 3.2).clamp(0, 1))
     repeat = column((layout.repeat > 0 for layout in layouts), device)
     x, y = rays.way[0] * 34, up * 90
     x, y = mix(x, wrapped(x, 5), repeat), mix(y, wrapped(y, 5), repeat)
@@ -128,7 +128,7 @@ def _openness(scene: Packed, hit: Hit, own: Tensor) -> Tensor:
         x, y, z, radius = scene.bodies[:, k].T[..., None, None]
         to = x - hit.point[0], y - hit.point[1], z - hit.point[2]
         distance = dot(to, to).clamp_min(1e-4)
-        slant = (dot(to, hit.normal) / distance.sqrt() + 0.35).clamp(0, 1.35) * (1 / 1.35)
+        slant = (dot(to, hit.normal) / root(distance) + 0.35).clamp(0, 1.35) * (1 / 1.35)
         hidden = torch.maximum(hidden, (own != k) * slant * (radius * radius / distance).clamp_max(1))
     low = torch.where(own >= 0, (hit.point[1] * 2.2 + 0.45).clamp_max(1), 1.0)
     return (1 - 0.85 * hidden) * low

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from data.synthetic.exact import dot, unit
+from data.synthetic.exact import dot, root, unit
 from data.synthetic.pack import Convex, Packed
 from data.synthetic.rays import Rays
 
@@ -75,11 +75,11 @@ def _seen(scene: Packed, rays: Rays) -> Tensor:
     radius = scene.ball[..., 3]
     middle = unit(rays.way[..., 0] + rays.way[..., -1])  # (3, B, T), between the rays at two opposite corners
     cos_cone = dot(middle[..., None], rays.way).amin(-1).clamp(-1, 1)
-    sin_cone = (1 - cos_cone * cos_cone).sqrt()
+    sin_cone = root(1 - cos_cone * cos_cone)
     to = scene.ball[..., :3].permute(2, 0, 1) - rays.eye[..., 0]  # (3, B, P)
-    distance = dot(to, to).sqrt()
+    distance = root(dot(to, to))
     sin_ball = (radius / distance).clamp(0, 1)
-    cos_ball = (1 - sin_ball * sin_ball).sqrt()
+    cos_ball = root(1 - sin_ball * sin_ball)
     # between their axes there is at most the sum of both angles
     least = cos_cone[..., None] * cos_ball[:, None] - sin_cone[..., None] * sin_ball[:, None] - _SLACK
     return (dot(middle[..., None], to[:, :, None]) >= least * distance[:, None]) & (radius > 0)[:, None]
@@ -118,8 +118,8 @@ def _intervals(convex: Convex, origin: Tensor, way: Tensor) -> Interval:
     c = qx * ox * ox + qy * oy * oy + qz * oz * oz + qb * oy + qc
     a = torch.where(a.abs() < 1e-9, 1e-9, a)
     inside = b * b - a * c
-    root = inside.clamp_min(0).sqrt()
-    one, two = (-b - root) / a, (root - b) / a
+    half = root(inside.clamp_min(0))
+    one, two = (-b - half) / a, (half - b) / a
     # a < 0: the ray meets both halves of a double cone; the lower one is ours, entered or left for good
     bowl, falling = a > 0, dy < 0
     enter = torch.where(bowl, one, torch.where(falling, one, -FAR))
@@ -154,7 +154,7 @@ def _shadow(scene: Packed, part: Tensor, point: Tensor) -> Tensor:
     dark = torch.zeros_like(point[0])
     low, high = point.amin(-1), point.amax(-1)
     middle, size = (low + high) * 0.5, high - low
-    wide = dot(size, size).sqrt() * 0.5  # (B, T)
+    wide = root(dot(size, size)) * 0.5  # (B, T)
     towards = scene.sun.permute(2, 0, 1)[:, :, None]  # (3, B, 1, P)
     to = scene.ball[..., :3].permute(2, 0, 1)[:, :, None] - middle[..., None]  # (3, B, T, P)
     along = dot(to, towards)
