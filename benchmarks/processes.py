@@ -1,7 +1,8 @@
 """What several processes score beside one: `python -m benchmarks.processes`.
 
 The floor is one process of two threads. Two of one thread each, as `predict --processes 2` has them on two cores, score
-the same batches; all have loaded the model before. The fastest of three rounds counts.
+the same batches; all have loaded the model before. Where there are two GPUs, each process has one. The fastest of three
+rounds counts.
 Images, model and head are those of benchmarks/predict.py.
 """
 
@@ -18,7 +19,7 @@ from benchmarks import seconds
 from benchmarks.predict import IMAGES, build
 from m3agiqa.asking import Asked, Tell, told_here
 from m3agiqa.scorer import Scorer, batches
-from m3agiqa.workers import Workers
+from m3agiqa.workers import Workers, devices
 from m3agiqa.workspace import parts_here
 from pipeline import paths
 
@@ -37,16 +38,18 @@ def main() -> None:
 def compare(dataset: str) -> None:
     """Print how many images a second two processes score, one, and the ratio."""
     torch.set_num_threads(THREADS)
-    scorer = Scorer(parts_here(dataset), device="cpu", batch=BATCH)
+    name = "cuda" if torch.cuda.device_count() >= THREADS else "cpu"
+    scorers = [Scorer(parts_here(dataset), device=device, batch=BATCH) for device in devices(name, THREADS)]
+    scorer = scorers[0]
     work = _work(dataset, scorer)
-    with Workers([scorer] * THREADS) as workers:
+    with Workers(scorers) as workers:
         here = partial(told_here, scorer)
         for tell in (workers.told, here):
             _all(tell, work[:THREADS])  # loads the model
         two, one = (seconds(partial(_all, tell, work)) for tell in (workers.told, here))
     print(
         f"processes: {one / two:.2f} x the images a second of one process of {THREADS} threads, by {THREADS} of one "
-        f"({IMAGES / two:.1f} and {IMAGES / one:.1f} images/s, batches of {BATCH})",
+        f"on {scorer.device} ({IMAGES / two:.1f} and {IMAGES / one:.1f} images/s, batches of {BATCH})",
         file=sys.stderr,
     )
 

@@ -152,7 +152,7 @@ def minicpm(folder: Path) -> Path:
     _tokenizer().save(str(folder / "tokenizer.json"))
     for name, settings in [("config", CONFIG), ("preprocessor_config", PREPROCESSOR), ("tokenizer_config", TOKENIZER)]:
         (folder / f"{name}.json").write_text(json.dumps(settings))
-    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").unlink(missing_ok=True)  # of several processes, the first alone saves
     return folder
 
 

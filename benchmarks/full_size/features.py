@@ -12,12 +12,13 @@ from PIL import Image
 from benchmarks.full_size import machine
 from benchmarks.full_size.machine import ON_GPU, Ceilings
 from benchmarks.full_size.model import flops as flops_of
+from benchmarks.full_size.model import over_again
 from data.feature_store.writer import FeatureWriter
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs
-from pipeline.settings import load
-from stages.features import states
+from pipeline.settings import Settings, load
+from stages.features import by_length, states
 
 IMAGES, BATCH = (1536, 16) if ON_GPU else (16, 4)
 
@@ -25,27 +26,26 @@ IMAGES, BATCH = (1536, 16) if ON_GPU else (16, 4)
 def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None:
     an_image = flops_of(student, table)
     flops = an_image.seen + an_image.read
+    many = over_again(table, IMAGES // len(table))
+    some = many.iloc[: IMAGES // 4]
     for kind in ("as it comes", "compiled"):
         if kind == "compiled":
             student.compile()
-        forward = _forward(student, table) / len(table)
+        forward = _forward(student, some) / len(some)
         _report(f"forward alone, {kind}", forward, flops, ceilings)
     _stage(student, table, BATCH)  # the files are in memory, the kernels chosen
     machine.forget_peak()
-    times = len(table)
-    many = pd.concat([table.set_axis([f"{k}-{name}" for name in table.index]) for k in range(IMAGES // times)])
     stage = _stage(student, many, BATCH) / IMAGES
     _report("features, decoding and Parquet included", stage, flops, ceilings)
     print(f"the network worked {forward / stage:.0%} of the time", flush=True)
-    some = many.iloc[: IMAGES // 4]  # several batches at once lie on the GPU, once it has got going
     peaks = {batch: machine.peak_of(partial(_stage, student, some, batch)) for batch in (BATCH // 2, BATCH)}
     print(f"features, memory: {machine.largest_batches(peaks)}", flush=True)
 
 
 def _forward(student: LocalMLLM, table: pd.DataFrame) -> float:
     """Seconds of the passes over inputs that are made already, in batches as the stage makes them."""
-    rows = table.sort_values("description", key=lambda texts: texts.str.len(), kind="stable")
     made: list[Inputs] = []
+    rows = by_length(student, table, _settings(BATCH), Path())
     for start in range(0, len(rows), BATCH):
         batch = rows.iloc[start : start + BATCH]
         asked = [conversation("quality", *texts) for texts in zip(batch["prompt"], batch["description"], strict=True)]
@@ -62,8 +62,8 @@ def _forward(student: LocalMLLM, table: pd.DataFrame) -> float:
 
 def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
     """Seconds of the stage's loop over the images of `rows`."""
-    settings = load()
-    settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch": batch})})
+    settings = _settings(batch)
+    rows = by_length(student, rows, settings, Path())
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(Path(folder), {}, list(rows.index))
         missing = writer.missing()
@@ -72,6 +72,11 @@ def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
         for part in missing:
             writer.write(part, next(parts))
         return time.perf_counter() - start
+
+
+def _settings(batch: int) -> Settings:
+    settings = load()
+    return settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch": batch})})
 
 
 def _report(what: str, seconds: float, flops: float, ceilings: Ceilings) -> None:

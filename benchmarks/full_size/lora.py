@@ -52,10 +52,10 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
         peaks = {}
         for batch in BATCHES:
             machine.forget_peak()
-            step = _step(student, learner, table, batch, activation_checkpointing=twice)
+            took = step(student, learner, table, batch, activation_checkpointing=twice)
             print(
-                f"LoRA step, {kind}: batch {batch}, {1e3 * step / batch:.0f} ms an image, "
-                f"{flops * batch / step / ceilings.flops:.0%} of the ceiling, "
+                f"LoRA step, {kind}: batch {batch}, {1e3 * took / batch:.0f} ms an image, "
+                f"{flops * batch / took / ceilings.flops:.0%} of the ceiling, "
                 f"{machine.at_most()}",
                 flush=True,
             )
@@ -63,7 +63,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
         print(f"LoRA step, {kind}, memory: {machine.largest_batches(peaks)}", flush=True)
 
 
-def _step(
+def step(
     student: LocalMLLM, learner: PeftModel, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool
 ) -> float:
     """Seconds of the median step of a run of `distill`, the first five left out."""

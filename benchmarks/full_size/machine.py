@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
+from m3agiqa.device import device
+
 ON_GPU = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if ON_GPU else "cpu")
+DEVICE = torch.device(device("auto" if ON_GPU else "cpu"))  # of several processes, each has its own
 DTYPE = torch.bfloat16 if ON_GPU else torch.float32
 SIDE, COPIED = (8192, 2 << 30) if ON_GPU else (256, 2 << 20)  # of a square matrix; bytes
 CARDS = (24, 40, 80)  # GB

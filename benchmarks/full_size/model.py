@@ -75,6 +75,16 @@ def images(folder: Path, *, uneven: bool) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("image_id")
 
 
+def over_again(table: pd.DataFrame, times: int) -> pd.DataFrame:
+    """The same pictures so many times, each time with one another's texts: hardly two sequences are the same."""
+    random, texts, copies = np.random.default_rng(1), ["prompt", "description"], []
+    for time in range(times):
+        copy = table.set_axis([f"{time}-{name}" for name in table.index])
+        copy[texts] = table[texts].to_numpy()[random.permutation(len(table))]
+        copies.append(copy)
+    return pd.concat(copies)
+
+
 def _words(random: np.random.Generator, number: int) -> str:
     """So many words, in sentences of ten."""
     words = random.choice(WORDS, number).tolist()

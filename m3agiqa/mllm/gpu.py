@@ -52,7 +52,7 @@ def on_host(device: torch.device, *tensors: Tensor) -> list[Tensor]:
     for copy, tensor in zip(copies, tensors, strict=True):
         copy.copy_(tensor, non_blocking=True)
     if on_gpu:
-        torch.cuda.current_stream().record_event().synchronize()
+        torch.cuda.current_stream(device).record_event().synchronize()  # a thread begins on the first GPU
     return copies
 
 

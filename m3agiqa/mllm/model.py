@@ -8,9 +8,10 @@ last one, so it pads on the left.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -44,6 +45,7 @@ class LocalMLLM:
     graph: gpu.StepGraph | None = None  # where generation runs as one
     base: Sequence[Any] = ()  # what names the model under the adapter: its weights and their dtype
     beside: str | None = None  # where several share the model: the name under which this one's adapter lies on it
+    turn: Lock = field(default_factory=Lock, repr=False)  # to pass: two threads cannot compile at the same time
 
     @classmethod
     def load(cls, profile: Profile, *, device: str, adapter: Path | None = None) -> "LocalMLLM":
@@ -61,8 +63,7 @@ class LocalMLLM:
         base = source, profile.dtype
         hashes = []
         if adapter is not None:
-            hashes = adapters.hashes(adapter)
-            network = adapters.lay_on(network, adapter)
+            hashes, network = adapters.hashes(adapter), adapters.lay_on(network, adapter)
         network = network.to(device).eval()
         mllm = cls(
             model=network,
@@ -128,13 +129,12 @@ class LocalMLLM:
 
     def describe(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[str]:
         """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        questions = self.questions(images, asked, max_new_tokens)
-        return [written.text for written in self.answers(questions, max_new_tokens)]
+        written = self.answers(self.questions(images, asked, max_new_tokens), max_new_tokens)
+        return [answer.text for answer in written]
 
     def questions(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[Inputs]:
         """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
-        reserve = max_new_tokens + self._chat.second_question
-        return self._inputs(images, asked, padding_side="left", reserve=reserve)
+        return self._inputs(images, asked, padding_side="left", reserve=max_new_tokens + self._chat.second_question)
 
     @torch.inference_mode()
     def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[Written]:
@@ -162,8 +162,8 @@ class LocalMLLM:
         found: dict[int, Tensor] = {}
         for inputs in self._inputs(images, asked, padding_side="right"):
             (states,) = gpu.on_host(self.device, self._states(inputs))  # (B, T, D)
-            rows = zip(inputs.rows, states, inputs.lengths.tolist(), strict=True)
-            found |= {row: each[:length] for row, each, length in rows}
+            for row, each, length in zip(inputs.rows, states, inputs.lengths.tolist(), strict=True):
+                found[row] = each[:length]
         return [found[row] for row in sorted(found)]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
@@ -186,13 +186,14 @@ class LocalMLLM:
 
     def _states(self, inputs: Inputs) -> Tensor:
         """(B, T, D), on the device."""
-        adapters.act(self._network, self.beside)
         given, lengths = dict(inputs.tensors), inputs.lengths
         if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
             del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
-        self.model.eval()
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
-        states: Tensor = self._network.base_model(**batch, use_cache=False).last_hidden_state
+        with self.turn:
+            adapters.act(self._network, self.beside)
+            self.model.eval()
+            states: Tensor = self._network.base_model(**batch, use_cache=False).last_hidden_state
         return states
 
     def _read(self, inputs: Inputs) -> list[Reading]:

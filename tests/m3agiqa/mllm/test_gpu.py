@@ -3,6 +3,7 @@
 Compiling is tried with dynamo and autograd's tracing as on a GPU, and without the kernels that inductor would write.
 """
 
+import time
 from functools import partialmethod
 
 import pytest
@@ -150,6 +151,24 @@ def test_compiled_blocks_read_the_same(minicpm, traced):
         torch.testing.assert_close(after.states, before.states, atol=1e-5, rtol=1e-5)
     assert traced["stats"]["unique_graphs"] == 2  # one for the blocks of each kind: vision's and Llama's
     assert not traced["graph_break"]
+
+
+def test_threads_that_read_pass_one_at_a_time(minicpm, monkeypatch):
+    """A block may be compiled in any pass, for its shapes, and torch's compiler serves one thread at a time."""
+    made = [minicpm.inputs(IMAGES[:1], WHOLE[:1]) for _ in range(6)]
+    inside, most, one_pass = [], [], minicpm.model.base_model
+
+    def watched(**given):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        found = one_pass(**given)
+        inside.pop()
+        return found
+
+    monkeypatch.setattr(type(minicpm.model), "base_model", property(lambda _: watched))
+    assert len(list(ahead(minicpm.read_inputs, made, 3))) == len(most) == 6
+    assert max(most) == 1
 
 
 @compiles
