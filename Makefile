@@ -62,7 +62,7 @@ git:
 $(BIN)/installed: requirements.txt constraints.txt $(BIN)/made
 	@$(call install,requirements.txt)
 
-$(BIN)/installed-dev: requirements-dev.txt requirements-demo.txt requirements-serve.txt requirements-ray.txt requirements-genai.txt $(BIN)/installed
+$(BIN)/installed-dev: requirements-dev.txt requirements-demo.txt requirements-serve.txt requirements-ray.txt requirements-genai.txt requirements-openai.txt $(BIN)/installed
 	@$(call install,requirements-dev.txt)
 
 $(BIN)/installed-demo: requirements-demo.txt $(BIN)/installed

@@ -6,20 +6,24 @@ Whatever ends the run early, also a signal, lets the requests that are under way
 
 A service may refuse one request and take all others. Whose fault that is, the image's or the settings', is known as
 soon as it has accepted one: until then there is one request at a time, and what is refused is put aside.
+
+No request starts for which there is no money left (budget.py), and one that is lost counts as if it had cost the most.
 """
 
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import NamedTuple
 
+from analyzers.budget import Budget
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
 from analyzers.patience import MOST_ATTEMPTS, Unavailable, Unusable, patiently
 from analyzers.teacher import Question, Refused, Teacher, TryAgain
+from analyzers.under_way import UnderWay
 from m3agiqa.errors import InputError
 
 SPARE = 4  # threads that prepare and write; one is enough for 20 answers a second
@@ -39,9 +43,18 @@ class Asker:
     """A teacher at work: `concurrency` requests at once, within the limits."""
 
     def __init__(
-        self, teacher: Teacher, ledger: Ledger, limiter: Limiter, concurrency: int, *, accepted: bool = False
+        self,
+        teacher: Teacher,
+        ledger: Ledger,
+        limiter: Limiter,
+        concurrency: int,
+        *,
+        budget: Budget,
+        under_way: UnderWay,
+        accepted: bool = False,
     ) -> None:
         self._teacher, self._ledger, self._limiter = teacher, ledger, limiter
+        self._budget, self._notes = budget, under_way
         self._threads, self._concurrency = concurrency + SPARE, concurrency
         self._accepted = accepted  # whether the service has ever taken a request with these settings
         self._places = threading.Semaphore(concurrency if accepted else 1)
@@ -56,8 +69,8 @@ class Asker:
         """Each question once nothing of it is missing in the ledger, in the order in which that happens.
 
         Raises:
-            DailyQuota, Unavailable, InputError: as the teacher says, or because the service refused the first
-                questions and accepted none; what was answered until then is kept.
+            DailyQuota, Unavailable, BudgetSpent, InputError: as the teacher says, because there is no money left, or
+                because the service refused the first questions and accepted none; what was answered is kept.
         """
         waiting = iter(questions)
         with ThreadPoolExecutor(self._threads) as pool:
@@ -118,27 +131,43 @@ class Asker:
 
     def _ask(self, question: Question, attempts: int) -> None:
         prepared = self._teacher.prepare(question)
-        with self._places:
-            self._sleep(0)
-            spent = self._limiter.acquire(self._sleep)
-            self._sleep(0)
-            start = time.monotonic()
-            try:
-                answer = self._teacher.ask(prepared)
-            except TryAgain as error:
-                if error.wait is not None:
-                    self._limiter.hold(error.wait)
-                raise
-            except Refused as refused:
-                self._refused(_Refusal(question, refused, attempts))
-                return
-            except Exception as error:
-                self._stop(error)
-                raise
-            seconds = time.monotonic() - start
-            self._accept()
-        self._limiter.settle(spent, answer.usage.input)
-        self._ledger.record(question, answer, attempts=attempts, seconds=seconds, at=time.time())
+        with ExitStack() as noted:  # until it is in the ledger, which takes no request's place
+            with self._places:
+                self._sleep(0)
+                with self._budget.for_one(self._sleep):
+                    spent = self._limiter.acquire(self._sleep)
+                    self._sleep(0)
+                    noted.enter_context(self._notes.note(self._ledger.about(question)))
+                    start = time.monotonic()
+                    try:
+                        answer = self._teacher.ask(prepared)
+                    except Exception as error:  # noqa: BLE001 (raised again, unless it is settled)
+                        self._failed(question, error, attempts)
+                        return
+                    seconds = time.monotonic() - start
+                    self._budget.spend(answer.usage)
+                self._accept()
+            self._limiter.settle(spent, answer.usage.input)
+            self._ledger.record(question, answer, attempts=attempts, seconds=seconds, at=time.time())
+
+    def _failed(self, question: Question, error: Exception, attempts: int) -> None:
+        """No answer came; only a refusal is settled by that.
+
+        Raises:
+            TryAgain, DailyQuota, InputError: `error`.
+        """
+        if isinstance(error, Refused):
+            self._refused(_Refusal(question, error, attempts))
+            return
+        if not isinstance(error, TryAgain):
+            self._stop(error)
+            raise error
+        if error.wait is not None:
+            self._limiter.hold(error.wait)
+        if error.lost:
+            self._budget.lose()
+            self._ledger.lose(self._ledger.about(question), attempts=0, at=time.time())  # counted with the answer
+        raise error
 
     def _accept(self) -> None:
         with self._turn:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from analyzers.ledger import Totals
+from analyzers.totals import Totals
 from pipeline.profiles import Prices
 
 
@@ -25,3 +25,4 @@ class Captions:
     totals: Totals = field(default_factory=Totals)
     prices: Prices | None = None
     saw_mos: bool | None = None  # whether it was shown the human scores, where that can be chosen
+    usd_lost_at_most: float = 0.0  # what the requests whose answers were lost may have cost besides

@@ -4,6 +4,8 @@ Every answer that was paid for is one record, usable or not. It tells by `parts`
 was asked for, what it answers: whoever asks the same again, about the same bytes and in the same words, finds it
 here, whatever else has changed since.
 
+A request whose answer was lost is a record too, and tells of no aspect: it may have been billed.
+
 An aspect is described by its last usable explanation. It is failed, and left alone from then on, when the model or the
 service refused the image, when its answers were cut off twice, or unusable as often as the teacher may try. A text with
 no fault but that it repeats the score then stands after all: three answers were paid for it.
@@ -15,16 +17,15 @@ the journal each time.
 import errno
 import sqlite3
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from analyzers.explanations import REPEATS, Checked, check, one_line
 from analyzers.teacher import CUT, Answer, Question, Teacher, Usage
+from analyzers.totals import LOST, REFUSED, Totals
 from m3agiqa.journal import Journal
 
-REFUSED = "REFUSED"  # in place of a finish reason, where the service did not even take the request
 MOST_CUT = 2  # answers that end at the limit of tokens: a second one may be shorter
 
 
@@ -41,6 +42,8 @@ class AspectState:
 
     def after(self, record: dict[str, Any], aspect: str, tries: int) -> "AspectState":
         """The same, one record later."""
+        if record["finish_reason"] == LOST:
+            return self
         if aspect in record["explanations"]:
             return AspectState(record["explanations"][aspect], at=record["at"])
         if blocked := record["blocked"]:
@@ -95,11 +98,9 @@ class Ledger:
         self._journal, self._teacher = journal, teacher
         self._index = _Index()
         self._lock = threading.Lock()
-        self._answers, self._outputs = 0, 0
-        self.largest_input = 0  # tokens of the largest request so far, 0 where there was none
-        self.spent = Usage()  # since this ledger was opened
+        self.spent = Totals()  # since this ledger was opened
         for number, record in enumerate(journal):
-            self._enter(number, record)
+            self._index.add(record["parts"].values(), number)
 
     def of(self, question: Question) -> ImageState:
         """How things stand with a question's aspects."""
@@ -121,13 +122,25 @@ class Ledger:
             if forgettable(part):
                 self._index.drop(keys[aspect])
 
-    def record(self, question: Question, answer: Answer, *, attempts: int, seconds: float, at: float) -> None:
-        """Put an answer on the disk, then into the state."""
+    def about(self, question: Question) -> dict[str, Any]:
+        """Which image and which parts of what is asked a record is about."""
+        return {"image": question.image_id, "key": self._teacher.key(question), "parts": self._keys(question)}
+
+    def record(
+        self,
+        question: Question,
+        answer: Answer,
+        *,
+        attempts: int,
+        seconds: float,
+        at: float,
+        share: float = 1.0,
+        job: str | None = None,
+    ) -> None:
+        """Put an answer on the disk, then into the state; it cost this `share` of the price, and came in a `job`."""
         usable, wrong = Checked({}, {}) if answer.blocked else check(answer.said, question.mos)
         record = {
-            "image": question.image_id,
-            "key": self._teacher.key(question),
-            "parts": self._keys(question),
+            **self.about(question),
             "explanations": usable,
             "unusable": wrong,
             "repeating": {aspect: one_line(answer.said[aspect]) for aspect in wrong if wrong[aspect] == REPEATS},
@@ -139,39 +152,54 @@ class Ledger:
             "seconds": round(seconds, 3),
             "at": round(at, 3),
         }
+        if share != 1:
+            record["price_share"] = share
+        if job is not None:
+            record["job"] = job
+        self._enter(record)
+
+    def lose(self, about: Mapping[str, Any], *, attempts: int, at: float, share: float = 1.0) -> None:
+        """Put it on the disk that the answer to a request is lost: `about` is what the method of that name said."""
+        ids = {name: about[name] for name in ("image", "key", "parts")}
+        spent = {"usage": Usage().as_dict(), "attempts": attempts, "at": round(at, 3), "price_share": share}
+        nothing: dict[str, Any] = {"explanations": {}, "unusable": {}, "blocked": None, "model_version": ""}
+        self._enter({**ids, **nothing, "finish_reason": LOST, **spent})
+
+    def answered_in(self, job: str) -> set[str]:
+        """Keys of the requests whose answers in this job are here."""
+        return {record["key"] for record in self._journal if record.get("job") == job}
+
+    def answered_since(self, about: Mapping[str, Any], at: float) -> bool:
+        """Whether there is a record about this request, or an image just like it, of `at` or later."""
+        part = next(iter(about["parts"].values()))
         with self._lock:
-            self._enter(self._journal.append(record), record)
-            self.spent += answer.usage
+            return any(self._journal[number]["at"] >= round(at, 3) for number in self._index.of(part))
 
     def refuse(self, question: Question, reason: str, *, attempts: int, at: float) -> None:
         """Put it on the disk that the service does not take this request, then into the state."""
         refusal = Answer(None, finish_reason=REFUSED, model_version="", usage=Usage(), blocked=f"request: {reason}")
         self.record(question, refusal, attempts=attempts, seconds=0.0, at=at)
 
-    def totals(self, questions: Iterable[Question]) -> "Totals":
+    def totals(self, questions: Iterable[Question]) -> Totals:
         """What was spent on these images, over all runs, and who served."""
         totals, counted = Totals(), bytearray(len(self._journal))
         for question in questions:
+            before = totals.answers
             for key in self._keys(question).values():
                 for number in self._index.of(key):
                     if not counted[number]:
                         counted[number] = True
                         totals.add(self._journal[number])
+            totals.images += totals.answers > before
         return totals
-
-    def mean_output(self) -> float | None:
-        """Output and thinking tokens of an answer, on average; None before the first."""
-        return self._outputs / self._answers if self._answers else None
 
     def _keys(self, question: Question) -> dict[str, str]:
         return {aspect: self._teacher.key(question.about([aspect])) for aspect in question.mos}
 
-    def _enter(self, number: int, record: dict[str, Any]) -> None:
-        usage = record["usage"]
-        self.largest_input = max(self.largest_input, usage["input"])
-        self._answers += record["finish_reason"] != REFUSED
-        self._outputs += usage["output"] + usage["thinking"]
-        self._index.add(record["parts"].values(), number)
+    def _enter(self, record: dict[str, Any]) -> None:
+        with self._lock:
+            self._index.add(record["parts"].values(), self._journal.append(record))
+            self.spent.add(record)
 
 
 class _Index:
@@ -198,18 +226,3 @@ class _Index:
 
     def drop(self, part: str) -> None:
         self._told.execute("DELETE FROM told WHERE part = ?", (bytes.fromhex(part),))
-
-
-class Totals:
-    """What was spent: requests, failed ones before an answer included, and tokens."""
-
-    def __init__(self) -> None:
-        self.answers, self.requests, self.usage = 0, 0, Usage()
-        self.versions: Counter[str] = Counter()
-
-    def add(self, record: dict[str, Any]) -> None:
-        self.requests += record["attempts"]
-        self.usage += Usage(**record["usage"])
-        if record["finish_reason"] != REFUSED:
-            self.answers += 1
-            self.versions[record["model_version"]] += 1

@@ -79,15 +79,26 @@ class Teacher(Protocol):
         """One request. Raises what the table above says."""
 
 
+class PaidTeacher(Teacher, Protocol):
+    """One that takes money for its tokens."""
+
+    @property
+    def max_output_tokens(self) -> int:
+        """How many an answer may use, thinking included."""
+
+
 class TryAgain(Exception):  # noqa: N818 (what to do says more than that it is an error)
     """An error that passes; `wait` is what the service asks for, in seconds.
 
-    One that is `perhaps_image` may be met by a single image again and again, unlike an overload.
+    One that is `perhaps_image` may be met by a single image again and again, unlike an overload. Where a request was
+    `lost`, it was sent, and may have been answered and billed without our seeing the answer.
     """
 
-    def __init__(self, reason: str, wait: float | None = None, *, perhaps_image: bool = False) -> None:
+    def __init__(
+        self, reason: str, wait: float | None = None, *, perhaps_image: bool = False, lost: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.wait, self.perhaps_image = wait, perhaps_image
+        self.wait, self.perhaps_image, self.lost = wait, perhaps_image, lost
 
 
 class Refused(Exception):  # noqa: N818 (the image's failure, or the settings')
@@ -99,11 +110,12 @@ class Refused(Exception):  # noqa: N818 (the image's failure, or the settings')
 
 
 class DailyQuota(Exception):  # noqa: N818 (nothing went wrong)
-    """The day's requests are spent; the next day begins at midnight Pacific time."""
+    """The day's requests are spent until `resumes`, in seconds since the epoch: where nobody says, midnight Pacific."""
 
-    def __init__(self, now: float) -> None:
-        seconds = int(next_day(now) - now)
-        local, utc = datetime.fromtimestamp(next_day(now), PACIFIC), datetime.fromtimestamp(next_day(now), UTC)
+    def __init__(self, now: float, resumes: float | None = None) -> None:
+        resumes = next_day(now) if resumes is None else resumes
+        seconds = int(resumes - now)
+        local, utc = datetime.fromtimestamp(resumes, PACIFIC), datetime.fromtimestamp(resumes, UTC)
         super().__init__(
             f"the daily quota is spent and everything answered is kept; run it again after {local:%Y-%m-%d %H:%M} "
             f"Pacific ({utc:%Y-%m-%d %H:%M} UTC, in {seconds // 3600} h {seconds % 3600 // 60} min)"

@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 from analyzers.captions import Captions, Described
 from analyzers.file import read_explanations
-from analyzers.journalled import Options, journalled
+from analyzers.journalled import journalled
 from analyzers.questions import mos_of, question_about, questions, samples, seen
+from analyzers.terms import Options
 from data.download.local_files import local_path
 from m3agiqa.images import load_image
 from m3agiqa.progress import progress

@@ -38,7 +38,34 @@ class GeminiTeacher(Strict):
     show_mos: bool
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_output_tokens: PositiveInt
+    thinking: Literal["minimal", "low", "medium", "high"] | Annotated[int, Field(ge=0)] | None = None
+    media_resolution: Literal["low", "medium", "high"] | None = None
+    batch: bool = False
     prices: Prices
+
+    @pydantic.model_validator(mode="after")
+    def _the_sdk_can_do_it(self) -> "GeminiTeacher":
+        named = {"thinking": self.thinking, "media_resolution": self.media_resolution, "batch": self.batch or None}
+        wanted = [name for name, value in named.items() if value is not None]
+        if wanted and self.sdk != "google-genai":
+            raise ValueError(
+                f"{self.sdk} cannot do {' and '.join(wanted)}: pip install -r requirements-genai.txt and "
+                "-S teachers.gemini.sdk=google-genai"
+            )
+        return self
+
+
+class OpenAITeacher(Strict):
+    kind: Literal["openai"]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]")]
+    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None
+    model: str
+    show_mos: bool
+    temperature: Annotated[float, Field(ge=0, le=2)] | None
+    max_output_tokens: PositiveInt
+    json_schema: bool
+    extra: dict[str, pydantic.JsonValue]
+    prices: Prices | None
 
 
 class MLLMTeacher(Strict):
@@ -51,7 +78,9 @@ class FileTeacher(Strict):
     path: Path
 
 
-Teacher = Annotated[OfflineTeacher | GeminiTeacher | MLLMTeacher | FileTeacher, Field(discriminator="kind")]
+Teacher = Annotated[
+    OfflineTeacher | GeminiTeacher | OpenAITeacher | MLLMTeacher | FileTeacher, Field(discriminator="kind")
+]
 
 
 class Caption(Strict):
@@ -184,6 +213,7 @@ class TeacherLimits(Strict):
     requests_per_day: PositiveInt | None
     concurrency: PositiveInt
     timeout: PositiveFloat
+    max_usd: PositiveFloat | None = None
 
 
 class Launcher(Strict):

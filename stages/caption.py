@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from analyzers.budget import BudgetSpent
 from analyzers.captions import Captions
-from analyzers.journalled import Options, estimate
+from analyzers.journalled import estimate
 from analyzers.patience import Unavailable
-from analyzers.prices import cost
 from analyzers.teacher import DailyQuota
 from analyzers.teachers import FREE, captions
+from analyzers.terms import Options
 from data.tables.frames import aspects_of, column_names, read_table, split_column
 from data.tables.rows import row_writer
 from m3agiqa.aspects import ASPECTS
@@ -29,20 +30,21 @@ from pipeline import paths
 from pipeline.settings import Settings
 from pipeline.stage import stage
 
-QUOTA, UNAVAILABLE = 75, 69  # exit statuses: sysexits' EX_TEMPFAIL and EX_UNAVAILABLE
+# Exit statuses: sysexits' EX_TEMPFAIL, EX_UNAVAILABLE and EX_NOPERM
+STATUSES: dict[type[Exception], int] = {DailyQuota: 75, Unavailable: 69, BudgetSpent: 77}
 
 
 def main(settings: Settings, options: Options = Options()) -> None:  # noqa: B008 (frozen)
     kind = settings.teachers[settings.teacher].kind
     try:
-        if options.dry_run:
+        if options.dry_run or options.probe:
             print(f"teacher {kind} is free" if kind in FREE else estimate(settings, options))
         else:
             with captions(settings, options) as work:
                 _write(settings, work)
-    except (DailyQuota, Unavailable) as error:
+    except tuple(STATUSES) as error:
         print(f"caption: {error}", file=sys.stderr)
-        sys.exit(QUOTA if isinstance(error, DailyQuota) else UNAVAILABLE)
+        sys.exit(STATUSES[type(error)])
 
 
 def _write(settings: Settings, work: Captions) -> None:
@@ -97,7 +99,9 @@ def _summary(
         "requests": totals.requests,
         "answers": totals.answers,
         "tokens": totals.usage.as_dict(),
-        "usd": round(cost(prices, totals.usage), 4) if prices else 0.0,
+        "usd": round(totals.usd(prices), 4),
+        "lost_requests": totals.lost,
+        "usd_lost_at_most": round(work.usd_lost_at_most, 4),
         "prices_of": str(prices.date) if prices else None,
         "answered_by": dict(sorted(totals.versions.items())),
     }
@@ -112,9 +116,23 @@ def _check(described: int, failures: Counter[str], max_failed: float) -> None:
         )
 
 
+def _images(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of images, at least 1")
+    return int(text)
+
+
 def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m stages.caption", description="Have the images described.")
-    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and ask nothing")
+    first = parser.add_mutually_exclusive_group()
+    first.add_argument("--dry-run", action="store_true", help="say what it would take, and ask nothing")
+    first.add_argument(
+        "--probe",
+        type=_images,
+        default=0,
+        metavar="N",
+        help="have N images answered, and say what the others would take",
+    )
     parser.add_argument("--retry-blocked", action="store_true", help="ask again about images that failed")
     parser.add_argument(
         "--refresh",

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from analyzers.journalled import Options
+from analyzers.terms import Options
 from data.tables.frames import read_table
 from pipeline import paths
 from pipeline.settings import load

@@ -5,7 +5,8 @@ are. Its own retry is switched off.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -22,12 +23,7 @@ class Connection:
     """One client of one model; its requests may run side by side."""
 
     def __init__(self, key: str, endpoint: str | None, model: str, settings: dict[str, Any], timeout: float) -> None:
-        once = types.HttpRetryOptions(attempts=1)
-        unlimited = {"limits": httpx2.Limits()}  # else a hundred connections, and the others wait for one in vain
-        options = types.HttpOptions(
-            base_url=endpoint, timeout=int(timeout * 1000), retry_options=once, client_args=unlimited
-        )
-        self._client = genai.Client(api_key=key, vertexai=False, http_options=options)
+        self._client = client(key, endpoint, timeout)
         self._model, self._settings = model, settings
 
     def generate(self, text: str, image: Picture, schema: dict[str, Any]) -> Reply:
@@ -39,7 +35,7 @@ class Connection:
         )
         response = self._call(self._client.models.generate_content, text, image, config=config)
         try:
-            return _reply(json.loads(response.sdk_http_response.body))
+            return reply(json.loads(response.sdk_http_response.body))
         except NOT_THE_API as error:
             raise Lost(type(error).__name__) from None
 
@@ -51,17 +47,37 @@ class Connection:
 
     def _call(self, method: Callable[..., Any], text: str, image: Picture, **options: Any) -> Any:
         contents = [types.Part.from_bytes(data=image.data, mime_type=image.mime), types.Part.from_text(text=text)]
-        try:
+        with translated():
             return method(model=self._model, contents=contents, **options)
-        except errors.APIError as error:
-            body = error.details.get("error") if isinstance(error.details, dict) else None
-            details = body.get("details") if isinstance(body, dict) else None
-            raise ApiError(error.code or 500, error.status or "", error.message or "", details) from None
-        except (httpx2.HTTPError, *NOT_THE_API) as error:
-            raise Lost(type(error).__name__) from None
 
 
-def _reply(found: dict[str, Any]) -> Reply:
+def client(key: str, endpoint: str | None, timeout: float) -> genai.Client:
+    """`timeout` is in seconds."""
+    once = types.HttpRetryOptions(attempts=1)
+    unlimited = {"limits": httpx2.Limits()}  # else a hundred connections, and the others wait for one in vain
+    options = types.HttpOptions(
+        base_url=endpoint, timeout=int(timeout * 1000), retry_options=once, client_args=unlimited
+    )
+    return genai.Client(api_key=key, vertexai=False, http_options=options)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Have the SDK's errors raised as ApiError and Lost."""
+    try:
+        yield
+    except errors.APIError as error:
+        body = error.details.get("error") if isinstance(error.details, dict) else None
+        details = body.get("details") if isinstance(body, dict) else None
+        raise ApiError(error.code or 500, error.status or "", error.message or "", details) from None
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise Lost(type(error).__name__, sent=False) from None
+    except (httpx2.HTTPError, *NOT_THE_API) as error:
+        raise Lost(type(error).__name__) from None
+
+
+def reply(found: dict[str, Any]) -> Reply:
+    """A response as the API sends it. Raises one of NOT_THE_API where it has another shape."""
     candidate = found["candidates"][0] if found.get("candidates") else {}
     content, usage = candidate.get("content") or {}, found.get("usageMetadata") or {}
     return Reply(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from analyzers.gemini.picture import Picture
 from analyzers.gemini.teacher import ApiError, Lost, Reply
@@ -77,7 +78,7 @@ class Connection:
             message = re.sub(r"^POST \S+: ", "", error.message)
             raise ApiError(error.code or 500, _name(error), message, error.details) from None
         except (*LOST, *NOT_THE_API) as error:
-            raise Lost(type(error).__name__) from None
+            raise Lost(type(error).__name__, sent=not _unconnected(error)) from None
 
 
 def _name(error: api.GoogleAPICallError) -> str:
@@ -86,3 +87,10 @@ def _name(error: api.GoogleAPICallError) -> str:
         return str(error.response.json()["error"]["status"])
     except (LookupError, TypeError, ValueError):  # an error of something between the service and us
         return ""
+
+
+def _unconnected(error: BaseException | None) -> bool:
+    """Whether there was no connection over which anything could be sent."""
+    while error is not None and not isinstance(error, ConnectTimeoutError | NewConnectionError):
+        error = error.__cause__ or error.__context__
+    return error is not None

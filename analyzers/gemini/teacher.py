@@ -62,7 +62,11 @@ class ApiError(Exception):
 
 
 class Lost(Exception):  # noqa: N818 (the answer is lost, not we)
-    """No whole answer came: a timeout, a dropped connection, half a body."""
+    """No whole answer came: a timeout, a dropped connection, half a body; or it was not even `sent`."""
+
+    def __init__(self, reason: str, *, sent: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent
 
 
 class Sdk(Protocol):
@@ -93,37 +97,30 @@ class Gemini:
     show_mos: bool
     sdk: str
     timeout: float
+    thinking: str | int | None = None  # a level, or tokens at most; None: the model's own
+    media_resolution: str | None = None
     tries: ClassVar[int] = 3
     _connected: Sdk | None = field(default=None, init=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def key(self, question: Question) -> str:
-        settings = [self.model, self.temperature, self.max_output_tokens, MOST_PIXELS_A_SIDE]
-        return fingerprint([settings, question.sha256, self._text(question), _schema(question)])
+        settings: list[Any] = [self.model, self.temperature, self.max_output_tokens, MOST_PIXELS_A_SIDE]
+        levers = {"thinking": self.thinking, "media_resolution": self.media_resolution}
+        if pulled := {name: value for name, value in levers.items() if value is not None}:
+            settings.append(pulled)  # else the key is that of answers which were paid for before there were any
+        return fingerprint([settings, question.sha256, self.text(question), schema(question)])
 
     def prepare(self, question: Question) -> Prepared:
-        return Prepared(self._connection, self._text(question), picture(question.path), _schema(question))
+        return Prepared(self._connection, self.text(question), picture(question.path), schema(question))
 
     def ask(self, prepared: Prepared) -> Answer:
-        reply = _call(prepared.connection.generate, prepared.text, prepared.image, prepared.schema)
-        why = reply.block_reason or (reply.finish_reason if reply.finish_reason in ENDS else None)
-        return Answer(
-            said=parse(reply.text),
-            finish_reason=reply.finish_reason,
-            model_version=reply.model_version,
-            usage=Usage(
-                reply.prompt_tokens,
-                reply.candidate_tokens,
-                max(0, reply.total_tokens - reply.prompt_tokens - reply.candidate_tokens),
-            ),
-            blocked=f"{'prompt' if reply.block_reason else 'answer'}: {why}" if why else None,
-        )
+        return answer(call(prepared.connection.generate, prepared.text, prepared.image, prepared.schema))
 
     def count_tokens(self, question: Question) -> int:
         """Input tokens of this question, as the service counts them; it costs nothing."""
-        return _call(self._connection.count_tokens, self._text(question), picture(question.path))
+        return call(self._connection.count_tokens, self.text(question), picture(question.path))
 
-    def _text(self, question: Question) -> str:
+    def text(self, question: Question) -> str:
         return brief(question, show_mos=self.show_mos)
 
     @property
@@ -134,35 +131,71 @@ class Gemini:
             return self._connected
 
     def _connect(self) -> Sdk:
-        key = os.environ.get(KEY)
-        if not key:
-            raise InputError(f"{KEY} is not set: the teacher gemini needs a key (https://aistudio.google.com/apikey)")
+        settings = {"temperature": self.temperature, "max_output_tokens": self.max_output_tokens, **self.levers()}
         try:
             module = import_module(f"analyzers.gemini.{SDKS[self.sdk]}")
         except ImportError as error:
-            raise InputError(f"teachers.gemini.sdk is {self.sdk}, which is not installed ({error.name})") from None
-        settings = {"temperature": self.temperature, "max_output_tokens": self.max_output_tokens}
-        connection: Sdk = module.Connection(key, os.environ.get(ENDPOINT), self.model, settings, self.timeout)
+            raise not_installed(self.sdk, error) from None
+        connection: Sdk = module.Connection(api_key(), os.environ.get(ENDPOINT), self.model, settings, self.timeout)
         return connection
 
+    def levers(self) -> dict[str, Any]:
+        """What is said of thinking and resolution, where anything is."""
+        said: dict[str, Any] = {}
+        if self.thinking is not None:
+            kind = "thinking_level" if isinstance(self.thinking, str) else "thinking_budget"
+            said["thinking_config"] = {kind: self.thinking}
+        if self.media_resolution is not None:
+            said["media_resolution"] = f"MEDIA_RESOLUTION_{self.media_resolution.upper()}"
+        return said
 
-def _call(method: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+
+def api_key() -> str:
+    """Raises InputError where there is none."""
+    key = os.environ.get(KEY)
+    if not key:
+        raise InputError(f"{KEY} is not set: the teacher gemini needs a key (https://aistudio.google.com/apikey)")
+    return key
+
+
+def not_installed(sdk: str, error: ImportError) -> InputError:
+    return InputError(f"teachers.gemini.sdk is {sdk}, which is not installed ({error.name})")
+
+
+def call(method: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+    """What an SDK's method gives. Raises TryAgain, Refused, DailyQuota, InputError."""
     try:
         return method(*arguments, **named)
     except Lost as error:
-        raise TryAgain(str(error), perhaps_image=True) from None
+        raise TryAgain(str(error), perhaps_image=error.sent, lost=error.sent) from None
     except ApiError as error:
-        raise _meaning(error, without=os.environ[KEY]) from None
+        raise meaning(error) from None
 
 
-def _schema(question: Question) -> dict[str, Any]:
+def answer(reply: Reply) -> Answer:
+    """What a response says."""
+    why = reply.block_reason or (reply.finish_reason if reply.finish_reason in ENDS else None)
+    return Answer(
+        said=parse(reply.text),
+        finish_reason=reply.finish_reason,
+        model_version=reply.model_version,
+        usage=Usage(
+            reply.prompt_tokens,
+            reply.candidate_tokens,
+            max(0, reply.total_tokens - reply.prompt_tokens - reply.candidate_tokens),
+        ),
+        blocked=f"{'prompt' if reply.block_reason else 'answer'}: {why}" if why else None,
+    )
+
+
+def schema(question: Question) -> dict[str, Any]:
     aspects = list(question.mos)
     return {"type": "OBJECT", "properties": {aspect: {"type": "STRING"} for aspect in aspects}, "required": aspects}
 
 
-def _meaning(error: ApiError, without: str) -> Exception:
-    """What to do about it; what the service said is repeated `without` the key."""
-    said = f"Gemini answers {error.status}: {' '.join(str(error).split())}".replace(without, "…")
+def meaning(error: ApiError) -> Exception:
+    """What to do about it; what the service said is repeated without the key."""
+    said = f"Gemini answers {error.status}: {' '.join(str(error).split())}".replace(os.environ[KEY], "…")
     if error.status == 429:
         quotas = [quota for detail in error.details for quota in detail.get("violations", ())]
         if any("PerDay" in quota.get("quotaId", "") for quota in quotas):

@@ -146,7 +146,7 @@ def test_a_teacher(contributing, copy):
     (copy.path / "analyzers/program.py").write_text(teacher)
     copy.settings(settings, "Teacher")
     imports, lines = terms.split("\n\n", 1)
-    copy.insert("analyzers/journalled.py", r"^import signal\n", f"{imports}\n")
+    copy.insert("analyzers/journalled.py", r"^from analyzers.captions import", f"{imports}\n")
     copy.insert("analyzers/journalled.py", r"^def _terms\(.*\n.*\n", lines, after=True)
     name = copy.profile("teachers", profile)
     copy.choose(dataset="folder", teacher=name)

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from analyzers import batching, patience
 from tests.caption_project import write_params, write_samples, write_splits
 from tests.captioned import IMAGES, SPLIT
+from tests.gemini_batches import BatchServer
 from tests.gemini_server import KEY, GeminiServer
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -40,3 +42,23 @@ def project(tmp_path, monkeypatch):
     write_splits(SPLIT)
     write_params()
     return write_params
+
+
+@pytest.fixture
+def batch_server(monkeypatch):
+    with BatchServer() as server:
+        monkeypatch.setenv("GEMINI_API_KEY", KEY)
+        monkeypatch.setenv("GEMINI_API_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def batch_project(project, monkeypatch):
+    """The same project, whose teacher is asked by batch, without waiting."""
+    monkeypatch.setattr(batching, "POLL", 0.01)
+    monkeypatch.setattr(batching, "APPEARS", 0)
+    monkeypatch.setattr(patience, "BACKOFF", lambda _: 0)
+    monkeypatch.setattr(patience, "PATIENCE", 0)
+    by_batch = {"teachers.gemini.sdk": "google-genai", "teachers.gemini.batch": True, "caption.max_failed": 0.2}
+    project(**by_batch)
+    return lambda **changes: project(**by_batch | changes)

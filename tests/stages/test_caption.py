@@ -131,7 +131,7 @@ def test_a_dry_run_counts_and_asks_nothing(project, server, capsys):
     said = capsys.readouterr().out
     assert "12 images, 0 of them failed before; 12 new requests" in said
     assert "counted by the service on 8 of them" in said
-    assert "at most, 8,192 each" in said
+    assert "output: known from answers alone: --probe 8 has 8 images answered" in said
     assert "prices of 2026-11-25" in said
     assert not server.requests
     assert not paths.captions("folder").exists()

@@ -39,7 +39,7 @@ def test_the_options(project):
         estimate = said(project, server, "--dry-run")
         assert "7 images, 0 of them failed before; 7 new requests" in estimate
         assert re.search(r"input:  [\d,]+ tokens \(counted by the service on 7 of them\)", estimate)
-        assert re.search(r"cost:   \$0\.\d\d \(prices of 2026-11-25", estimate)
+        assert re.search(r"cost:   \$0\.\d\d for the input .* \(prices of 2026-11-25", estimate)
         assert "at the limits in runtime.teacher" in estimate
         assert not server.requests
         assert not list(project.glob("data/captions/*"))
