@@ -1,18 +1,28 @@
-"""For the tests of the teacher `openai`: a server, and a question to ask it."""
+"""For the tests of the hosted teachers: a server of each kind, and a question to ask it."""
 
 import pytest
 from PIL import Image
 
+from analyzers.gemini.teacher import ENDPOINT
+from analyzers.gemini.teacher import KEY as KEY_NAME
 from analyzers.teacher import Question
 from m3agiqa.files import sha256
+from tests import gemini_server, openai_server
 from tests.openai_asked import KEY_VARIABLE, MOS
-from tests.openai_server import KEY, OpenAIServer
+
+
+@pytest.fixture
+def server(monkeypatch):
+    with gemini_server.GeminiServer() as server:
+        monkeypatch.setenv(KEY_NAME, gemini_server.KEY)
+        monkeypatch.setenv(ENDPOINT, server.url)
+        yield server
 
 
 @pytest.fixture
 def any_server(monkeypatch):
-    with OpenAIServer() as server:
-        monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with openai_server.OpenAIServer() as server:
+        monkeypatch.setenv(KEY_VARIABLE, openai_server.KEY)
         yield server
 
 

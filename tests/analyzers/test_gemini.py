@@ -11,13 +11,10 @@ from PIL import Image
 
 from analyzers.gemini.teacher import ENDPOINT, SDKS, Gemini
 from analyzers.gemini.teacher import KEY as KEY_NAME
-from analyzers.teacher import DailyQuota, Question, Refused, TryAgain, Usage
+from analyzers.teacher import DailyQuota, Refused, TryAgain, Usage
 from m3agiqa.errors import InputError
-from m3agiqa.files import sha256
 from tests.gemini_server import (
-    KEY,
     TEXTS,
-    GeminiServer,
     Move,
     answer,
     bad_image,
@@ -35,21 +32,6 @@ MOS = {"quality": 3.42, "correspondence": 1.5}
 @pytest.fixture(params=SDKS)
 def sdk(request):
     return request.param
-
-
-@pytest.fixture
-def server(monkeypatch):
-    with GeminiServer() as server:
-        monkeypatch.setenv(KEY_NAME, KEY)
-        monkeypatch.setenv(ENDPOINT, server.url)
-        yield server
-
-
-@pytest.fixture
-def question(tmp_path):
-    path = tmp_path / "ball.png"
-    Image.new("RGB", (32, 24), (200, 30, 30)).save(path)
-    return Question("ball", path, sha256(path), "a red ball", MOS)
 
 
 def teacher(sdk, **changes):

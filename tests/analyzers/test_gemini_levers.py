@@ -3,30 +3,10 @@
 import re
 
 import pytest
-from PIL import Image
 
-from analyzers.gemini.teacher import ENDPOINT, Gemini
-from analyzers.gemini.teacher import KEY as KEY_NAME
-from analyzers.teacher import Question
-from m3agiqa.files import sha256
-from tests.gemini_server import KEY, GeminiServer
+from analyzers.gemini.teacher import Gemini
 
 pytest.importorskip("google.genai")
-
-
-@pytest.fixture
-def server(monkeypatch):
-    with GeminiServer() as server:
-        monkeypatch.setenv(KEY_NAME, KEY)
-        monkeypatch.setenv(ENDPOINT, server.url)
-        yield server
-
-
-@pytest.fixture
-def question(tmp_path):
-    path = tmp_path / "ball.png"
-    Image.new("RGB", (32, 24), (200, 30, 30)).save(path)
-    return Question("ball", path, sha256(path), "a red ball", {"quality": 3.42})
 
 
 def teacher(**levers):
