@@ -53,6 +53,9 @@ def test_more_results_than_threads_may_wait():
     results = ahead(lambda n: begun.append(n) or n, range(20), threads=1, most=4)
     for number in range(20):
         assert next(results) == number
-        time.sleep(0.002)
-        assert len(begun) == min(number + 5, 20)
+        wanted, patience = min(number + 5, 20), time.monotonic() + 10
+        while len(begun) < wanted and time.monotonic() < patience:
+            time.sleep(0.001)
+        time.sleep(0.002)  # for one too many
+        assert len(begun) == wanted
     assert next(results, None) is None
