@@ -1,7 +1,7 @@
 """What asking would take, before anything is paid: tokens and time.
 
 Input tokens are counted by the service itself on a sample, which costs nothing. Output tokens nobody can count before:
-they are the mean of the answers so far, or, before the first one, at most what the settings allow.
+what they will be, answers tell (forecast.py).
 """
 
 from collections.abc import Callable, Iterable

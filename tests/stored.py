@@ -44,3 +44,10 @@ def store_of(folder, sequences, description_of=second_half):
         rows = ((name, sequences[name]) for name in part.image_ids)
         writer.write(part, [stored(name, states, *description_of(states)) for name, states in rows])
     return FeatureStore.open(folder)
+
+
+def random_store(folder, lengths, dim):
+    """Of so many tokens each, drawn anew for each image; they are called i0, i1, …"""
+    random = torch.Generator().manual_seed(0)
+    sequences = {f"i{number}": torch.randn(length, dim, generator=random) for number, length in enumerate(lengths)}
+    return store_of(folder, sequences)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from finetune.heads.examples import Examples, kept_tokens
 from m3agiqa.head.model import build_head
-from tests.stored import store_of
+from tests.stored import random_store
 
 
 @settings(deadline=None, max_examples=40)
@@ -36,9 +36,7 @@ def test_half_of_the_tokens_are_kept_on_average():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("store"), torch.Generator().manual_seed(0)
-    sequences = {f"i{number}": torch.randn(3 + number % 7, 6, generator=random) for number in range(30)}
-    return store_of(folder, sequences)
+    return random_store(tmp_path_factory.mktemp("store"), [3 + number % 7 for number in range(30)], 6)
 
 
 def mos_of(store):

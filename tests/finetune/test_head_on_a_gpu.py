@@ -10,7 +10,7 @@ from finetune.heads.examples import Examples
 from finetune.heads.training import train_head
 from m3agiqa.head.model import build_head
 from pipeline.profiles import Loss, Train
-from tests.stored import store_of
+from tests.stored import random_store
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
@@ -21,9 +21,7 @@ SETTINGS = Train(epochs=4, batch=8, lr=3e-3, weight_decay=0.05, seed=3, token_dr
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("store"), torch.Generator().manual_seed(0)
-    sequences = {f"i{number}": torch.randn(30 + number % 70, 16, generator=random) for number in range(96)}
-    return store_of(folder, sequences)
+    return random_store(tmp_path_factory.mktemp("store"), [30 + number % 70 for number in range(96)], 16)
 
 
 def table(store):
