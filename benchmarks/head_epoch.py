@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from data.feature_store.shuffle import Shuffle
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter, ReadImage
 from finetune.heads.training import train_head
@@ -73,10 +74,10 @@ def main() -> None:
 
 
 def _seconds_to_read(store: FeatureStore) -> float:
-    for _ in store.batches(store.ids, BATCH, seed=0):  # once before: what fits into the cache is there
+    for _ in store.batches(store.ids, BATCH, Shuffle(0)):  # once before: what fits into the cache is there
         pass
     start = time.perf_counter()
-    for _ in store.batches(store.ids, BATCH, seed=0, epoch=1):
+    for _ in store.batches(store.ids, BATCH, Shuffle(0, 1)):
         pass
     return time.perf_counter() - start
 
@@ -91,7 +92,19 @@ def _seconds_to_train(store: FeatureStore, ids: list[str]) -> float:
             yield epoch
         ends.append(time.perf_counter())
 
-    settings = Train(epochs=3, batch=BATCH, lr=1e-3, weight_decay=0.05, seed=0, token_dropout=0.5, loss=Loss(mse=1.0))
+    settings = Train(
+        epochs=3,
+        batch=BATCH,
+        lr=1e-3,
+        weight_decay=0.05,
+        seed=0,
+        warmup=0.1,
+        max_norm=1.0,
+        average=0.98,
+        length_window=16,
+        token_dropout=0.5,
+        loss=Loss(mse=1.0),
+    )
     train_head(build_head("xlstm", store.dim, seed=0), store, table[8:], table[:8], settings, progress=clock)
     return min(end - start for start, end in pairwise(ends))
 

@@ -44,7 +44,19 @@ def train(folder: Path, images: int) -> None:
     store = FeatureStore.open(folder)
     table = pd.DataFrame({"image_id": store.ids, "mos": torch.rand(images).tolist()})
     head = build_head("mlp", DIM, seed=0, dim=16, hidden=16)
-    settings = Train(epochs=1, batch=8, lr=1e-3, weight_decay=0.0, seed=0, token_dropout=0.5, loss=Loss(mse=1.0))
+    settings = Train(
+        epochs=1,
+        batch=8,
+        lr=1e-3,
+        weight_decay=0.0,
+        seed=0,
+        warmup=0.1,
+        max_norm=1.0,
+        average=0.98,
+        length_window=16,
+        token_dropout=0.5,
+        loss=Loss(mse=1.0),
+    )
     train_head(head, store, table[20:], table[:20], settings)
 
 

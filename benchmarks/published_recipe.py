@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from data.feature_store.shuffle import Shuffle
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import FeatureWriter, ReadImage
 from finetune.heads.training import train_head
@@ -169,7 +170,7 @@ def write_store(folder: Path, dim: int) -> FeatureStore:
 def reading_epoch(store: FeatureStore) -> float:
     """Seconds an image, read in training's order and brought to the device."""
     start = _clock()
-    for images in store.batches(store.ids, 16, seed=0, pin=DEVICE == "cuda"):
+    for images in store.batches(store.ids, 16, Shuffle(0), pin=DEVICE == "cuda"):
         images.to(DEVICE)
     return (_clock() - start) / IMAGES
 

@@ -116,14 +116,22 @@ class Distill(Strict):
     beta2: Fraction
 
 
-class XLSTMHead(Strict):
-    kind: Literal["xlstm"]
+class Regressor(Strict):
+    """What every head has, whatever its stack."""
+
     dim: PositiveInt
+    dropout: Share
+    hidden: PositiveInt
+    shortcut: bool
+    shortcut_dropout: Share
+    standardise: list[Literal["states", "mos"]]
+
+
+class XLSTMHead(Regressor):
+    kind: Literal["xlstm"]
     blocks: PositiveInt
     slstm_at: list[Annotated[int, Field(ge=0)]]
     heads: PositiveInt
-    dropout: Share
-    hidden: PositiveInt
 
     @pydantic.model_validator(mode="after")
     def _sizes_fit(self) -> "XLSTMHead":
@@ -131,28 +139,25 @@ class XLSTMHead(Strict):
         return self
 
 
-class MLPHead(Strict):
-    kind: Literal["mlp"]
-    dim: PositiveInt
-    dropout: Share
-    hidden: PositiveInt
+class StacklessHead(Regressor):
+    kind: Literal["mlp", "statistics"]
+
+    @pydantic.model_validator(mode="after")
+    def _reads_something(self) -> "StacklessHead":
+        if self.kind == "statistics" and not self.shortcut:
+            raise ValueError("a head of the kind statistics has its shortcut alone: expected shortcut: true")
+        return self
 
 
-class RecurrentHead(Strict):
+class RecurrentHead(Regressor):
     kind: Literal["lstm", "gru"]
-    dim: PositiveInt
     blocks: PositiveInt
-    dropout: Share
-    hidden: PositiveInt
 
 
-class TransformerHead(Strict):
+class TransformerHead(Regressor):
     kind: Literal["transformer"]
-    dim: PositiveInt
     blocks: PositiveInt
     heads: PositiveInt
-    dropout: Share
-    hidden: PositiveInt
 
     @pydantic.model_validator(mode="after")
     def _sizes_fit(self) -> "TransformerHead":
@@ -160,14 +165,11 @@ class TransformerHead(Strict):
         return self
 
 
-class MambaHead(Strict):
+class MambaHead(Regressor):
     kind: Literal["mamba"]
-    dim: PositiveInt
     blocks: PositiveInt
     heads: PositiveInt
     state: PositiveInt
-    dropout: Share
-    hidden: PositiveInt
 
     @pydantic.model_validator(mode="after")
     def _sizes_fit(self) -> "MambaHead":
@@ -175,7 +177,7 @@ class MambaHead(Strict):
         return self
 
 
-Head = Annotated[XLSTMHead | MLPHead | RecurrentHead | TransformerHead | MambaHead, Field(discriminator="kind")]
+Head = Annotated[XLSTMHead | StacklessHead | RecurrentHead | TransformerHead | MambaHead, Field(discriminator="kind")]
 
 
 class Loss(Strict):
@@ -197,6 +199,10 @@ class Train(Strict):
     batch: PositiveInt
     lr: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Share
+    max_norm: PositiveFloat | None
+    average: Share
+    length_window: PositiveInt
     token_dropout: Share
     loss: Loss
 

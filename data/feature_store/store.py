@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from data.feature_store.index import Index, Location, PartIndex, read_index
+from data.feature_store.shuffle import Shuffle, buckets
 from data.feature_store.writer import DTYPES, ImageStates, canonical, planned
 from m3agiqa.ahead import ahead
 from m3agiqa.errors import InputError
@@ -34,7 +35,6 @@ from m3agiqa.spans import Span
 CACHE_BYTES = 256 << 20  # 3,000 images of 150 tokens x 256 dims in bfloat16: such a store stays in memory
 READERS = max(1, min(8, (os.cpu_count() or 1) // 2))  # threads; each reads one row group at a time
 FOOTERS = 256  # parts whose footer is kept: 0.1 MB each of 64 large images
-POOL_BATCHES = 16  # images sorted by length together: little padding, batches still well mixed
 
 Group = tuple[int, int]  # the number of a part, and of a row group in it: what one read fetches
 
@@ -144,17 +144,15 @@ class FeatureStore:
             yield ImageStates(image_id, self[image_id])
 
     def batches(
-        self, image_ids: Sequence[str], batch_size: int, *, seed: int | None = None, epoch: int = 0, pin: bool = False
+        self, image_ids: Sequence[str], batch_size: int, shuffle: Shuffle | None = None, *, pin: bool = False
     ) -> Iterator[Batch]:
-        """Padded batches of images of similar length; with a seed, shuffled anew in each epoch.
+        """Padded batches of images of similar length.
 
-        Each epoch is a function of (seed, epoch) alone. Without a seed the images come longest first, so that a
-        batch that does not fit into memory fails at once. While one batch is used, READERS threads read the next two;
-        with `pin`, into page-locked memory.
+        While one batch is used, READERS threads read the next two; with `pin`, into page-locked memory.
         """
         with ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers:
             read = partial(self._batch, readers=readers, pin=pin)
-            yield from ahead(read, self.buckets(list(image_ids), batch_size, seed, epoch), 2)
+            yield from ahead(read, self.buckets(list(image_ids), batch_size, shuffle), 2)
 
     def _batch(self, ids: list[str], *, readers: ThreadPoolExecutor, pin: bool) -> Batch:
         """Padded; each row group is read once and by one of `readers`, who also fills the rows of its images."""
@@ -173,18 +171,9 @@ class FeatureStore:
         deque(readers.map(fill_rows, wanted), maxlen=0)
         return batch
 
-    def buckets(self, ids: list[str], size: int, seed: int | None, epoch: int) -> list[list[str]]:
+    def buckets(self, ids: list[str], size: int, shuffle: Shuffle | None = None) -> list[list[str]]:
         """The images of each of those batches."""
-        if seed is None:
-            ids = sorted(ids, key=lambda image_id: -self.tokens(image_id))
-            return [ids[start : start + size] for start in range(0, len(ids), size)]
-        random = np.random.default_rng([seed, epoch])
-        ids = [ids[index] for index in random.permutation(len(ids))]
-        buckets = []
-        for start in range(0, len(ids), pool := size * POOL_BATCHES):
-            by_length = sorted(ids[start : start + pool], key=self.tokens)
-            buckets += [by_length[first : first + size] for first in range(0, len(by_length), size)]
-        return [buckets[index] for index in random.permutation(len(buckets))]
+        return buckets(ids, self.tokens, size, shuffle)
 
     def _location(self, image_id: str) -> Location:
         try:

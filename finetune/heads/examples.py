@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.feature_store.shuffle import Shuffle
 from data.feature_store.store import FeatureStore
 from finetune.heads.moments import Moments
 from m3agiqa.ahead import ahead
@@ -70,18 +71,18 @@ class Examples:
                     start = int(self._starts[row])
                     self._held[start : start + int(there.sum())] = each[there]
 
-    def batches(self, size: int, *, seed: int | None = None, epoch: int = 0, share: float = 0.0) -> Iterator[Step]:
-        """All images once, in the batches of the store. With a seed, a function of (seed, epoch) alone."""
-        random = np.random.default_rng([0 if seed is None else seed, epoch])
+    def batches(self, size: int, shuffle: Shuffle | None = None, *, share: float = 0.0) -> Iterator[Step]:
+        """All images once, in the batches of the store; which tokens are dropped is the shuffle's draw, too."""
+        random = np.random.default_rng([shuffle.seed, shuffle.epoch] if shuffle else 0)
         ids = list(self._rows)
         if self._held is None:
-            for images in self._store.batches(ids, size, seed=seed, epoch=epoch, pin=self._on_gpu):
+            for images in self._store.batches(ids, size, shuffle, pin=self._on_gpu):
                 chosen = self._choose(images.image_ids, share, random)
                 states = images.states.to(self._device, non_blocking=True)
                 within = torch.arange(len(states), device=self._device)[:, None]  # (B, 1)
                 yield self._step(chosen, states[within, chosen.places])
         else:
-            buckets = self._store.buckets(ids, size, seed, epoch)
+            buckets = self._store.buckets(ids, size, shuffle)
             for chosen in ahead(lambda some: self._choose(some, share, random), buckets, 1):  # one thread: in order
                 places = self._starts[chosen.rows][:, None] + chosen.places  # (B, T)
                 yield self._step(chosen, self._held[places])

@@ -7,14 +7,16 @@ from m3agiqa.head.model import Head
 
 
 def standardise(head: Head, examples: Examples) -> None:
-    """Give the head the statistics of the images that it learns from.
+    """Give the head the statistics of the images that it learns from, as far as it wants them.
 
     An image's statistics vary much less over images than states over tokens: each has a scale of its own.
     """
     with torch.no_grad():
-        for name, moments in (("token", examples.tokens), ("image", examples.images)):
-            getattr(head, f"{name}_mean").copy_(moments.mean)
-            getattr(head, f"{name}_scale").copy_(1 / moments.scale)
-        mos = examples.mos.cpu().double()
-        head.mos_mean.copy_(mos.mean())
-        head.mos_scale.copy_(mos.std(correction=0).clamp(min=1e-6))
+        if "states" in head.standardise:
+            for name, moments in (("token", examples.tokens), ("image", examples.images)):
+                getattr(head, f"{name}_mean").copy_(moments.mean)
+                getattr(head, f"{name}_scale").copy_(1 / moments.scale)
+        if "mos" in head.standardise:
+            mos = examples.mos.cpu().double()
+            head.mos_mean.copy_(mos.mean())
+            head.mos_scale.copy_(mos.std(correction=0).clamp(min=1e-6))

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from data.feature_store.shuffle import Shuffle
 from data.feature_store.store import FeatureStore
 from evaluation.metrics import plcc, srcc
 from finetune.heads import losses
@@ -36,10 +37,7 @@ from m3agiqa.progress import Progress, silent
 from pipeline.profiles import Train
 
 HISTORY = ["epoch", "train_loss", "val_loss", "val_srcc", "val_plcc"]
-WARMUP = 0.1  # share of the steps
-AVERAGE = 0.98  # the running average looks back about 50 steps, two epochs of 400 images
 SCORED = 32  # validation images at once
-MAX_NORM = 1.0  # of the gradient; an exponential gate can make a rare large one
 
 
 class TrainedHead(NamedTuple):
@@ -87,7 +85,8 @@ def train_head(
             continue
         torch.manual_seed(int(fingerprint([settings.seed, epoch])[:15], 16))
         head.train()
-        steps = learnt.batches(batch, seed=settings.seed, epoch=epoch, share=settings.token_dropout)
+        shuffle = Shuffle(settings.seed, epoch, settings.length_window)
+        steps = learnt.batches(batch, shuffle, share=settings.token_dropout)
         errors = torch.stack([run.step(step) * len(step.mos) for step in steps])  # the device is not waited for before
         run.record(epoch, sum(errors.tolist()) / len(scores), held_out)
         if path is not None:
@@ -109,24 +108,26 @@ class _Run:
         others = [weight for weight in head.parameters() if weight.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-        self.lr, self.steps, self.done = settings.lr, steps, 0
+        self.settings, self.steps, self.done = settings, steps, 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.best_loss = np.inf
 
     def step(self, images: Step) -> Tensor:
         """One step of the optimiser, and of the running average; the loss () before it, on the device."""
-        warm = min(1.0, (self.done + 1) / (WARMUP * self.steps))
+        settings, warming = self.settings, self.settings.warmup * self.steps
+        warm = min(1.0, (self.done + 1) / warming) if warming else 1.0
         for group in self.optimiser.param_groups:
-            group["lr"] = self.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
+            group["lr"] = settings.lr * warm * (0.5 + 0.5 * np.cos(np.pi * self.done / self.steps))
         predicted = self.head.score(images.states, images.mask, images.moments)
         error = losses.loss(self.loss, predicted, images.mos, self.head.mos_scale)
         self.optimiser.zero_grad()
         error.backward()
-        clip_grad_norm_(self.head.parameters(), MAX_NORM)
+        if settings.max_norm is not None:
+            clip_grad_norm_(self.head.parameters(), settings.max_norm)
         self.optimiser.step()
         self.done += 1
-        follow = 1 - min(AVERAGE, self.done / (self.done + 10))  # the first steps are not worth remembering
+        follow = 1 - min(settings.average, self.done / (self.done + 10))  # the first steps are not worth remembering
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.head.parameters()), follow)
         return error.detach()

@@ -14,6 +14,7 @@ changes nothing.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from m3agiqa.files import atomic, write_json
 from m3agiqa.head.stacks import STACKS
 from m3agiqa.weights import check_tensors
 
-FEATURE_DROPOUT = 0.5  # a regressor on 1,000 features overfits 400 images within a few epochs
+STANDARDISED = ("states", "mos")  # what can be
 
 
 class Head(nn.Module):
     """Standardise, project to (B, T, dim), read, average, regress. It starts at the mean MOS.
 
-    `settings` are those of the kind's stack in m3agiqa/head/stacks.py.
+    Without `shortcut` no statistic goes past the stack; what is not among `standardise` is taken as it is. `settings`
+    are those of the kind's stack in m3agiqa/head/stacks.py.
     """
 
     recipe: dict[str, Any]  # what build_head was called with, for the file
@@ -45,16 +47,27 @@ class Head(nn.Module):
     mos_scale: Tensor  # ()
 
     def __init__(
-        self, kind: str, input_dim: int, *, dim: int = 64, dropout: float = 0.1, hidden: int = 128, **settings: Any
+        self,
+        kind: str,
+        input_dim: int,
+        *,
+        dim: int = 64,
+        dropout: float = 0.1,
+        hidden: int = 128,
+        shortcut: bool = True,
+        shortcut_dropout: float = 0.5,
+        standardise: Sequence[str] = STANDARDISED,
+        **settings: Any,
     ) -> None:
         super().__init__()
+        self.standardise = frozenset(standardise)
         self.register_buffer("token_mean", torch.zeros(input_dim))
         self.register_buffer("token_scale", torch.ones(input_dim))
         self.register_buffer("image_mean", torch.zeros(4 * input_dim))
         self.register_buffer("image_scale", torch.ones(4 * input_dim))
         self.register_buffer("mos_mean", torch.zeros(()))
         self.register_buffer("mos_scale", torch.ones(()))
-        self.shortcut = nn.Sequential(nn.Dropout(FEATURE_DROPOUT), nn.Linear(4 * input_dim, dim))
+        self.shortcut = nn.Sequential(nn.Dropout(shortcut_dropout), nn.Linear(4 * input_dim, dim)) if shortcut else None
         first, last = nn.Linear(dim, hidden), nn.Linear(hidden, 1)
         self.regressor = nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), last)
         nn.init.zeros_(last.weight)
@@ -68,8 +81,10 @@ class Head(nn.Module):
 
     def score(self, states: Tensor, mask: Tensor, moments: Tensor) -> Tensor:
         """The same of images whose statistics (B, 4 D) are known: their tokens (B, T, D) need not all be there."""
-        features = (moments - self.image_mean) * self.image_scale  # (B, 4 D)
-        score: Tensor = self.regressor(self.pool(states, mask) + self.shortcut(features)).squeeze(-1)  # (B,)
+        pooled = self.pool(states, mask)  # (B, dim)
+        if self.shortcut is not None:
+            pooled = pooled + self.shortcut((moments - self.image_mean) * self.image_scale)
+        score: Tensor = self.regressor(pooled).squeeze(-1)  # (B,)
         return score * self.mos_scale + self.mos_mean
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:

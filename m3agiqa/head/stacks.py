@@ -4,6 +4,7 @@
 |---|---|---|
 | xlstm | sLSTM blocks at some places, mLSTM at the others: xlstm's own stack | Beck et al. 2024, arXiv 2405.04517 |
 | mlp | nothing: the mean of the projected tokens goes straight to the regressor | |
+| statistics | nothing, and no token goes there: what a head reaches by its shortcut alone | |
 | lstm | torch's | Hochreiter & Schmidhuber 1997 |
 | gru | torch's | Cho et al. 2014, arXiv 1406.1078 |
 | transformer | torch's layers, normalised first: causal attention, feed-forward | Vaswani et al. 2017 |
@@ -69,6 +70,18 @@ def xlstm_stack(
 def no_stack(dim: int, *, dropout: float) -> nn.Module:  # noqa: ARG001 - called like the others
     """Leave the tokens as they are."""
     return nn.Identity()
+
+
+class Nothing(nn.Module):
+    """Takes every token away."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.0
+
+
+def no_tokens(dim: int, *, dropout: float) -> nn.Module:  # noqa: ARG001 - called like the others
+    """Read none."""
+    return Nothing()
 
 
 class Recurrent(nn.Module):
@@ -165,6 +178,7 @@ def mamba_stack(dim: int, *, dropout: float, blocks: int = 2, heads: int = 4, st
 STACKS: dict[str, Callable[..., nn.Module]] = {
     "xlstm": xlstm_stack,
     "mlp": no_stack,
+    "statistics": no_tokens,
     "lstm": lstm_stack,
     "gru": gru_stack,
     "transformer": transformer_stack,

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 from data.feature_store import store as feature_store
 from data.feature_store import writer as feature_writer
+from data.feature_store.shuffle import Shuffle
 from data.feature_store.store import FeatureStore
 from data.feature_store.writer import DTYPES, FeatureWriter
 from m3agiqa.errors import InputError
@@ -113,7 +114,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
 def test_batches_are_padded_on_the_right_and_cover_every_image_once(tmp_path):
     write(tmp_path)
     store = FeatureStore.open(tmp_path)
-    epochs = [list(store.batches(store.ids, 4, seed=1, epoch=epoch)) for epoch in (0, 0, 1)]
+    epochs = [list(store.batches(store.ids, 4, Shuffle(1, epoch))) for epoch in (0, 0, 1)]
     orders = [[batch.image_ids for batch in epoch] for epoch in epochs]
     assert orders[0] == orders[1] != orders[2]
     for batches in [*epochs, list(store.batches(store.ids, 4))]:
@@ -153,7 +154,7 @@ def test_batches_that_nobody_takes_are_not_read_on(tmp_path):
 def test_bucketing_saves_padding(tmp_path):
     write(tmp_path, count=200)
     store = FeatureStore.open(tmp_path)
-    masks = [batch.mask for batch in store.batches(store.ids, 8, seed=0)]
+    masks = [batch.mask for batch in store.batches(store.ids, 8, Shuffle(0))]
     assert sum(mask.sum() for mask in masks) / sum(mask.numel() for mask in masks) > 0.95
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from data.feature_store.shuffle import Shuffle
 from finetune.heads.examples import Examples, kept_tokens
 from m3agiqa.head.model import build_head
 from tests.stored import random_store
@@ -52,9 +53,7 @@ class InMemory(Examples):
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_states_that_are_held_are_those_of_the_store(store, share):
-    pairs = [
-        kind(store, mos_of(store), "cpu").batches(7, seed=3, epoch=2, share=share) for kind in (Examples, InMemory)
-    ]
+    pairs = [kind(store, mos_of(store), "cpu").batches(7, Shuffle(3, 2), share=share) for kind in (Examples, InMemory)]
     seen = []
     for read, held in zip(*pairs, strict=True):
         for name in ("rows", "mask", "moments", "mos"):
@@ -67,7 +66,7 @@ def test_states_that_are_held_are_those_of_the_store(store, share):
 def test_an_epoch_draws_other_tokens_than_the_one_before_and_the_same_again(store):
     examples = Examples(store, mos_of(store), "cpu")
     first, again, other = (
-        [step.states for step in examples.batches(30, seed=3, epoch=epoch, share=0.5)] for epoch in (1, 1, 2)
+        [step.states for step in examples.batches(30, Shuffle(3, epoch), share=0.5)] for epoch in (1, 1, 2)
     )
     assert torch.equal(first[0], again[0])
     assert first[0].shape != other[0].shape or not torch.equal(first[0], other[0])

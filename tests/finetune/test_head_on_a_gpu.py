@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from data.feature_store.shuffle import Shuffle
 from finetune.heads import examples
 from finetune.heads.examples import Examples
 from finetune.heads.training import train_head
@@ -16,7 +17,19 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
     pytest.mark.filterwarnings("ignore"),  # of another torch, whose versions a borrowed machine has
 ]
-SETTINGS = Train(epochs=4, batch=8, lr=3e-3, weight_decay=0.05, seed=3, token_dropout=0.5, loss=Loss(mse=1.0))
+SETTINGS = Train(
+    epochs=4,
+    batch=8,
+    lr=3e-3,
+    weight_decay=0.05,
+    seed=3,
+    warmup=0.1,
+    max_norm=1.0,
+    average=0.98,
+    length_window=16,
+    token_dropout=0.5,
+    loss=Loss(mse=1.0),
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +83,7 @@ def test_no_step_waits_for_the_gpu(store):
     found = Examples(store, dict(table(store).to_numpy()), "cuda")
     head = build_head("xlstm", 16, seed=0, dim=16, blocks=2, heads=2, hidden=8).to("cuda").train()
     for warned in (False, True):
-        for step in found.batches(8, seed=0, share=0.5):
+        for step in found.batches(8, Shuffle(0), share=0.5):
             torch.cuda.set_sync_debug_mode("error" if warned else "default")
             head.score(step.states, step.mask, step.moments).sum().backward()
             torch.cuda.set_sync_debug_mode("default")

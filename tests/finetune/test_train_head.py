@@ -16,7 +16,19 @@ from m3agiqa.spans import Span
 from pipeline.profiles import Loss, Train
 from tests.stored import second_half, store_of
 
-SETTINGS = Train(epochs=3, batch=8, lr=3e-3, weight_decay=0.05, seed=3, token_dropout=0.5, loss=Loss(mse=1.0))
+SETTINGS = Train(
+    epochs=3,
+    batch=8,
+    lr=3e-3,
+    weight_decay=0.05,
+    seed=3,
+    warmup=0.1,
+    max_norm=1.0,
+    average=0.98,
+    length_window=16,
+    token_dropout=0.5,
+    loss=Loss(mse=1.0),
+)
 
 
 def with_(**changed):
@@ -85,6 +97,34 @@ def test_the_head_knows_the_training_images_statistics(world):
         mean, scale = getattr(head, f"{name}_mean"), getattr(head, f"{name}_scale")
         torch.testing.assert_close(mean, values.mean(dim=0).float(), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(scale, 1 / values.std(dim=0, correction=0).float(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("wanted", [[], ["states"], ["mos"]])
+def test_a_head_takes_as_it_comes_what_it_is_not_to_standardise(world, wanted):
+    store, train, val, _ = world
+    head = build_head("mlp", 6, seed=0, dim=8, standardise=wanted)
+    train_head(head, store, train, val, with_(epochs=1))
+    assert (head.token_mean.any() and head.image_mean.any()) == ("states" in wanted)
+    assert (float(head.mos_mean) != 0) == ("mos" in wanted)
+
+
+def test_without_an_average_the_last_weights_are_kept(world):
+    store, train, val, _ = world
+    head = build_head("mlp", 6, seed=0, dim=8)
+    weights, history = train_head(head, store, train, val, with_(epochs=1, average=0.0))
+    assert len(history) == 1
+    assert all(torch.equal(weights[name], value) for name, value in head.state_dict().items())
+    averaged, _ = train_head(build_head("mlp", 6, seed=0, dim=8), store, train, val, with_(epochs=1))
+    assert not torch.equal(averaged["project.weight"], weights["project.weight"])
+
+
+@pytest.mark.parametrize("change", [{"warmup": 0.0}, {"max_norm": None}, {"max_norm": 1e-3}, {"length_window": 1}])
+def test_each_knob_of_the_steps_changes_the_weights(world, change):
+    store, train, val, _ = world
+    first, second = (
+        train_head(small_head(), store, train, val, with_(epochs=1, **changed))[0] for changed in ({}, change)
+    )
+    assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
 ORDER = {

@@ -14,6 +14,7 @@ from m3agiqa.head.stacks import STACKS
 SMALL = {
     "xlstm": {"dim": 16, "blocks": 3, "slstm_at": [1], "heads": 2, "hidden": 8},
     "mlp": {"dim": 16},
+    "statistics": {"dim": 16},
     "lstm": {"dim": 16, "blocks": 2},
     "gru": {"dim": 16, "blocks": 1},
     "transformer": {"dim": 16, "blocks": 2, "heads": 2},
@@ -21,9 +22,12 @@ SMALL = {
 }
 
 
-def stirred(kind, seed=0):
+ORDERLESS = ("mlp", "statistics")
+
+
+def stirred(kind, seed=0, **settings):
     """A head whose zero weights are not zero, so that every part shows in the prediction."""
-    head = build_head(kind, 6, seed=seed, **SMALL[kind]).eval()
+    head = build_head(kind, 6, seed=seed, **SMALL[kind], **settings).eval()
     with torch.no_grad():
         for weight in head.parameters():
             weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
@@ -53,11 +57,11 @@ def test_padding_changes_nothing(kind, lengths, junk):
 
 
 @pytest.mark.parametrize("kind", STACKS)
-def test_every_head_but_mlp_sees_the_order(kind):
+def test_every_head_with_a_stack_sees_the_order(kind):
     states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
     head = stirred(kind)
     moved = (head(states, mask, mask) - head(states.flip(1), mask, mask)).abs().item()
-    assert moved < 1e-5 if kind == "mlp" else moved > 1e-3
+    assert moved < 1e-5 if kind in ORDERLESS else moved > 1e-3
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -77,7 +81,7 @@ def test_no_token_sees_what_is_to_come(kind, training):
         whole, changed, cut = stack(x), stack(other), stack(x[:, :25])
     torch.testing.assert_close(changed[:, :25], whole[:, :25])
     torch.testing.assert_close(cut, whole[:, :25])
-    if kind != "mlp":
+    if kind not in ORDERLESS:
         late = stack(torch.cat((torch.randn(2, 1, 16), x[:, 1:]), dim=1))
         assert ((late - whole)[:, 1:].abs().amax(dim=2) > 0).any(dim=1).all()  # but what has been
 
@@ -89,7 +93,7 @@ def test_every_weight_learns_and_no_padding_does(kind):
     mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
     head(states, mask, mask).square().sum().backward()
     without = [name for name, weight in head.named_parameters() if weight.grad is None or not weight.grad.any()]
-    assert not without
+    assert without == (["project.weight", "project.bias"] if kind == "statistics" else [])
     assert not states.grad[~mask].any()
     assert (states.grad[mask].abs().sum(dim=1) > 0).all()
 
@@ -120,6 +124,28 @@ def test_the_mamba_stack_does_not_depend_on_how_the_scan_is_cut(monkeypatch):
 def test_the_layers_of_the_transformer_start_apart():
     first, second = stirred("transformer").stack.layers
     assert not torch.equal(first.linear1.weight, second.linear1.weight)
+
+
+def test_without_its_shortcut_a_head_knows_nothing_but_what_its_stack_read():
+    states, mask = torch.randn(1, 12, 6), torch.ones(1, 12, dtype=torch.bool)
+    head, other = stirred("lstm", shortcut=False), torch.randn(1, 24)
+    assert not any("shortcut" in name for name in head.state_dict())
+    assert torch.equal(head.score(states, mask, other), head(states, mask, mask))
+    with_it = stirred("lstm")
+    assert not torch.equal(with_it.score(states, mask, other), with_it(states, mask, mask))
+
+
+def test_the_statistics_alone_know_no_token():
+    states, mask, moments = torch.randn(2, 12, 6), torch.ones(2, 12, dtype=torch.bool), torch.randn(1, 24)
+    first, second = stirred("statistics").score(states, mask, moments.expand(2, 24))
+    torch.testing.assert_close(first, second)
+
+
+def test_a_saved_head_keeps_what_it_was_built_with(tmp_path):
+    head = stirred("xlstm", shortcut=False, standardise=[])
+    save_head(head, tmp_path)
+    loaded = load_head(tmp_path)
+    assert (loaded.shortcut, loaded.standardise) == (None, frozenset())
 
 
 def test_what_stands_in_the_description_weighs_for_itself():
@@ -169,7 +195,7 @@ def test_a_seed_makes_a_head_and_leaves_the_global_stream_alone():
 @pytest.mark.parametrize(
     ("kind", "setting", "message"),
     [
-        ("perceiver", {}, "unknown kind 'perceiver'; known are xlstm, mlp, lstm, gru, transformer, mamba"),
+        ("perceiver", {}, "unknown kind 'perceiver'; known are xlstm, mlp, statistics, lstm, gru, transformer, mamba"),
         ("xlstm", {"width": 3}, "xlstm takes other settings .*width"),
         ("xlstm", {"dim": 30}, "dim = 30 must be a multiple of 4 and of heads = 2"),
         ("xlstm", {"slstm_at": [3]}, "slstm_at = 3 names no block; there are 3"),
