@@ -95,12 +95,21 @@ class Settings(Strict):
 
 def load(path: Path = PARAMS) -> Settings:
     """Read and validate `path`. Raises InputError with the first wrong key, its value and what it may be."""
+    return checked(values(path), path)
+
+
+def values(path: Path = PARAMS) -> Any:
+    """What stands in `path`, as it is. Raises InputError where it is missing or no YAML."""
     try:
-        values: Any = YAML(typ="safe", pure=True).load(path)
+        return YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run from the project's folder") from None
     except YAMLError as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def checked(values: Any, path: Path) -> Settings:
+    """The settings with these values, which `path` is said to have. Raises InputError as `load` does."""
     try:
         return Settings.model_validate(values)
     except pydantic.ValidationError as error:

@@ -17,6 +17,7 @@ LAYERS = {
     "analyzers": {"pipeline", "data", "m3agiqa"},
     "finetune": {"evaluation", "pipeline", "data", "m3agiqa"},
     "report": {"evaluation", "pipeline", "data", "m3agiqa"},
+    "presets": {"pipeline", "data", "m3agiqa"},
     "stages": {"analyzers", "finetune", "report", "evaluation", "pipeline", "data", "m3agiqa"},
 }
 

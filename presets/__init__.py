@@ -1,0 +1,1 @@
+"""Experiments under one name: sets of params, and what they need."""
