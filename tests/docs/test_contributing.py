@@ -107,7 +107,7 @@ def test_a_head(contributing, copy, monkeypatch):
         monkeypatch.setitem(table, name, value)
     held_to = (
         test_heads.test_padding_changes_nothing,
-        test_heads.test_every_head_but_mlp_sees_the_order,
+        test_heads.test_every_head_with_a_stack_sees_the_order,
         partial(test_heads.test_no_token_sees_what_is_to_come, training=True),
         partial(test_heads.test_no_token_sees_what_is_to_come, training=False),
         test_heads.test_every_weight_learns_and_no_padding_does,
