@@ -1,15 +1,15 @@
-"""The heads, and the losses, like for like on the cached states: `python -m benchmarks.heads` after `dvc repro`.
+"""What the parts of a head are worth, on the cached states: `python -m benchmarks.heads` after `dvc repro`.
 
-Every head of params.yaml is trained as the train stage does it, with each of SEEDS; then the default head with every
-other loss. Same states, images, steps and selection; what differs is named in the row. Shown is agreement with the
-validation images' MOS, by which one may choose; `--test` adds the test images, by which one may not. Mean ± standard
-deviation over the seeds; 95 % intervals resample prompts and are averaged over the seeds, as are differences from the
-first row, which are paired.
+Every head of params.yaml is trained as the train stage does it, with each of SEEDS, and once more without its shortcut;
+then the default head with other numbers of blocks, without descriptions, and with every other loss. Same images, steps
+and selection; what differs is named in the row. Shown is agreement with the validation images' MOS, by which one may
+choose; `--test` adds the test images, by which one may not. Mean ± standard deviation over the seeds; 95 % intervals
+resample prompts and are averaged over the seeds, as are differences from the first row, which are paired.
 """
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from pipeline.profiles import Train
 from pipeline.settings import Settings
 
 SEEDS = (0, 1, 2)
+OTHER_BLOCKS = (1, 4)
 OTHER_LOSSES = ({"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5})
 
 
@@ -37,24 +38,42 @@ def main() -> None:
     print("| head | loss | weights | s | " + " | ".join(f"{part} SRCC | … from the first row" for part in parts) + " |")
     print("|---|---|---|---|" + "---|---|" * len(parts))
     first: dict[str, list[np.ndarray]] = {}
-    for name, loss in _variants(settings):
-        runs, seconds, weights = _train(settings, store, table, name, loss, parts)
+    for variant in _variants(settings):
+        runs, seconds, weights = _train(settings, variant.of(store), table, variant, parts)
         first = first or runs
         cells = [_cells(table[table["split"] == part], runs[part], first[part], settings) for part in parts]
-        print(f"| {name} | {_words(loss)} | {weights:,} | {seconds:.0f} | " + " | ".join(cells) + " |", flush=True)
+        print(
+            f"| {variant.name} | {_words(variant.loss)} | {weights:,} | {seconds:.0f} | " + " | ".join(cells) + " |",
+            flush=True,
+        )
 
 
 class _Variant(NamedTuple):
-    head: str
+    name: str
+    head: dict[str, Any]  # as build_head takes it
     loss: dict[str, float]
+    descriptions: bool = True
+
+    def of(self, store: FeatureStore) -> FeatureStore:
+        """The states that it reads."""
+        return store if self.descriptions else store.without_descriptions()
 
 
 def _variants(settings: Settings) -> Iterator[_Variant]:
-    usual = settings.train.loss.model_dump()
-    for name in sorted(settings.heads, key=lambda name: name != settings.head):
-        yield _Variant(name, usual)
+    """All that have the shortcut first: a head that is made to do without it by its profile is another experiment."""
+    usual, chosen = settings.train.loss.model_dump(), settings.head
+    heads = {name: head.model_dump() for name, head in settings.heads.items() if head.shortcut}
+    for name in sorted(heads, key=lambda name: name != chosen):
+        yield _Variant(name, heads[name], usual)
+    for name in sorted(heads, key=lambda name: name != chosen):
+        if heads[name]["kind"] != "statistics":
+            yield _Variant(f"{name}, no shortcut", heads[name] | {"shortcut": False}, usual)
+    for blocks in OTHER_BLOCKS:
+        places = {"slstm_at": [place for place in heads[chosen]["slstm_at"] if place < blocks]}
+        yield _Variant(f"{chosen}, blocks {blocks}", heads[chosen] | {"blocks": blocks} | places, usual)
+    yield _Variant(f"{chosen}, no descriptions", heads[chosen], usual, descriptions=False)
     for loss in OTHER_LOSSES:
-        yield _Variant(settings.head, loss)
+        yield _Variant(chosen, heads[chosen], loss)
 
 
 class _Trained(NamedTuple):
@@ -64,14 +83,14 @@ class _Trained(NamedTuple):
 
 
 def _train(
-    settings: Settings, store: FeatureStore, table: pd.DataFrame, name: str, loss: dict[str, float], parts: list[str]
+    settings: Settings, store: FeatureStore, table: pd.DataFrame, variant: _Variant, parts: list[str]
 ) -> _Trained:
     runs: dict[str, list[np.ndarray]] = {part: [] for part in parts}
     train, val = (table.loc[table["split"] == part, ["image_id", "mos"]] for part in ("train", "val"))
     seconds = []
     for seed in SEEDS:
-        head = build_head(input_dim=store.dim, seed=seed, **settings.heads[name].model_dump())
-        chosen = Train(**settings.train.model_dump() | {"seed": seed, "loss": loss})
+        head = build_head(input_dim=store.dim, seed=seed, **variant.head)
+        chosen = Train(**settings.train.model_dump() | {"seed": seed, "loss": variant.loss})
         start = time.perf_counter()
         weights, _ = train_head(head, store, train, val, chosen, device=device(settings.runtime.device))
         seconds.append(time.perf_counter() - start)
