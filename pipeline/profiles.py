@@ -114,6 +114,7 @@ class Distill(Strict):
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     beta2: Fraction
+    select: Literal["loss", "word_accuracy", "srcc"]
 
 
 class Regressor(Strict):

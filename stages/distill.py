@@ -30,7 +30,7 @@ from pipeline.stage import stage
 from pipeline.unfinished import unfinished
 
 T = TypeVar("T")
-NO_CURVE = "step,epoch,train_loss,lr,val_loss\n"
+NO_CURVE = "step,epoch,train_loss,lr,val_loss,val_word_accuracy,val_srcc\n"
 
 
 def main(settings: Settings) -> None:

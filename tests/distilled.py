@@ -51,7 +51,7 @@ def student(model: Path, **settings) -> LocalMLLM:
     return mllm
 
 
-SETTINGS = {"enabled": True, "seed": 0, "warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95}
+SETTINGS = {"enabled": True, "seed": 0, "warmup": 0.1, "weight_decay": 0.1, "beta2": 0.95, "select": "loss"}
 RECIPE = {"epochs": 3, "batch": 4, "lr": 1e-2, "word_weight": 1.0, "word_spread": 0.0}
 RECIPE |= {"crop": 1.0}  # Taught crops by itself
 

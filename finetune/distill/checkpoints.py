@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -30,9 +30,10 @@ def newest(checkpoints: Path) -> str | None:
 class Keeper(TrainerCallback):
     """Scores each epoch, keeps the best adapter, marks whole checkpoints, moves the progress bar."""
 
-    def __init__(self, checkpoints: Path, epoch_ends: set[int], progress: Progress) -> None:
+    def __init__(self, checkpoints: Path, epoch_ends: set[int], select: str, progress: Progress) -> None:
         self.checkpoints = checkpoints
         self.epoch_ends = epoch_ends
+        self.select = select
         self.progress = progress
 
     def on_train_begin(
@@ -64,13 +65,19 @@ class Keeper(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **kwargs: Any,
     ) -> None:
-        *earlier, loss = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
-        if not math.isfinite(loss):
+        *earlier, now = [row for row in state.log_history if "eval_loss" in row]
+        if not math.isfinite(loss := now["eval_loss"]):
             raise InputError(
                 f"distillation diverged: val loss {loss} at step {state.global_step}; lower the recipe's lr"
             )
-        if loss < min(earlier, default=math.inf) and state.is_world_process_zero:
+        best = max((self._worth(row) for row in earlier), default=None)
+        if (best is None or self._worth(now) > best) and state.is_world_process_zero:
             adapters.save(kwargs["model"], self.checkpoints)
+
+    def _worth(self, row: dict[str, float]) -> "_Worth":
+        """By what an epoch is selected; the val loss decides between equal ones."""
+        chosen = -math.inf if math.isnan(row[f"eval_{self.select}"]) else row[f"eval_{self.select}"]
+        return _Worth(-chosen if self.select == "loss" else chosen, -row["eval_loss"])
 
     def on_save(
         self,
@@ -91,3 +98,10 @@ class Keeper(TrainerCallback):
         for other in self.checkpoints.glob("checkpoint-*"):
             if other != folder:
                 shutil.rmtree(other)
+
+
+class _Worth(NamedTuple):
+    """More is better."""
+
+    chosen: float
+    less_loss: float

@@ -77,7 +77,7 @@ class Collator:
     How an image is taken is decided for it alone, as when it is described. `labels` (B, T) holds the assistant's
     tokens, each turn's end-of-turn token included, and -100 elsewhere. The first token of the last turn, the rating
     word, is not among them: it stands at `word_at` (B,), and is learned as `word_weights` (B, words) of the tokens
-    `word_tokens` (B, words), which add up to `word_weight` (finetune/distill/words.py).
+    `word_tokens` (B, words), which add up to `word_weight` (finetune/distill/words.py). `mos` (B,) is what people say.
     """
 
     fitter: Fitter
@@ -97,5 +97,6 @@ class Collator:
             labels[torch.arange(len(rows)), at] = -100
             words = torch.tensor(self.word_tokens).repeat(len(rows), 1)
             learned = {"labels": labels, "word_at": at, "word_tokens": words, "word_weights": weights[rows]}
+            learned["mos"] = torch.tensor([scores[row] for row in rows], dtype=torch.float32)
             batches.append({**tensors.to(dtype=self.dtype), **learned})
         return batches

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
+from accelerate.utils import gather_object
 from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
+from finetune.distill.rating import Rated, rating
 from m3agiqa.mllm import adapters
 
 Tensors = dict[str, Tensor]
-LEARNED = ("labels", "word_at", "word_tokens", "word_weights")  # what is no input of the model
+LEARNED = ("labels", "word_at", "word_tokens", "word_weights", "mos")  # what is no input of the model
 Collate = Callable[[list[Any]], list[Tensors]]
 
 
@@ -139,23 +141,32 @@ class ShareTrainer(Trainer):
         for left, tensors in enumerate(share, start=1 - len(share)):
             with nullcontext() if left == 0 else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    loss = _total_loss(model, tensors) / tokens
+                    loss = _taught(model, tensors).loss / tokens
                 self.accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The val loss: the mean over the examples of their batch's loss."""
+        """The val loss, which is the mean over the examples of their batch's loss, and how well they are rated."""
         model = cast("PeftModel", self.model)
         model.eval()
-        losses = []
+        losses, words, mos = [], [], []
         for batch, inputs in zip(self.val_batches, self.val_shares, strict=True):
             share = cast("list[Tensors]", self._prepare_inputs(inputs))
             tokens = self._mean_weight(share)
-            loss = torch.stack([_total_loss(model, tensors) / tokens for tensors in share]).sum()
+            taught = [_taught(model, tensors) for tensors in share]
+            loss = torch.stack([part.loss / tokens for part in taught]).sum()
             losses.append(self.accelerator.reduce(loss, "mean").repeat(len(batch)))
+            for part, tensors in zip(taught, share, strict=True):
+                there = tensors["word_weights"].any(dim=1)
+                words.append(part.words[there])
+                mos.append(tensors["mos"][there])
+        own = Rated(torch.cat(words).cpu(), torch.cat(mos).cpu())
+        everyones = gather_object([own]) if self.args.world_size > 1 else [own]
+        rated = rating(Rated(*(torch.cat(parts) for parts in zip(*everyones, strict=True))))
         scores = {"eval_loss": float(torch.cat(losses).mean())}
+        scores |= {f"eval_{name}": value for name, value in rated._asdict().items()}
         self.log(scores)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
@@ -179,8 +190,15 @@ def _weight(tensors: Tensors) -> Tensor:
     return (tensors["labels"][:, 1:] != -100).sum() + tensors["word_weights"].sum()
 
 
-def _total_loss(model: torch.nn.Module, tensors: Tensors) -> Tensor:
-    """The cross-entropy of the learned tokens and words, added up, with logits only where something is learned."""
+class _Taught(NamedTuple):
+    """What a model makes of some examples."""
+
+    loss: Tensor  # (): the cross-entropy of the learned tokens and words, added up
+    words: Tensor  # (B, words): log-probabilities of the rating words
+
+
+def _taught(model: torch.nn.Module, tensors: Tensors) -> _Taught:
+    """Logits are worked out only where something is learned."""
     inputs = {name: tensor for name, tensor in tensors.items() if name not in LEARNED}
     following, before_word = tensors["labels"][:, 1:], tensors["word_at"] - 1  # (B, T-1): the token after each; (B,)
     used = (following != -100).any(dim=0)
@@ -193,8 +211,7 @@ def _total_loss(model: torch.nn.Module, tensors: Tensors) -> Tensor:
     text = cross_entropy(logits.flatten(0, 1), following[:, learned].flatten(), reduction="sum")
     rows, at = torch.arange(len(logits), device=logits.device), torch.searchsorted(learned, before_word)
     words = log_softmax(logits[rows, at], dim=1).gather(1, tensors["word_tokens"])  # (B, words)
-    loss: Tensor = text - (tensors["word_weights"] * words).sum()
-    return loss
+    return _Taught(text - (tensors["word_weights"] * words).sum(), words)
 
 
 class _Rows(Dataset[_Example]):

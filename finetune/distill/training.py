@@ -11,8 +11,9 @@ things around it make a run a function of its inputs, killed or not, in one proc
   for as many images as there are at a time: otherwise.)
 - The best adapter so far is kept beside the checkpoints. A replay from an older checkpoint finds the same one again.
 
-After each epoch the val conversations are scored, and the epoch with the lowest val loss is kept, not the last: a few
-hundred conversations are learned by heart within a handful of epochs, and the cosine does not know when.
+After each epoch the val conversations are scored, and the best epoch is kept, not the last: a few hundred conversations
+are learned by heart within a handful of epochs, and the cosine does not know when. `settings.select` says which is
+best: the one with the lowest val loss, of which the teacher's prose is most, or the one that rates val images best.
 """
 
 import math
@@ -34,6 +35,7 @@ from m3agiqa.progress import Progress, silent
 from pipeline.profiles import Distill, Recipe
 
 CHECKPOINTS = 20  # a run: a kill costs at most a twentieth of it
+JUDGED = ("loss", "word_accuracy", "srcc")  # what is told of the val images
 PER_LOG = 5  # logged losses between two checkpoints
 
 
@@ -74,8 +76,8 @@ def distill(
     `model` itself is left with the last epoch's weights.
 
     Returns:
-        The loss curve: `step`, `epoch`, `train_loss` (mean since the row before), `lr`, and `val_loss` where an epoch
-        ends (NaN elsewhere).
+        The loss curve: `step`, `epoch`, `train_loss` (mean since the row before), `lr`, and where an epoch ends (NaN
+        elsewhere) `val_loss`, `val_word_accuracy` and `val_srcc` (finetune/distill/rating.py).
 
     Raises:
         InputError: the val loss is no number any more.
@@ -83,7 +85,9 @@ def distill(
     epochs, batch = recipe.epochs, recipe.batch
     examples = order(data.lengths, epochs, batch, settings.seed)
     steps = math.ceil(len(examples) / batch)
-    keeper = Keeper(checkpoints, {math.ceil(steps * (epoch + 1) / epochs) for epoch in range(epochs)}, progress)
+    keeper = Keeper(
+        checkpoints, {math.ceil(steps * (epoch + 1) / epochs) for epoch in range(epochs)}, settings.select, progress
+    )
     trainer = ShareTrainer(
         model=model,
         args=_arguments(model, settings, recipe, steps, checkpoints, activation_checkpointing, workers),
@@ -147,14 +151,14 @@ def _arguments(
 
 
 def _curve(history: list[dict[str, float]], epochs: int, steps: int) -> pd.DataFrame:
-    val = {row["step"]: row["eval_loss"] for row in history if "eval_loss" in row}
+    val = {row["step"]: row for row in history if "eval_loss" in row}
     rows = [
         {
             "step": row["step"],
             "epoch": row["step"] / steps * epochs,
             "train_loss": row["loss"],
             "lr": row["learning_rate"],
-            "val_loss": val.get(row["step"], math.nan),
+            **{f"val_{name}": val.get(row["step"], {}).get(f"eval_{name}", math.nan) for name in JUDGED},
         }
         for row in history
         if "loss" in row

@@ -13,7 +13,7 @@ from tests.tiny_mllm import Taught, collator, lora, training_batch
 
 def test_loss_falls_and_the_curve_tells_it(whole):
     _, curve = whole
-    assert list(curve.columns) == ["step", "epoch", "train_loss", "lr", "val_loss"]
+    assert list(curve.columns) == ["step", "epoch", "train_loss", "lr", "val_loss", "val_word_accuracy", "val_srcc"]
     assert list(curve.step) == [2, 3, 4, 6, 8]
     assert list(curve.step[curve.val_loss.notna()]) == [3, 6, 8]
     assert curve.epoch.iloc[-1] == 3

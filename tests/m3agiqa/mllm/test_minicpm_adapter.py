@@ -117,7 +117,7 @@ def test_distillation_starts_from_the_published_adapter(folder, published, tmp_p
     curve = distill(
         mllm.model,
         Conversations(examples, val, [1] * len(examples), collator(mllm)),
-        Distill(enabled=True, seed=0, warmup=0.0, weight_decay=0.1, beta2=0.95),
+        Distill(enabled=True, seed=0, warmup=0.0, weight_decay=0.1, beta2=0.95, select="loss"),
         Recipe(epochs=2, batch=2, lr=1e-3, word_weight=1, word_spread=0, crop=1.0),
         checkpoints=tmp_path / "checkpoints",
         out=tmp_path / "adapter",
