@@ -23,7 +23,16 @@ SETTING = ["mllm", "head", "variant"]
 SPLIT = ["split_seed", "fold"]
 LEVELS = {"splits": SPLIT, "seeds of distill, one split": ["distill_seed"], "seeds of train, one split": ["train_seed"]}
 LUCK = [name for level in LEVELS.values() for name in level]
-FIGURES = ["srcc", "plcc", "krcc", "rmse", "srcc_within_generator", "best_baseline"]
+FIGURES = [
+    "srcc",
+    "plcc",
+    "krcc",
+    "rmse",
+    "srcc_within_generator",
+    "pairs_within_prompt",
+    "best_of_prompt",
+    "best_baseline",
+]
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
@@ -43,6 +52,7 @@ def paired(runs: pd.DataFrame, figure: str = "srcc") -> pd.DataFrame:
     """Every two settings of a task that share at least two runs: mean difference, its standard deviation, t and p.
 
     Mean, deviation and test are over what the column `over` counts; `runs` says how many pairs of runs there were.
+    `p_holm` is p corrected for all tests of the task (Holm, Scand. J. Statist. 6, 1979).
     """
     found = []
     for task, same_task in runs.groupby(TASK, sort=True, dropna=False):
@@ -53,7 +63,16 @@ def paired(runs: pd.DataFrame, figure: str = "srcc") -> pd.DataFrame:
                 names = dict(zip(TASK, task, strict=True))
                 found.append({**names, "one": _name(one), "other": _name(other), **_test(pairs, figure)})
     columns = [*TASK, "one", "other", "runs", "difference", "sd", "t", "p", "over"]
-    return pd.DataFrame(found, columns=columns)
+    tests = pd.DataFrame(found, columns=columns)
+    tests.insert(len(columns) - 1, "p_holm", tests.groupby(TASK, dropna=False)["p"].transform(holm))
+    return tests
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """The smallest level at which each of several tests would be rejected with all of them allowed for; NaN stays."""
+    order = p.dropna().sort_values()
+    corrected = (order * np.arange(len(order), 0, -1)).cummax().clip(upper=1.0)
+    return corrected.reindex(p.index)
 
 
 def _test(pairs: pd.DataFrame, figure: str) -> dict[str, Any]:

@@ -13,18 +13,21 @@ from evaluation.comparison import SETTING, TASK
 from evaluation.folds import SEEDS
 
 SHOWN = {"srcc": "SRCC", "plcc": "PLCC", "srcc_within_generator": "SRCC within", "rmse": "RMSE"}
+CHOOSING = {"pairs_within_prompt": "pairs", "best_of_prompt": "top-1"}  # within a prompt; of no folds taken as one
 
 
 def markdown(table: pd.DataFrame, folds: pd.DataFrame, tests: pd.DataFrame, published: pd.DataFrame) -> str:
     """The tables of evaluation/comparison.py and evaluation/folds.py, and what was published on the same data sets."""
     lines = [
-        "| data set | aspect | protocol | setting | runs | " + " | ".join(SHOWN.values()) + " | best baseline, SRCC |",
-        "|---" * 4 + "|--:" * (len(SHOWN) + 2) + "|",
+        "| data set | aspect | protocol | setting | runs | "
+        + " | ".join([*SHOWN.values(), *CHOOSING.values()])
+        + " | best baseline, SRCC |",
+        "|---" * 4 + "|--:" * (len(SHOWN) + len(CHOOSING) + 2) + "|",
     ]
     for (dataset, on, aspect), ours in table.groupby(["dataset", "on", "aspect"], sort=True):
         for row in ours.to_dict("records"):
             setting = " · ".join(filter(None, (row["mllm"], row["head"], row["variant"])))
-            figures = [_spread(row, name) for name in (*SHOWN, "best_baseline")]
+            figures = [_spread(row, name) for name in (*SHOWN, *CHOOSING, "best_baseline")]
             task = _sets(dataset, on), aspect, row["protocol"]
             lines.append(_cells(*task, setting, row["runs"], *figures))
             same = (folds[[*TASK, *SETTING]] == [row[name] for name in (*TASK, *SETTING)]).all(axis=1)
@@ -33,19 +36,46 @@ def markdown(table: pd.DataFrame, folds: pd.DataFrame, tests: pd.DataFrame, publ
         for row in theirs.to_dict("records"):
             mark = "" if row["protocol"] in set(ours["protocol"]) and dataset == on else " ≠"
             said = f"{row['method']} ({row['source']})"
-            lines.append(_cells(on, aspect, row["protocol"] + mark, said, "", row["srcc"], row["plcc"], "", "", ""))
-    lines += ["", "Mean ± standard deviation over seeds and folds. ≠: another protocol than any run here.", ""]
+            lines.append(
+                _cells(
+                    on,
+                    aspect,
+                    row["protocol"] + mark,
+                    said,
+                    "",
+                    row["srcc"],
+                    row["plcc"],
+                    "",
+                    "",
+                    row["pairs"],
+                    row["top_1"],
+                    "",
+                )
+            )
+    lines += [
+        "",
+        (
+            "Mean ± standard deviation over seeds and folds. ≠: another protocol than any run here. Within a prompt, "
+            "pairs: share that is ordered as people do; top-1: how often the best is picked."
+        ),
+        "",
+    ]
     if len(folds):
         lines += ["Folds as one: each image by the fold that tested it (95 % interval, resampled by prompt).", ""]
     if len(tests):
-        lines += ["| data set | aspect | SRCC of | less that of | runs | difference | p | over |", "|---" * 8 + "|"]
+        lines += [
+            "| data set | aspect | SRCC of | less that of | runs | difference | p | Holm | over |",
+            "|---" * 9 + "|",
+        ]
     for row in tests.to_dict("records"):
         difference = f"{row['difference']:+.3f} ± {row['sd']:.3f}"
-        p = "–" if pd.isna(row["p"]) else f"{row['p']:.3f}"
+        p, holm = ("–" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in ("p", "p_holm"))
         sets = _sets(row["dataset"], row["on"])
-        lines.append(_cells(sets, row["aspect"], row["one"], row["other"], row["runs"], difference, p, row["over"]))
+        lines.append(
+            _cells(sets, row["aspect"], row["one"], row["other"], row["runs"], difference, p, holm, row["over"])
+        )
     if len(tests):
-        lines += ["", "Paired t-tests, corrected for splits that overlap; none for how many were made.", ""]
+        lines += ["", "Paired t-tests, corrected for splits that overlap; Holm: for how many were made of a task.", ""]
     return "\n".join(lines)
 
 
@@ -54,7 +84,7 @@ def _as_one(folds: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     several = [name for name in SEEDS if len(set(folds[name])) > 1]
     for row in folds.to_dict("records"):
         seeds = "".join(f", {name} {row[name]}" for name in several)
-        yield f"{row['folds']} folds as one{seeds}", row["folds"], *(_interval(row, name) for name in SHOWN), "–"
+        yield f"{row['folds']} folds as one{seeds}", row["folds"], *(_interval(row, name) for name in SHOWN), *"–––"
 
 
 def _sets(dataset: Hashable, on: Hashable) -> str:

@@ -37,6 +37,8 @@ def metrics(params: dict) -> dict:
         "krcc": srcc,
         "rmse": 0.5,
         "srcc_within_generator": None,
+        "pairs_within_prompt": srcc - 0.1,
+        "best_of_prompt": srcc - 0.4,
         "baselines": {"generator_mean": baseline, "piqe": None},
     }
 
@@ -120,6 +122,7 @@ def test_experiments_become_a_table_with_the_published_figures_beside_it(in_proj
     assert (tmp_path / "comparison.md").read_text() == text
     assert "| agiqa-3k | quality | published | tiny · mlp | 2 | 0.805 ± 0.007 |" in text
     assert "| agiqa-3k | quality | published | tiny · xlstm | 2 | 0.826 ± 0.008 |" in text
+    assert "| 0.705 ± 0.007 | 0.405 ± 0.007 | 0.500 ± 0.000 |" in text  # pairs and top-1 within a prompt
     assert "M3-AGIQA (arXiv 2502.15167; val and test are one set) |  | 0.9045 | 0.9317 |" in text
     assert "| agiqa-3k | quality | ipce-k ≠ | IPCE" in text
     assert "| agiqa-3k | quality | tiny · mlp | tiny · xlstm | 2 | -0.021 ± 0.001 |" in text
@@ -170,7 +173,7 @@ def test_params_that_differ_are_rows_of_their_own_and_seeds_are_not():
 
 def test_every_published_figure_says_where_it_is_from():
     assert len(PUBLISHED) == 52
-    assert PUBLISHED.drop(columns="plcc").notna().all(axis=None)
+    assert PUBLISHED.drop(columns=["plcc", "pairs", "top_1"]).notna().all(axis=None)
     assert PUBLISHED["srcc"].between(0, 1).all()
 
 

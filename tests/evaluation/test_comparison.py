@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from evaluation.comparison import FIGURES, paired, summary
+from evaluation.comparison import FIGURES, holm, paired, summary
 
 
 def runs(heads=("xlstm", "mlp"), seeds=range(6), one_split=False) -> pd.DataFrame:
@@ -95,6 +95,15 @@ def test_on_one_split_the_test_is_over_what_differs_outermost(seeds, over):
     level = "distill_seed" if seeds[0] > 1 else "train_seed"
     means = table.groupby(["head", level])["srcc"].mean()
     assert found["p"] == pytest.approx(stats.ttest_rel(means["mlp"], means["xlstm"]).pvalue)
+
+
+def test_many_tests_are_allowed_for():
+    """Holm's by hand: the smallest times four, the next times three, …, and none below one before it."""
+    found = holm(pd.Series([0.01, np.nan, 0.04, 0.03, 0.005, 0.9]))
+    assert found.tolist() == pytest.approx([0.04, np.nan, 0.09, 0.09, 0.025, 0.9], nan_ok=True)
+    three, one = paired(runs(heads=("mlp", "lstm", "xlstm"))), paired(runs())
+    assert three["p_holm"].min() == pytest.approx(3 * three["p"].min())
+    assert one["p_holm"].tolist() == one["p"].tolist()
 
 
 def test_only_runs_with_the_same_seeds_are_pairs():
