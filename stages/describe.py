@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from data.tables.frames import read_samples, write_table
-from finetune.student import load_student, naming
+from finetune.student import load_student, longest_first, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, write_json
-from m3agiqa.images import image_size, load_image
+from m3agiqa.images import load_image
 from m3agiqa.journal import Journal, records
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
@@ -76,10 +75,8 @@ def describe_all(settings: Settings, of: DatasetPaths) -> None:
 
 def batches(student: LocalMLLM, samples: pd.DataFrame, settings: Settings, raw: Path) -> list[pd.DataFrame]:
     """Similar lengths together: little padding. The longest first: a GPU's graph is made for a cache that fits all."""
-    questions = [conversation(settings.aspect, prompt) for prompt in samples["prompt"]]
-    lengths = np.array(student.fitter.lengths([image_size(raw / path) for path in samples["path"]], questions))
-    by_length, size = samples.iloc[np.argsort(-lengths, kind="stable")], settings.runtime.batch
-    return [by_length.iloc[start : start + size] for start in range(0, len(by_length), size)]
+    ordered, size = longest_first(student, samples, settings.aspect, raw), settings.runtime.batch
+    return [ordered.iloc[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def answers(

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from data.feature_store.writer import FeatureWriter, ReadImage
 from data.tables.frames import read_samples, read_table
-from finetune.student import load_student, naming
+from finetune.student import load_student, longest_first, naming
 from m3agiqa.ahead import DECODERS, ahead
 from m3agiqa.device import model_of
 from m3agiqa.files import fingerprint, sha256, write_json
-from m3agiqa.images import image_size, load_image
+from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import conversation, questions_fingerprint
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs, Reading
@@ -47,7 +46,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
     here = process(settings.runtime.device)
     student = load_student(settings)
     student.compile()
-    samples = by_length(student, samples, settings, of.raw)
+    samples = longest_first(student, samples, aspect, of.raw)
     made_from = {
         "mllm": student.identity,
         "max_length": student.max_length,
@@ -99,14 +98,6 @@ def states(
         for batch in its:
             readings.update(zip(batch.index, next(read), strict=True))
         yield [_row(image_id, readings[image_id]) for image_id in part.index]
-
-
-def by_length(student: LocalMLLM, samples: pd.DataFrame, settings: Settings, raw: Path) -> pd.DataFrame:
-    """The rows by the length of their sequences, the longest first: what is read together then has little padding."""
-    texts = zip(samples["prompt"], samples["description"], strict=True)
-    chats = [conversation(settings.aspect, *of_one) for of_one in texts]
-    lengths = student.fitter.lengths([image_size(raw / path) for path in samples["path"]], chats)
-    return samples.iloc[np.argsort([-length for length in lengths], kind="stable")]
 
 
 def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:

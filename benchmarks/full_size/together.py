@@ -21,6 +21,7 @@ from benchmarks.full_size import model
 from benchmarks.full_size.lora import step
 from benchmarks.full_size.machine import DEVICE, ON_GPU
 from benchmarks.full_size.model import over_again
+from finetune.student import longest_first
 from m3agiqa.mllm import gpu
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.processes import launch, process, share
@@ -64,7 +65,7 @@ def _describe(student: LocalMLLM, table: pd.DataFrame, settings: Settings) -> No
 
 def _features(student: LocalMLLM, table: pd.DataFrame, settings: Settings) -> None:
     student.compile()
-    many = features.by_length(student, over_again(table, 2 * TIMES), settings, Path())
+    many = longest_first(student, over_again(table, 2 * TIMES), settings.aspect, Path())
     parts = [many.iloc[start : start + PART] for start in range(0, len(many), PART)]
     own = share(parts)
 
