@@ -4,35 +4,81 @@ Images of one prompt are not independent: a prompt that is hard for one generato
 next. Intervals therefore resample *prompts*, each with all its images; drawing single images would
 make them too narrow.
 
+With few prompts the percentiles of the resamples are too narrow as well. Resamples of k prompts spread less
+than k new prompts would, by √((k - 1) / k), and the spread among few is not known well. So a figure's interval
+is Student's, with k - 1 degrees of freedom, on a scale on which figures spread alike (Fisher's z of a
+correlation, the logarithm of an error); its standard error is half of what the middle 68 % of the resamples
+span, widened by √(k / (k - 1)). Prompts with more images than others count for fewer: k is Kish's effective
+number. A gain has no such scale: its interval are the percentiles, widened likewise (Hesterberg, The American
+Statistician 2015). BCa (Efron 1987) holds the truth less often than either. How often that is, by the number
+of prompts, is in docs/protocols.md.
+
 A resample is never built. It is a row of counts, how often each image was drawn, and every figure
 is computed from the counts, for all resamples at once: (R, n) counts and n pairs give R figures,
 each exactly that of the rows repeated as the counts say. NaN stands for a resample without a value.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from evaluation import metrics
 from evaluation.metrics import MIN_IMAGES, Floats, finite
+from evaluation.pairs import opposite, tied
 
 Figure = Callable[[Floats, Floats, Floats], Floats]  # (R, n) counts, (n,) predictions, (n,) MOS -> (R,)
 
 log = logging.getLogger(__name__)
 
 CHUNK = 2**21  # counts held at once: 16 MB an array, whatever the number of images
+EDGES = np.array([0.025, 0.975])
+MIDDLE = (0.1587, 0.8413)  # of a normal distribution within one standard deviation of its mean
+ALMOST_ONE = 0.999  # Fisher's z of 1 is infinite: what is nearer to 1 counts as this
+ALMOST_NOTHING = 1e-6  # as does the logarithm of no error, in points of the scale
+
+
+class Scale(NamedTuple):
+    """One on which a figure spreads alike whatever its value, and the way back."""
+
+    there: Callable[[ArrayLike], Floats]
+    back: Callable[[ArrayLike], Floats]
+
+
+FISHER = Scale(lambda values: np.arctanh(np.clip(values, -ALMOST_ONE, ALMOST_ONE)), np.tanh)
+LOGARITHM = Scale(lambda values: np.log(np.maximum(values, ALMOST_NOTHING)), np.exp)
 
 
 def interval(
     figure: Figure, predicted: ArrayLike, mos: ArrayLike, clusters: ArrayLike, *, resamples: int, seed: int
 ) -> list[float] | None:
-    """95 % percentile interval of a figure, resampled by cluster; None, with a warning, where there is none."""
+    """95 % interval of a figure, resampled by cluster; None, with a warning, where there is none.
+
+    It holds the figure itself, whose scale is Fisher's, but for `rmse`.
+    """
     predicted, mos = finite(predicted, mos)
     draws = [figure(counts, predicted, mos) for counts in resampled(clusters, resamples, seed)]
-    return _percentiles(figure.__name__.upper(), draws)
+    values = _of_a_value(figure.__name__.upper(), draws)
+    if values is None:
+        return None
+    (value,) = figure(np.ones((1, len(mos))), predicted, mos)
+    scale = LOGARITHM if figure is rmse else FISHER
+    return interval_of(values, value, effective_number(clusters), scale)
+
+
+def interval_of(draws: Floats, value: float, prompts: float, scale: Scale = FISHER) -> list[float]:
+    """95 % interval of a figure from its value and those of resamples (R,), of so many prompts; NaN without any."""
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return [math.nan, math.nan]
+    below, above = scale.there(np.quantile(draws, MIDDLE))
+    reach = stats.t.ppf(EDGES, prompts - 1) * _widened(prompts) * (above - below) / 2
+    low, high = scale.back(scale.there(value) + reach)
+    return [float(min(low, value)), float(max(high, value))]  # a value that is almost 1 too
 
 
 class Gain(NamedTuple):
@@ -55,7 +101,30 @@ def srcc_gain(
         return None
     (predicted, mos), (rival, _) = finite(predicted, mos), finite(rival, mos)
     draws = [srcc(counts, predicted, mos) - srcc(counts, rival, mos) for counts in resampled(clusters, resamples, seed)]
-    return Gain(ours - theirs, _percentiles("SRCC gain", draws))
+    values = _of_a_value("SRCC gain", draws)
+    if values is None:
+        return Gain(ours - theirs, None)
+    low, high, _ = difference_of(values, effective_number(clusters))
+    return Gain(ours - theirs, [low, high])
+
+
+class Difference(NamedTuple):
+    """How sure a difference is."""
+
+    low: float
+    high: float
+    p: float  # two-sided: an interval of 1 - p ends at 0
+
+
+def difference_of(draws: Floats, prompts: float) -> Difference:
+    """95 % interval and p of a difference from those of resamples (R,), of so many prompts; NaN without any."""
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return Difference(math.nan, math.nan, math.nan)
+    low, high = np.quantile(draws, stats.norm.cdf(stats.norm.ppf(EDGES) * _widened(prompts)))
+    negative = np.clip(np.mean(draws < 0) + np.mean(draws == 0) / 2, 0.5 / len(draws), 1 - 0.5 / len(draws))
+    p = 2 * stats.norm.cdf(-abs(stats.norm.ppf(negative)) / _widened(prompts))
+    return Difference(float(low), float(high), float(p))
 
 
 def resampled(clusters: ArrayLike, resamples: int, seed: int) -> Iterator[Floats]:
@@ -95,8 +164,8 @@ def krcc(counts: Floats, x: Floats, y: Floats) -> Floats:
     integers, exact in floats up to a hundred million images.
     """
     every = counts.sum(axis=1) ** 2
-    in_x, in_y, in_both = (_tied(counts, values) for values in ([x], [y], [x, y]))
-    same_less_opposite = every - in_x - in_y + in_both - 4 * _opposite(counts, x, y)
+    in_x, in_y, in_both = (tied(counts, values) for values in ([x], [y], [x, y]))
+    same_less_opposite = every - in_x - in_y + in_both - 4 * opposite(counts, x, y)
     with np.errstate(invalid="ignore", divide="ignore"):
         tau: Floats = same_less_opposite / np.sqrt((every - in_x) * (every - in_y))
     return tau
@@ -126,41 +195,6 @@ def within(groups: Sequence[str]) -> Figure:
     return srcc_within
 
 
-def _tied(counts: Floats, values: list[Floats]) -> Floats:
-    """(R,): ordered pairs that are equal in all `values`, those of a copy with itself too."""
-    order = np.lexsort(values)
-    new = np.any([np.diff(one[order], prepend=np.nan) != 0 for one in values], axis=0)
-    copies = np.add.reduceat(counts[:, order], np.flatnonzero(new), axis=1)
-    pairs: Floats = np.einsum("rg,rg->r", copies, copies)
-    return pairs
-
-
-def _opposite(counts: Floats, x: Floats, y: Floats) -> Floats:
-    """(R,): pairs that x and y put in opposite order: in n log n steps, where comparing each two takes n².
-
-    All images stand in the order of y. Parted at the middle of the order of x, one of the higher half is in opposite
-    order to those of the lower half that stand after it: a running sum tells how many. Then each half likewise.
-    """
-    size = 1 << (len(x) - 1).bit_length()
-    of_x, of_y = np.lexsort([y, x]), np.lexsort([x, y])  # ties are in no order, so the other decides
-    place = np.arange(size)  # of x, in the order of y; beyond the images are none
-    place[np.argsort(of_y)[of_x]] = np.arange(len(x))
-    here = np.zeros((len(counts), size))
-    here[:, : len(x)] = counts[:, of_y]
-    found = np.zeros(len(counts))
-    while size > 1:
-        higher = (place & (size // 2)) > 0
-        parts = len(place) // size
-        lower = np.where(higher, 0, here).reshape(len(counts), parts, size)
-        before = np.cumsum(lower, axis=2)
-        after = before[:, :, -1:] - before
-        found += np.einsum("rn,rn->r", np.where(higher, here, 0), after.reshape(here.shape))
-        halves = np.argsort(higher.reshape(parts, size), axis=1, kind="stable") + size * np.arange(parts)[:, None]
-        place, here = place[halves.ravel()], here[:, halves.ravel()]
-        size //= 2
-    return found
-
-
 def _correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
     """Pearson's, of values (n,) or (R, n)."""
     total = counts.sum(axis=1, keepdims=True)
@@ -182,10 +216,21 @@ def _mean_ranks(counts: Floats, values: Floats) -> Floats:
     return ranks[:, back]
 
 
-def _percentiles(name: str, draws: list[Floats]) -> list[float] | None:
-    values = np.concatenate(draws) if draws else np.array([])
-    values = values[np.isfinite(values)]  # a resample may happen to be constant
-    if not len(values):
+def effective_number(clusters: ArrayLike) -> float:
+    """How many clusters of one size tell as much as these (Kish, Survey Sampling, 1965); at least 2."""
+    sizes = np.unique(np.asarray(clusters), return_counts=True)[1]
+    return max(float(sizes.sum() ** 2 / (sizes**2).sum()), 2.0)
+
+
+def _widened(prompts: float) -> float:
+    """How many times more new prompts spread than resamples of these: the spread of k values over k, not k - 1."""
+    return float(np.sqrt(prompts / (prompts - 1)))
+
+
+def _of_a_value(name: str, draws: list[Floats]) -> Floats | None:
+    """The resamples' figures, but for those of resamples that happen to be constant; None where all are."""
+    values: Floats = np.concatenate([np.zeros(0), *draws])
+    if not np.isfinite(values).any():
         log.warning("%s interval: null, too few prompts to resample, or all values are equal", name)
         return None
-    return [float(edge) for edge in np.quantile(values, [0.025, 0.975])]
+    return values[np.isfinite(values)]

@@ -14,6 +14,9 @@ def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
+# Their MOS were standardised after they were averaged, or from other scores than the spread beside them is of.
+STANDARDISED = {"agiqa-3k", "aigciqa2023"}
+
 Several = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -35,6 +38,11 @@ class Synthetic(Strict):
     def scale(self) -> Scale:
         return MOS_RANGE
 
+    @property
+    def averaged(self) -> bool:
+        """A MOS is the plain mean of the panel's scores."""
+        return True
+
 
 class Labelled(Strict):
     """Images that people rated, wherever they come from."""
@@ -43,6 +51,11 @@ class Labelled(Strict):
     source: Several
     scale: tuple[float, float]
     raters: PositiveInt | None = None
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the raters' spread is that of the scores that a MOS is the plain mean of."""
+        return self.reader not in STANDARDISED
 
     @pydantic.field_validator("scale")
     @classmethod
@@ -65,6 +78,11 @@ class Joined(Strict):
     @property
     def raters(self) -> None:
         """Not one number for all."""
+
+    @property
+    def averaged(self) -> bool:
+        """Not by all."""
+        return False
 
     @pydantic.field_validator("of")
     @classmethod

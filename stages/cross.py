@@ -33,7 +33,8 @@ def main(settings: Settings) -> None:
         here.wait_for_everyone()
         describe.describe_all(settings, of_cross)
         features.read_all(settings, of_cross)
-        ratings = {"scale": other.profile.scale, "raters": other.profile.raters}
+        profile = other.profile
+        ratings = {"scale": profile.scale, "raters": profile.raters, "averaged": profile.averaged}
     if is_first():
         write_json(out / "cross.json", {"on": other.name, **ratings})
 

@@ -21,7 +21,7 @@ from data.feature_store.store import FeatureStore
 from data.splitting.prompts import pictures_seen
 from data.tables.frames import joined, read_samples, read_table
 from evaluation import baselines, metrics
-from evaluation.ceiling import ceiling_from_spread
+from evaluation.ceiling import ceiling
 from evaluation.figures import Agreement, headline, prompts_seen, rounded
 from evaluation.held_out import HeldOut, Images, held_out
 from evaluation.mean_states import MeanStates
@@ -136,8 +136,8 @@ def _figures(
     agreement = Agreement(test, settings.evaluate.bootstrap, settings.evaluate.seed)
     ours = agreement.model(test["predicted"])
     theirs = {name: None if scores is None else agreement.baseline(scores) for name, scores in rivals.predicted.items()}
-    ceiling = _ceiling(test, about["raters"], settings.evaluate.seed)
-    best = ceiling["srcc"] or ceiling["srcc_from_spread"]
+    highest = ceiling(test, about["raters"], averaged=about["averaged"], seed=settings.evaluate.seed)
+    best = highest["srcc"] or highest["srcc_from_spread"]
     levels = test["word_mos"].map(RATING_WORDS.index)
     return {
         "dataset": settings.dataset,
@@ -171,7 +171,7 @@ def _figures(
         "original_scale": _original_scale(about["scale"], ours["rmse"]),
         "word_accuracy": metrics.level_accuracy(test["level"], levels),
         "word_within_one": metrics.level_accuracy(test["level"], levels, within=1),
-        "ceiling": ceiling,
+        "ceiling": highest,
         "srcc_of_ceiling": ours["srcc"] / best if ours["srcc"] is not None and best else None,
         "baselines": theirs,
         "gain": _gain(agreement, test, rivals),
@@ -212,13 +212,13 @@ def _gain(agreement: Agreement, test: pd.DataFrame, rivals: _Rivals) -> dict[str
 
 
 def _about(settings: Settings) -> dict[str, Any]:
-    """What the test images' data set is called, its raters' own scale, and how many they were an image, if known."""
+    """What the test images' data set is called, its raters' own scale, and how its MOS came about, if known."""
     if settings.evaluate.on:
         about: dict[str, Any] = read_json(paths.cross(settings.dataset, settings.aspect) / "cross.json")
         return about
     on = settings.split.on or settings.dataset
     profile = settings.datasets[on]
-    return {"on": on, "scale": profile.scale, "raters": profile.raters}
+    return {"on": on, "scale": profile.scale, "raters": profile.raters, "averaged": profile.averaged}
 
 
 def _original_scale(scale: Sequence[float], rmse: float | None) -> dict[str, Any]:
@@ -226,17 +226,6 @@ def _original_scale(scale: Sequence[float], rmse: float | None) -> dict[str, Any
     low, high = scale
     share = (high - low) / (MOS_RANGE[1] - MOS_RANGE[0])
     return {"lowest": float(low), "highest": float(high), "rmse": None if rmse is None else rmse * share}
-
-
-def _ceiling(test: pd.DataFrame, raters: int | None, seed: int) -> dict[str, float | None]:
-    """How well anybody could rank these images, but by luck: what the noise-free truth reaches, where it is known,
-    and what the raters' spread leaves, where their number is.
-    """
-    truth = metrics.srcc(test["truth"], test["mos"]) if test["truth"].notna().all() else None
-    found: dict[str, float] = {}
-    if raters and "std" in test:
-        found = ceiling_from_spread(test["mos"], test["std"], raters, seed=seed) or {}
-    return {"srcc": truth, "srcc_from_spread": found.get("srcc"), "plcc_from_spread": found.get("plcc")}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ Two publications of one set of labels:
 
 Where the MATLAB files are present, they are the labels. Which scale it is must be declared, and is checked: MOS beyond
 it are refused, and so is a set of which none is above its lowest tenth. The spread is that of the raters' five-point
-scale whatever the scale of the MOS, which are z-scores brought to 0 to 100.
+scale whatever the scale of the MOS, which are z-scores brought to 0 to 100: it says nothing of their noise
+(evaluation/ceiling.py).
 
 The images lie in six blocks of 400, one a generator. The files do not say which block is whose, so the generators are
 numbered.

@@ -2,7 +2,7 @@
 
 ChallengeDB_release, as its authors hand it out: Images/, and in Data/ three MATLAB files of one order, which its readme
 explains and which public readers of it agree on. AllImages_release.mat has 1,169 names, AllMOS_release.mat and
-AllStdDev_release.mat mean and spread of about 175 raters an image; each variable is called like its file.
+AllStdDev_release.mat mean and spread of about 175 raters' own scores an image; each variable is called like its file.
 
 Seven of the names, t1.bmp and so on in Images/trainingImages/, are what raters were shown to learn their task: they are
 left out, as everybody does, and counted. There are no prompts and no generators: cameras took these. A folder that has

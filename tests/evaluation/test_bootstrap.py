@@ -137,6 +137,50 @@ def test_the_truth_is_inside_as_often_as_promised_and_no_more_often(figure, trut
     assert inside["images"] / 300 < 0.87
 
 
+def test_an_interval_stays_on_the_scale_of_its_figure():
+    few, close = CLUSTERS[:24], MOS[:24] + RNG.normal(0, 0.05, 24)  # four prompts, SRCC almost 1
+    for figure, highest in ((bootstrap.srcc, 1), (bootstrap.plcc, 1), (bootstrap.krcc, 1), (bootstrap.rmse, 5)):
+        low, high = bootstrap.interval(figure, close, MOS[:24], few, resamples=200, seed=0)
+        (value,) = figure(np.ones((1, 24)), close, MOS[:24])
+        assert 0 < low <= value <= high <= highest
+    for figure, value in ((bootstrap.srcc, 1), (bootstrap.rmse, 0)):
+        low, high = bootstrap.interval(figure, MOS, MOS, CLUSTERS, resamples=50, seed=0)
+        assert low <= value <= high
+        assert high - low < 2e-3
+
+
+def test_an_interval_is_students_about_the_figure_on_its_own_scale():
+    drawn = np.concatenate(list(bootstrap.resampled(CLUSTERS, 300, seed=0)))
+    for figure, scale in ((bootstrap.plcc, np.arctanh), (bootstrap.rmse, np.log)):
+        found = scale(bootstrap.interval(figure, PREDICTED, MOS, CLUSTERS, resamples=300, seed=0))
+        value = scale(SLOW[figure](PREDICTED, MOS))
+        assert found - value == pytest.approx([-(found[1] - value), found[1] - value])
+        spread = scale(figure(drawn, PREDICTED, MOS)).std() * np.sqrt(20 / 19)
+        assert found[1] - value == pytest.approx(stats.t.ppf(0.975, 19) * spread, rel=0.15)
+
+
+def test_a_prompt_with_most_of_the_images_does_not_count_as_one_of_many():
+    assert bootstrap.effective_number(CLUSTERS) == pytest.approx(20)
+    assert bootstrap.effective_number([0] * 6 + [1] * 2 + [2] * 2) == pytest.approx(100 / 44)
+    assert bootstrap.effective_number([0] * 99 + [1]) == 2  # of less than two there is no spread
+    uneven = np.minimum(CLUSTERS, 4)  # 6, 6, 6, 6 and 96 images
+    for figure in SLOW:
+        low, high = bootstrap.interval(figure, PREDICTED, MOS, uneven, resamples=200, seed=0)
+        drawn = np.concatenate(list(bootstrap.resampled(uneven, 200, seed=0)))
+        assert high - low > 3 * np.ptp(np.quantile(figure(drawn, PREDICTED, MOS), [0.16, 0.84]))
+        assert math.isfinite(high)
+
+
+def test_few_prompts_widen_a_gain_beyond_the_percentiles():
+    few, rival = slice(0, 24), PREDICTED[:24] + RNG.normal(0, 1, 24)  # four prompts
+    drawn = np.concatenate(list(bootstrap.resampled(CLUSTERS[few], 2000, seed=0)))
+    gains = bootstrap.srcc(drawn, PREDICTED[few], MOS[few]) - bootstrap.srcc(drawn, rival, MOS[few])
+    found = bootstrap.srcc_gain(PREDICTED[few], rival, MOS[few], CLUSTERS[few], resamples=2000, seed=0)
+    low, high = np.quantile(gains, stats.norm.cdf([-1.96 * np.sqrt(4 / 3), 1.96 * np.sqrt(4 / 3)]))
+    assert found.interval == pytest.approx([low, high], abs=1e-3)
+    assert np.ptp(found.interval) > 1.05 * np.ptp(np.quantile(gains, [0.025, 0.975]))
+
+
 def test_clusters_widen_the_interval():
     """Twenty prompts seen six times each say as much as twenty images, not as much as 120."""
     mos = np.repeat(RNG.uniform(0, 5, 20), 6)
@@ -149,6 +193,20 @@ def test_clusters_widen_the_interval():
 def test_one_prompt_has_no_interval(caplog):
     assert bootstrap.interval(bootstrap.srcc, PREDICTED, MOS, [0] * 120, resamples=50, seed=0) is None
     assert "too few prompts" in caplog.text
+
+
+def test_p_is_where_an_interval_would_end_at_no_difference():
+    draws = np.random.default_rng(0).normal(0.5, 0.25, 100_000)
+    found = bootstrap.difference_of(draws, 25)
+    z = 2 / np.sqrt(25 / 24)  # two standard deviations, widened
+    assert found.p == pytest.approx(2 * stats.norm.sf(z), rel=0.05)
+    assert [found.low, found.high] == pytest.approx(0.5 + 0.25 * 1.96 * np.sqrt(25 / 24) * np.array([-1, 1]), abs=0.01)
+    assert bootstrap.difference_of(-draws, 25).p == pytest.approx(found.p)
+    assert bootstrap.difference_of(draws, 3).p > found.p
+    assert bootstrap.difference_of(np.zeros(100), 25) == (0, 0, 1)
+    assert 0 < bootstrap.difference_of(np.ones(100), 25).p < 0.02  # no more certain than a hundred resamples can be
+    assert np.isnan(bootstrap.difference_of(np.full(9, np.nan), 25)).all()
+    assert np.isnan(bootstrap.interval_of(np.full(9, np.nan), 0.5, 25)).all()
 
 
 def test_gain_is_paired():

@@ -60,7 +60,8 @@ def test_the_other_data_sets_test_images_go_through_the_student(workplace, monke
     assert set(read_table(place.splits)["split"]) == {"test"}
     assert sorted(read_table(place.descriptions)["image_id"]) == sorted(samples.index)
     assert sorted(FeatureStore.open(place.features).ids) == sorted(samples.index)
-    assert json.loads((place.raw / "cross.json").read_text()) == {"on": "folder", "scale": [1, 5], "raters": None}
+    about = {"on": "folder", "scale": [1, 5], "raters": None, "averaged": True}
+    assert json.loads((place.raw / "cross.json").read_text()) == about
 
     made_on = [place.descriptions_made_on, place.features_made_on]
     assert [json.loads(path.read_text()) for path in made_on] == [
@@ -96,7 +97,7 @@ def test_figures_are_marked_and_learnt_at_home(workplace):
     write_table(parts[parts["split"] == "test"].assign(split="test"), other.splits)
     inside = samples["image_id"].isin(parts.loc[parts["split"] == "test", "image_id"])
     write_table(read_table(other.raw / "samples.parquet")[inside], other.raw / "samples.parquet")
-    write_json(other.raw / "cross.json", {"on": "folder", "scale": [1, 5], "raters": None})
+    write_json(other.raw / "cross.json", {"on": "folder", "scale": [1, 5], "raters": 9, "averaged": False})
     shutil.copy(own.features_made_on, other.features_made_on)
 
     evaluate.main(run)
@@ -104,6 +105,7 @@ def test_figures_are_marked_and_learnt_at_home(workplace):
     assert (figures["dataset"], figures["on"], figures["cross"]) == ("synthetic", "folder", True)
     assert (figures["n"], figures["n_train"], figures["n_val"]) == (24, 48, 24)
     assert figures["made_on"]["cross"] == MADE_ON
+    assert figures["ceiling"]["srcc_from_spread"] is None
     assert figures["srcc"] < -0.9
     assert figures["baselines"]["mean_hidden_states"]["srcc"] < -0.9
     assert figures["original_scale"]["rmse"] == pytest.approx(figures["rmse"] * 4 / 5, abs=1e-5)

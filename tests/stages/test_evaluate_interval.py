@@ -1,4 +1,4 @@
-"""evaluate on a made-up data set: where the prediction interval comes from, and whom the model is compared with."""
+"""evaluate on a made-up data set: where interval and ceiling come from, and whom the model is compared with."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_interval_is_as_wide_as_the_errors_on_val_and_counted_on_the_test_im
     chosen = build(prompt="")  # each image is a group of its own: 24 of val
     evaluate.main(chosen)
     interval = read_json(paths.EVALUATION)["interval"]
-    half = np.sort(errors(chosen, "val"))[22]  # the 23rd of 24 + 1 holds 0.92
+    half = np.sqrt(np.prod(np.sort(errors(chosen, "val"))[21:23]))  # 0.9 of 24 + 1 is between the 22nd and the 23rd
     assert interval["half_width"] == pytest.approx(half, abs=1e-6)
     assert interval["coverage"] == pytest.approx(np.mean(errors(chosen, "test") <= half), abs=1e-6)
     assert half < errors(chosen, "val").max()
@@ -61,3 +61,16 @@ def test_the_rival_is_the_best_on_val_however_it_does_on_the_test_images():
     assert figures["gain"]["over"] == "student_word"
     assert figures["baselines"]["student_word"]["srcc"] < -0.9
     assert figures["gain"]["srcc"] > 1.8
+
+
+def test_the_ceiling_comes_from_the_raters_spread_unless_the_mos_were_standardised(caplog):
+    chosen = build()
+    samples = read_table(paths.samples(chosen.dataset))
+    write_table(samples.assign(**{f"std_{chosen.aspect}": 0.5}), paths.samples(chosen.dataset))
+    evaluate.main(chosen)
+    ceiling = read_json(paths.EVALUATION)["ceiling"]
+    assert 0.9 < ceiling["srcc_from_spread"] < 1
+    standardised = chosen.datasets | {chosen.dataset: chosen.datasets["agiqa-3k"]}
+    evaluate.main(chosen.model_copy(update={"datasets": standardised}))
+    assert read_json(paths.EVALUATION)["ceiling"] == ceiling | {"srcc_from_spread": None, "plcc_from_spread": None}
+    assert "ceiling: null, the raters' standard deviation" in caplog.text
