@@ -21,6 +21,8 @@ from evaluation.comparison import FIGURES, LUCK, SETTING, TASK, paired, summary
 from evaluation.comparison_table import markdown
 from evaluation.experiments import Experiment, Params, evaluation, listed, predictions
 from evaluation.folds import pooled
+from evaluation.leaderboard import leaderboard
+from evaluation.leaderboard_pages import leaderboard_pages
 from m3agiqa.errors import InputError
 from m3agiqa.files import write_text
 
@@ -41,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "only the last N commits and the experiments made from them (-1: all); otherwise HEAD and all experiments"
     )
     parser.add_argument("-n", "--num", dest="commits", type=int, metavar="N", help=looked_at)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write comparison.md and CSV files there too")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write comparison.md, leaderboard.html and .md, and CSV files there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -64,7 +68,11 @@ def run(arguments: argparse.Namespace) -> None:
     print(text, end="")
     if out:
         write_text(out / "comparison.md", text)
-        for name, frame in (("runs", runs), ("summary", table), ("folds", folds), ("paired", tests)):
+        board = leaderboard(runs, predictions)
+        for name, text in leaderboard_pages(board, published).items():
+            write_text(out / name, text)
+        frames = {"runs": runs, "summary": table, "folds": folds, "paired": tests, "leaderboard": board}
+        for name, frame in frames.items():
             write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
 
 

@@ -10,7 +10,7 @@ luck of the split, stand on both sides. Two things make such differences say les
   Bengio (Machine Learning 52, 2003): 1/k becomes 1/k + n_test / n_train.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from itertools import combinations
 from typing import Any, cast
 
@@ -61,7 +61,7 @@ def paired(runs: pd.DataFrame, figure: str = "srcc") -> pd.DataFrame:
             pairs = left.merge(right, on=LUCK, suffixes=("", "_other")).dropna(subset=[figure, f"{figure}_other"])
             if len(pairs) > 1:
                 names = dict(zip(TASK, task, strict=True))
-                found.append({**names, "one": _name(one), "other": _name(other), **_test(pairs, figure)})
+                found.append({**names, "one": name_of(one), "other": name_of(other), **_test(pairs, figure)})
     columns = [*TASK, "one", "other", "runs", "difference", "sd", "t", "p", "over"]
     tests = pd.DataFrame(found, columns=columns)
     tests.insert(len(columns) - 1, "p_holm", tests.groupby(TASK, dropna=False)["p"].transform(holm))
@@ -90,5 +90,6 @@ def _test(pairs: pd.DataFrame, figure: str) -> dict[str, Any]:
     return {"runs": len(pairs), "difference": mean, "sd": sd, "t": float(t), "p": p, "over": over}
 
 
-def _name(setting: tuple[Hashable, ...]) -> str:
+def name_of(setting: Iterable[Hashable]) -> str:
+    """What a setting is called: its SETTING, as far as there is any."""
     return " · ".join(str(part) for part in setting if part)

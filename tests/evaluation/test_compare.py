@@ -133,6 +133,11 @@ def test_experiments_become_a_table_with_the_published_figures_beside_it(in_proj
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert summary["srcc"].tolist() == pytest.approx([0.8, 0.805, 0.8255])
     assert len(pd.read_csv(tmp_path / "paired.csv")) == 1
+    board = pd.read_csv(tmp_path / "leaderboard.csv")
+    assert board["setting"].tolist() == ["tiny · mlp", "tiny · xlstm", "tiny · mlp"]  # of two protocols
+    assert board["behind"].iloc[2] == pytest.approx(0.0205)
+    for name in ("leaderboard.html", "leaderboard.md"):
+        assert "tiny · xlstm" in (tmp_path / name).read_text()
 
 
 def test_the_folds_of_one_data_set_are_one_row_of_all_its_images(in_project, tmp_path, capsys):
