@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analyzers.teacher import Question, Teacher
+from analyzers.teacher import Known, Question
 from m3agiqa.files import fingerprint
 from m3agiqa.journal import Journal
 
@@ -34,7 +34,7 @@ class Job:
 class Jobs:
     """The jobs in a `journal` of their own, as `teacher` finds them."""
 
-    def __init__(self, journal: Journal, teacher: Teacher) -> None:
+    def __init__(self, journal: Journal, teacher: Known) -> None:
         self._journal, self._teacher = journal, teacher
         self._open: dict[str, Job] = {}
         self._planned = 0

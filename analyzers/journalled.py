@@ -11,17 +11,16 @@ from analyzers.estimate import sampled_input
 from analyzers.forecast import Rest, enough, forecast, told, told_beforehand
 from analyzers.gemini.batch import GeminiBatch
 from analyzers.gemini.teacher import Gemini
+from analyzers.joining import NAME, take_over
 from analyzers.limits import Limits
 from analyzers.openai.terms import terms as server_terms
 from analyzers.teacher import Refused
-from analyzers.terms import Options, Service, Terms
+from analyzers.terms import InRounds, Options, Service, Terms
 from analyzers.work import Work, count, kept
 from m3agiqa.errors import InputError
 from m3agiqa.journal import Journal
-from pipeline import sources
 from pipeline.profiles import GeminiTeacher, MLLMTeacher, OpenAITeacher
 from pipeline.settings import Settings
-from pipeline.sources import TeacherSource
 
 
 @contextmanager
@@ -31,20 +30,23 @@ def journalled(settings: Settings, options: Options) -> Iterator[Captions]:
     Raises:
         DailyQuota, Unavailable, BudgetSpent, InputError: as analyzers.asking.Asker.settle.
     """
-    terms = _terms(settings)
-    with Journal(kept(settings, "answers.jsonl")) as journal:
-        work = Work(terms, settings, journal)
-        work.note_lost()
-        before = work.totals()
-        work.forget(options)
-        if asked := count(work.missing()):
-            work.ask(None, asked, before)
-            work.reread()
-        totals = work.totals()
-        if terms.service and asked:
-            work.forecasts(terms.service).compare(totals.usd(terms.prices))
+    with at_work(settings, options) as work:
+        _ask(work, options)
+        totals, terms = work.totals(), work.terms
         lost = totals.usd_lost_at_most(terms.service.most(totals.largest_input)) if terms.service else 0.0
         yield Captions(work.described(), totals, terms.prices, terms.saw_mos, lost)
+
+
+def ask_shard(settings: Settings, options: Options) -> str:
+    """Ask what is not in the journal about one shard of the images; how that went. Raises as `journalled`."""
+    with at_work(settings, options) as work:
+        _ask(work, options)
+        images, failed = count(work.all()), work.failed()
+    return (
+        f"shard {options.shard} is done: {images - failed} of its {images} images are described, in "
+        f"{kept(settings, NAME)}; where all shards are, python -m stages.caption --join PATH … takes the journals of "
+        "the other machines over, and without --shard it then writes the captions"
+    )
 
 
 def estimate(settings: Settings, options: Options) -> str:
@@ -53,9 +55,8 @@ def estimate(settings: Settings, options: Options) -> str:
     Raises:
         DailyQuota, Unavailable, BudgetSpent, InputError: as analyzers.asking.Asker.settle.
     """
-    terms = _terms(settings)
-    with Journal(kept(settings, "answers.jsonl")) as journal:
-        work = Work(terms, settings, journal)
+    with at_work(settings, options) as work:
+        terms = work.terms
         if options.probe:
             _probe(work, options.probe)
         images, totals = count(work.all()), work.totals()
@@ -76,6 +77,29 @@ def estimate(settings: Settings, options: Options) -> str:
     return told_beforehand(rest, sampled, terms.service, terms.limits)
 
 
+@contextmanager
+def at_work(settings: Settings, options: Options) -> Iterator[Work]:
+    """With all that is answered in its journal; other processes of the stage, if there are any, may go at the end."""
+    terms = _terms(settings)
+    place = kept(settings, NAME)
+    with Journal(place) as journal:
+        take_over(place.parent, journal, journal.append)
+        yield Work(terms, settings, journal, options.shard)
+        if isinstance(terms.teacher, InRounds):
+            terms.teacher.end()
+
+
+def _ask(work: Work, options: Options) -> None:
+    work.note_lost()
+    before = work.totals()
+    work.forget(options)
+    if asked := count(work.missing()):
+        work.ask(None, asked, before)
+        work.reread()
+        if service := work.terms.service:
+            work.forecasts(service).compare(work.totals().usd(service.prices))
+
+
 def _probe(work: Work, images: int) -> None:
     """Have so many images answered with these settings, those that are so far included."""
     if at_the_service := work.in_jobs():
@@ -91,16 +115,9 @@ def _probe(work: Work, images: int) -> None:
 def _terms(settings: Settings) -> Terms:
     profile, runtime = settings.teachers[settings.teacher], settings.runtime
     if isinstance(profile, MLLMTeacher):
-        from analyzers.mllm import LocalTeacher  # noqa: PLC0415 (torch takes seconds; the others need none)
-        from m3agiqa.device import device  # noqa: PLC0415
-        from m3agiqa.mllm import adapters  # noqa: PLC0415
-        from m3agiqa.mllm.model import LocalMLLM  # noqa: PLC0415
+        from analyzers.rounds import rounds  # noqa: PLC0415 (torch takes seconds; the others need none)
 
-        chosen = sources.read(TeacherSource, sources.TEACHER, settings.teacher).mllm
-        if chosen is None:
-            raise InputError(f"{sources.TEACHER}: names no MLLM; run python -m stages.source")
-        model = LocalMLLM.load(chosen, device=device(runtime.device), adapter=adapters.own(chosen))
-        return Terms(LocalTeacher(model, chosen.max_new_tokens), saw_mos=False)
+        return Terms(rounds(settings), saw_mos=False)
     if isinstance(profile, OpenAITeacher):
         return server_terms(settings.teacher, profile, runtime.teacher)
     if not isinstance(profile, GeminiTeacher):

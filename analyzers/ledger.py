@@ -7,8 +7,9 @@ here, whatever else has changed since.
 A request whose answer was lost is a record too, and tells of no aspect: it may have been billed.
 
 An aspect is described by its last usable explanation. It is failed, and left alone from then on, when the model or the
-service refused the image, when its answers were cut off twice, or unusable as often as the teacher may try. A text with
-no fault but that it repeats the score then stands after all: three answers were paid for it.
+service refused the image, when its answers were cut off twice, or unusable as often as the teacher may try, or when to
+ask again would bring the same. A text with no fault but that it repeats the score then stands after all: three answers
+were paid for it.
 
 Nothing of this is kept in memory: which records tell of which part stands in a temporary SQLite file, made anew from
 the journal each time.
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analyzers.explanations import REPEATS, Checked, check, one_line
-from analyzers.teacher import CUT, Answer, Question, Teacher, Usage
+from analyzers.teacher import CUT, Answer, Known, Question, Usage
 from analyzers.totals import LOST, REFUSED, Totals
 from m3agiqa.journal import Journal
 
@@ -46,11 +47,13 @@ class AspectState:
             return self
         if aspect in record["explanations"]:
             return AspectState(record["explanations"][aspect], at=record["at"])
+        last = record.get("last", False)
         if blocked := record["blocked"]:
             cut = self.cut + (record["finish_reason"] == CUT)
-            again = record["finish_reason"] == CUT and cut < MOST_CUT
+            again = record["finish_reason"] == CUT and cut < MOST_CUT and not last
             return replace(self, cut=cut, at=record["at"]).failed(None if again else blocked)
-        failure = f"unusable: {record['unusable'][aspect]}" if self.unusable + 1 >= tries else None
+        final = last or self.unusable + 1 >= tries
+        failure = f"unusable: {record['unusable'][aspect]}" if final else None
         repeating = record.get("repeating", {}).get(aspect, self.repeating)
         return replace(self, unusable=self.unusable + 1, repeating=repeating, at=record["at"]).failed(failure)
 
@@ -59,6 +62,11 @@ class AspectState:
         if failure and self.repeating and self.explanation is None:
             return replace(self, explanation=self.repeating)
         return replace(self, failure=failure or self.failure)
+
+    @property
+    def untried(self) -> bool:
+        """Whether nothing was ever answered."""
+        return not self.at
 
     @property
     def repeats(self) -> bool:
@@ -94,8 +102,8 @@ class ImageState(dict[str, AspectState]):
 class Ledger:
     """The journal's answers, as the questions to `teacher` find them."""
 
-    def __init__(self, journal: Journal, teacher: Teacher) -> None:
-        self._journal, self._teacher = journal, teacher
+    def __init__(self, journal: Journal, teacher: Known) -> None:
+        self.journal, self._teacher = journal, teacher
         self._index = _Index()
         self._lock = threading.Lock()
         self.spent = Totals()  # since this ledger was opened
@@ -107,7 +115,7 @@ class Ledger:
         keys = self._keys(question)
         with self._lock:
             told = {aspect: self._index.of(key) for aspect, key in keys.items()}
-            records = {number: self._journal[number] for number in set().union(*told.values())}
+            records = {number: self.journal[number] for number in set().union(*told.values())}
         state = ImageState()
         for aspect, numbers in told.items():
             state[aspect] = AspectState()
@@ -156,24 +164,26 @@ class Ledger:
             record["price_share"] = share
         if job is not None:
             record["job"] = job
-        self._enter(record)
+        if answer.last:
+            record["last"] = True
+        self.enter(record)
 
     def lose(self, about: Mapping[str, Any], *, attempts: int, at: float, share: float = 1.0) -> None:
         """Put it on the disk that the answer to a request is lost: `about` is what the method of that name said."""
         ids = {name: about[name] for name in ("image", "key", "parts")}
         spent = {"usage": Usage().as_dict(), "attempts": attempts, "at": round(at, 3), "price_share": share}
         nothing: dict[str, Any] = {"explanations": {}, "unusable": {}, "blocked": None, "model_version": ""}
-        self._enter({**ids, **nothing, "finish_reason": LOST, **spent})
+        self.enter({**ids, **nothing, "finish_reason": LOST, **spent})
 
     def answered_in(self, job: str) -> set[str]:
         """Keys of the requests whose answers in this job are here."""
-        return {record["key"] for record in self._journal if record.get("job") == job}
+        return {record["key"] for record in self.journal if record.get("job") == job}
 
     def answered_since(self, about: Mapping[str, Any], at: float) -> bool:
         """Whether there is a record about this request, or an image just like it, of `at` or later."""
         part = next(iter(about["parts"].values()))
         with self._lock:
-            return any(self._journal[number]["at"] >= round(at, 3) for number in self._index.of(part))
+            return any(self.journal[number]["at"] >= round(at, 3) for number in self._index.of(part))
 
     def refuse(self, question: Question, reason: str, *, attempts: int, at: float) -> None:
         """Put it on the disk that the service does not take this request, then into the state."""
@@ -182,24 +192,25 @@ class Ledger:
 
     def totals(self, questions: Iterable[Question]) -> Totals:
         """What was spent on these images, over all runs, and who served."""
-        totals, counted = Totals(), bytearray(len(self._journal))
+        totals, counted = Totals(), bytearray(len(self.journal))
         for question in questions:
             before = totals.answers
             for key in self._keys(question).values():
                 for number in self._index.of(key):
                     if not counted[number]:
                         counted[number] = True
-                        totals.add(self._journal[number])
+                        totals.add(self.journal[number])
             totals.images += totals.answers > before
         return totals
 
+    def enter(self, record: dict[str, Any]) -> None:
+        """Put a record on the disk, then into the state."""
+        with self._lock:
+            self._index.add(record["parts"].values(), self.journal.append(record))
+            self.spent.add(record)
+
     def _keys(self, question: Question) -> dict[str, str]:
         return {aspect: self._teacher.key(question.about([aspect])) for aspect in question.mos}
-
-    def _enter(self, record: dict[str, Any]) -> None:
-        with self._lock:
-            self._index.add(record["parts"].values(), self._journal.append(record))
-            self.spent.add(record)
 
 
 class _Index:

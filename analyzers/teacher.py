@@ -60,10 +60,11 @@ class Answer:
     model_version: str  # what really served: retired models are rerouted silently
     usage: Usage
     blocked: str | None = None
+    last: bool = False  # to ask again would bring the same words
 
 
-class Teacher(Protocol):
-    """Who is asked."""
+class Known(Protocol):
+    """Who has been asked: as much as it takes to find what was answered."""
 
     @property
     def tries(self) -> int:
@@ -71,6 +72,10 @@ class Teacher(Protocol):
 
     def key(self, question: Question) -> str:
         """A hash of everything that shapes the answer."""
+
+
+class Teacher(Known, Protocol):
+    """Who is asked, one question after the other."""
 
     def prepare(self, question: Question) -> Any:
         """All that can be done before it is the request's turn, so that it leaves at once when it is."""

@@ -1,13 +1,17 @@
 """On what terms a teacher works: what it costs, what its service allows, and what the command line asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+from analyzers.ledger import Ledger
 from analyzers.limits import NO_LIMITS, Limits
 from analyzers.prices import cost
 from analyzers.service import Batch
-from analyzers.teacher import PaidTeacher, Question, Teacher, Usage
+from analyzers.shards import Shard
+from analyzers.teacher import Known, PaidTeacher, Question, Teacher, Usage
 from pipeline.profiles import Prices
 
 
@@ -19,6 +23,19 @@ class Options:
     probe: int = 0  # images to ask about, before the estimate
     retry_blocked: bool = False
     refresh: datetime | None = None  # ask again what was answered before
+    shard: Shard | None = None  # the only images to ask about, and nothing else is written
+    join: Sequence[Path] = ()  # journals of other machines, to be taken over
+
+
+@runtime_checkable
+class InRounds(Known, Protocol):
+    """A teacher that is asked many questions at once, in several processes perhaps (rounds.py)."""
+
+    def settle(self, ledger: Ledger, questions: Iterable[Question], *, accepted: bool) -> Generator[Question]:
+        """As Asker.settle."""
+
+    def end(self) -> None:
+        """There is nothing more to ask."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,7 @@ class Service:
 class Terms:
     """A teacher, what it costs, and what its service allows."""
 
-    teacher: Teacher
+    teacher: Teacher | InRounds
     saw_mos: bool
     service: Service | None = None
     concurrency: int = 1

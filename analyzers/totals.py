@@ -19,6 +19,7 @@ class Totals:
         self.images, self.answers, self.requests, self.lost = 0, 0, 0, 0
         self.usage, self.largest_input = Usage(), 0
         self.versions: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()  # explanations that could not be used, by why, asked again or not
         self._billed: dict[float, Usage] = {}  # by the share of the price that they cost
         self._lost_shares = 0.0
 
@@ -28,12 +29,15 @@ class Totals:
         self.usage += usage
         self._billed[share] = self._billed.get(share, Usage()) + usage
         self.largest_input = max(self.largest_input, usage.input)
+        if record["blocked"]:
+            self.refused[record["blocked"]] += len(record["parts"])
         if record["finish_reason"] == LOST:
             self.lost += 1
             self._lost_shares += share
         elif record["finish_reason"] != REFUSED:
             self.answers += 1
             self.versions[record["model_version"]] += 1
+            self.refused.update(f"unusable: {complaint}" for complaint in record["unusable"].values())
 
     def usd(self, prices: Prices | None) -> float:
         """What the answers cost, in USD."""

@@ -1,5 +1,8 @@
 """A teacher's work on a data set: which questions are open, and how they are asked; its journal lies beside the cache.
 
+Of several machines that share the work out, each has a shard of the questions. What was spent is of all, as far as it
+is known here.
+
 What is kept for the next run is under DVC_ROOT, outside the outs and outside a `--temp` copy of the repository.
 """
 
@@ -23,9 +26,10 @@ from analyzers.ledger import Ledger
 from analyzers.limits import Limiter
 from analyzers.questions import questions
 from analyzers.service import Batch
+from analyzers.shards import Shard
 from analyzers.taking import Taker
-from analyzers.teacher import Question, Refused
-from analyzers.terms import Options, Service, Terms
+from analyzers.teacher import Question, Refused, Teacher
+from analyzers.terms import InRounds, Options, Service, Terms
 from analyzers.totals import Totals
 from analyzers.under_way import UnderWay
 from m3agiqa.journal import Journal
@@ -42,11 +46,11 @@ def kept(settings: Settings, name: str) -> Path:
 
 
 class Work:
-    """All questions about a data set's images, and the `journal` of their answers."""
+    """The questions about a data set's images, or a shard of them, and the `journal` of their answers."""
 
-    def __init__(self, terms: Terms, settings: Settings, journal: Journal) -> None:
+    def __init__(self, terms: Terms, settings: Settings, journal: Journal, shard: Shard | None = None) -> None:
         self.terms = terms
-        self._settings, self._journal = settings, journal
+        self._settings, self._journal, self._shard = settings, journal, shard
         self._ledger = Ledger(journal, terms.teacher)
 
     def reread(self) -> None:
@@ -54,7 +58,8 @@ class Work:
         self._ledger = Ledger(self._journal, self.terms.teacher)
 
     def all(self) -> Iterator[Question]:
-        return questions(self._settings)
+        every, shard = questions(self._settings), self._shard
+        return (question for question in every if shard.has(question.sha256)) if shard else every
 
     def missing(self) -> Iterator[Question]:
         """Those that are not settled."""
@@ -70,7 +75,7 @@ class Work:
         return sum(self._ledger.of(question).failure is not None for question in self.all())
 
     def totals(self) -> Totals:
-        return self._ledger.totals(self.all())
+        return self._ledger.totals(questions(self._settings))
 
     def described(self) -> Iterator[Described]:
         for question in self.all():
@@ -104,7 +109,8 @@ class Work:
         """
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # as an exception: what is under way is kept
         with self._jobs() as jobs, closing(self._settled(waiting, total, before, jobs)) as settled:
-            for question in progress(settled, total=total, desc="caption", unit="images", note=self._spent):
+            note = None if isinstance(self.terms.teacher, InRounds) else self._spent
+            for question in progress(settled, total=total, desc="caption", unit="images", note=note):
                 answered = self._ledger.of(question)
                 if reason := answered.failure:
                     print(f"caption: {question.path}: {reason}", file=sys.stderr)
@@ -125,6 +131,10 @@ class Work:
         self, waiting: Iterable[Question] | None, total: int, before: Totals, jobs: Jobs
     ) -> Generator[Question]:
         """By jobs where that is wanted; those that are under way come first, because what they ask is paid for."""
+        teacher = self.terms.teacher
+        if isinstance(teacher, InRounds):
+            yield from teacher.settle(self._ledger, waiting or self.missing(), accepted=self._accepted())
+            return
         service, largest = self.terms.service, self._largest(before)
         budget = self._budget(before, largest)
         by_jobs = service is not None and service.batched and waiting is None
@@ -135,13 +145,13 @@ class Work:
             accepted = self._accepted()
             if waiting is None:
                 waiting = self.missing() if accepted else self._spread(total)
-            yield from self._asker(budget, largest, accepted=accepted).settle(waiting)
+            yield from self._asker(teacher, budget, largest, accepted=accepted).settle(waiting)
 
-    def _asker(self, budget: Budget, largest: int, *, accepted: bool) -> Asker:
+    def _asker(self, teacher: Teacher, budget: Budget, largest: int, *, accepted: bool) -> Asker:
         limits = self.terms.limits._asdict()
         limiter = Limiter(**limits, tokens_a_request=largest, notes=kept(self._settings, "requests.txt"))
         return Asker(
-            self.terms.teacher,
+            teacher,
             self._ledger,
             limiter,
             self.terms.concurrency,

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from analyzers.gemini.brief import brief
+from analyzers.brief import brief
 from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
 from analyzers.limits import Limiter

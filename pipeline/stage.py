@@ -14,16 +14,19 @@ from pipeline.ranks import RANK, is_first
 ONCE = 2  # seconds: an error that all processes meet is told by the first, which stops the others
 
 
-def stage(main: Callable[[settings.Settings], None], *, parallel: bool = False) -> None:
+def stage(
+    main: Callable[[settings.Settings], None], *, parallel: bool | Callable[[settings.Settings], bool] = False
+) -> None:
     """Run a stage's `main` with the settings; exit with status 2 and one line where the input is at fault.
 
-    A `parallel` one runs in as many processes as `runtime.launcher.processes` says.
+    A `parallel` one, as the settings may tell, runs in as many processes as `runtime.launcher.processes` says.
     """
     name = Path(sys.argv[0]).stem
     start = time.monotonic()
     with told_in_one_line(name):
         chosen = settings.load()
-        if parallel and chosen.runtime.launcher.processes > 1 and RANK not in os.environ:
+        several = parallel(chosen) if callable(parallel) else parallel
+        if several and chosen.runtime.launcher.processes > 1 and RANK not in os.environ:
             from pipeline import processes  # noqa: PLC0415 (torch, which a stage may do without)
 
             processes.launch(f"stages.{name}", chosen.runtime.launcher.processes)

@@ -9,6 +9,7 @@ import pandas as pd
 from evaluation import metrics
 from m3agiqa.rendering import templates
 from report import charts
+from report.captions import Captions
 from report.examples import chosen, examples
 
 MAX_PANELS = 24  # generators drawn; the table has them all
@@ -21,13 +22,15 @@ def render(
     *,
     words: tuple[str, ...],
     labels: Mapping[str, str],
+    captions: Captions,
     notes: list[str],
     provenance: Mapping[str, str],
     params: str,
 ) -> str:
     """The HTML. `rows` are the test images with path, prompt, generator, mos, predicted, description, word, word_mos.
 
-    `labels` names the baselines, `notes` are said at the top, `provenance` and `params` at the end.
+    `labels` names the baselines, `captions` is about the teacher, `notes` are said at the top, `provenance` and
+    `params` at the end.
     """
     environment = templates("report")
     environment.filters |= {"figure": _figure, "interval": _interval}
@@ -46,6 +49,7 @@ def render(
         words=words,
         confusion=pd.crosstab(rows["word_mos"], rows["word"]).reindex(index=words, columns=words, fill_value=0),
         examples={kind: list(examples(part, raw)) for kind, part in chosen(rows).items()},
+        captions=captions,
         notes=notes,
         provenance=provenance,
         params=params,

@@ -1,7 +1,7 @@
 """report: results/report.html, what a run reached, on one page that loads nothing from anywhere.
 
-It shows what evaluate wrote and adds no figure to it. Neither a date nor a host is on it: the same run gives the
-same bytes.
+It shows what caption and evaluate wrote and adds no figure to it. Neither a date nor a host is on it: the same run
+gives the same bytes.
 """
 
 import io
@@ -19,6 +19,7 @@ from m3agiqa.mllm.conversation import RATING_WORDS
 from pipeline import paths
 from pipeline.settings import Settings
 from pipeline.stage import stage
+from report.captions import captions
 from report.page import render
 
 TEXTS = {"image_id": str, "word": str, "word_mos": str}
@@ -33,6 +34,7 @@ def main(settings: Settings) -> None:
         of.raw,
         words=RATING_WORDS,
         labels=LABELS,
+        captions=captions(settings.dataset),
         notes=_notes(settings, figures),
         provenance=_provenance(settings, figures),
         params=_params(settings),

@@ -1,6 +1,7 @@
 """A made-up data set as evaluate finds it: 96 images, hidden states with the MOS in them, a real head and store."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from PIL import Image
 
 from data.feature_store.writer import FeatureWriter, ReadImage
 from data.tables.frames import write_table
+from evaluation.captions import measured
 from m3agiqa.files import write_json
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import word_of
@@ -48,6 +50,8 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
     words = [word_of(score) for score in truth]
     written = pd.DataFrame({"image_id": ids, "description": [f"it looks {word}" for word in words]})
     write_table(written.assign(cut_off=[row < 1 for row in range(IMAGES)]), paths.descriptions(dataset, aspect))
+    seen = [part != "test" for part in splits]
+    write_captions(dataset, pd.DataFrame({"image_id": ids, aspect: [f"All in all {word}." for word in words]})[seen])
     write_json(
         paths.adapter(dataset, aspect) / "distill.json", {"shortened": {"train": 1, "val": 0}, "made_on": MADE_ON}
     )
@@ -65,6 +69,15 @@ def build(prompt: str = "two red balls", generator: str = "g{}") -> settings.Set
         save_head(_head_that_is_right(), head(dataset, aspect))
         write_json(paths.head_made_on(head(dataset, aspect)), {"device": "cpu"})
     return chosen
+
+
+def write_captions(dataset: str, said: pd.DataFrame, **summary: Any) -> None:
+    """What the stage caption leaves: explanations of each aspect by image_id, and a summary of them."""
+    write_table(said.assign(teacher="offline"), paths.captions(dataset))
+    described = {"dataset": dataset, "teacher": "offline", "images": len(said), "described": len(said)}
+    refused = {"failures": {}, "explanations_refused": {}, "explanations_that_repeat_the_score": 0}
+    found = {"saw_scores": True, "aspects": measured(dataset)}
+    write_json(paths.RESULTS / "caption.json", described | refused | found | summary)
 
 
 def read(chosen: settings.Settings, ids: list[str], states: list[torch.Tensor], words: list[str]) -> None:

@@ -4,16 +4,20 @@ A hosted one is told by the script of its server, the model on this machine by w
 """
 
 import csv
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from m3agiqa.files import read_json, write_json
+from m3agiqa.mllm.conversation import Conversation
 from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.readings import Written
 from pipeline.settings import load
 from stages import source
 from tests import gemini_server, openai_server, tiny_mllm
@@ -57,9 +61,17 @@ class Hosted:
         self.but(image, lambda _: self.moves.bad_image())
         return "request: "
 
+    def cut_off(self, image: int, said: str) -> None:
+        """Of its answer about this image there is no more than what is `said`."""
+        self.but(image, lambda request: self.moves.answer(request, finish=self.cut, said=said))
+
     def asked(self, image: int | None = None) -> int:
         """How often, about this image or all."""
         return sum(image in (None, number(request)) for request in self.server.requests)
+
+    def aspects(self, image: int) -> list[set[str]]:
+        """That were asked for, request by request."""
+        return [set(request.aspects) for request in self.server.requests if number(request) == image]
 
 
 @dataclass
@@ -68,26 +80,65 @@ class Local:
 
     patch: pytest.MonkeyPatch
     kind: str = "mllm"
-    tries: int = 1
-    numbers: list[int] = field(default_factory=list)  # of the images, as they were asked about
+    tries: int = 2
+    asks: list["Ask"] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)  # how many were asked at once
 
     def say(self, said: Said) -> None:
-        def describe(_model: LocalMLLM, _images: Any, asked: Any, _most: int) -> list[str]:
-            self.numbers.append(int(re.search(r"ball (\d+)", str(asked[0]))[1]))
-            return [said(self.numbers[-1])[aspect] for aspect in ASPECTS]
+        """In JSON where it is asked for all aspects, else in plain words."""
 
-        self.patch.setattr(LocalMLLM, "describe", describe)
+        self.speak(lambda ask: Written(ask.answer(said(ask.number)), ended=True))
+
+    def speak(self, speak: Callable[["Ask"], Written]) -> None:
+        """Answer what is asked so."""
+
+        def questions(_model: LocalMLLM, _images: Any, asked: Sequence[Conversation], _most: int) -> list[Ask]:
+            return [Ask.of(chat[0]["content"][1]["text"]) for chat in asked]
+
+        def answers(_model: LocalMLLM, asks: list[Ask], _most: int) -> list[Written]:
+            self.asks += asks
+            self.batches.append(len(asks))
+            return [speak(ask) for ask in asks]
+
+        self.patch.setattr(LocalMLLM, "questions", questions)
+        self.patch.setattr(LocalMLLM, "answers", answers)
 
     def fail(self, image: int) -> str:
         self.say(lambda number: dict.fromkeys(ASPECTS, "No.") if number == image else well(number))
         return "unusable: fewer than 15 letters"
 
+    def cut_off(self, image: int, said: str) -> None:
+        def speak(ask: Ask) -> Written:
+            return Written(said if ask.number == image else ask.answer(well(ask.number)), ended=ask.number != image)
+
+        self.speak(speak)
+
     def asked(self, image: int | None = None) -> int:
-        return sum(image in (None, number) for number in self.numbers)
+        return sum(image in (None, ask.number) for ask in self.asks)
+
+    def aspects(self, image: int) -> list[set[str]]:
+        return [set(ask.aspects) for ask in self.asks if ask.number == image]
+
+
+class Ask(NamedTuple):
+    """What the model on this machine is asked."""
+
+    number: int  # of the image
+    aspects: list[str]
+    together: bool  # all aspects, as JSON
+
+    @classmethod
+    def of(cls, words: str) -> "Ask":
+        aspects = [aspect for aspect in ASPECTS if f"\n- {aspect}:" in words]
+        return cls(int(re.search(r"ball (\d+)", words)[1]), aspects, together="JSON" in words)
+
+    def answer(self, said: Mapping[str, str]) -> str:
+        """In JSON where it is asked for all aspects, else in plain words."""
+        return json.dumps(said) if self.together else said[self.aspects[0]]
 
 
 @dataclass
-class Written:
+class File:
     """A file of explanations."""
 
     path: Path
@@ -146,11 +197,21 @@ def openai_params(server: OpenAIServer, **changes: Any) -> dict[str, Any]:
 
 def mllm_params(folder: Path) -> dict[str, Any]:
     """What is set for the teacher `mllm` to be a model of a few random weights in `folder`."""
-    model = {"model": str(tiny_mllm.smolvlm(folder)), "max_new_tokens": 40, "max_length": 200}
+    model = {"model": str(roomy(tiny_mllm.smolvlm(folder))), "max_new_tokens": 40, "max_length": 2000}
     return {"teacher": "mllm"} | {f"mllms.tiny.{name}": value for name, value in model.items()}
+
+
+def roomy(folder: Path) -> Path:
+    """A tiny model, for sequences as long as a tokenizer that knows few words makes of a teacher's question."""
+    settings = read_json(folder / "config.json")
+    for section in (settings, settings.get("text_config", {})):
+        if "max_position_embeddings" in section:
+            section["max_position_embeddings"] = 4096
+    write_json(folder / "config.json", settings)
+    return folder
 
 
 def look_at_sources() -> None:
     """What the stage before sees of the teacher `mllm`."""
-    Path("data/my_images").mkdir()
+    Path("data/my_images").mkdir(exist_ok=True)
     source.main(load())

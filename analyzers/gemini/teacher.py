@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
+from analyzers.brief import brief
 from analyzers.explanations import parse
-from analyzers.gemini.brief import brief
 from analyzers.gemini.picture import MOST_PIXELS_A_SIDE, Picture, picture
 from analyzers.teacher import CUT, Answer, DailyQuota, Question, Refused, TryAgain, Usage
 from m3agiqa.errors import InputError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx2
 
-from analyzers.gemini.brief import brief
+from analyzers.brief import as_json, brief
 from analyzers.gemini.picture import MOST_PIXELS_A_SIDE, Picture, picture
 from analyzers.openai.dialect import Dialect
 from analyzers.openai.failures import Lost, Nobody, ServerError, meaning
@@ -95,9 +95,7 @@ class OpenAI:
 
     def _text(self, question: Question) -> str:
         """The words, with the form of the answer, which not every server takes as a schema."""
-        keys = ", ".join(f'"{aspect}"' for aspect in question.mos)
-        form = f"Answer with one JSON object and nothing else, each explanation a string under its key: {keys}."
-        return f"{brief(question, show_mos=self.show_mos)}\n\n{form}"
+        return f"{brief(question, show_mos=self.show_mos)}\n\n{as_json(question)}"
 
     @property
     def _server(self) -> "Server":

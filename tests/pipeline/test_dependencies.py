@@ -19,7 +19,7 @@ BY_NAME = {
     "data/readers/__init__.py": "data/readers/*.py",
     "analyzers/gemini/teacher.py": "analyzers/gemini/google_*.py",
     "m3agiqa/mllm/conversation.py": "m3agiqa/mllm/prompts/*.txt",
-    "analyzers/gemini/brief.py": "analyzers/gemini/prompts/*.txt",
+    "analyzers/brief.py": "analyzers/prompts/*.txt",
     "data/splitting/published/__init__.py": "data/splitting/published/*.csv",
     "report/page.py": "report/templates/*",
 }

@@ -3,10 +3,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pipeline import settings
+from pipeline import processes, settings
 from pipeline.stage import stage
 
 
@@ -23,6 +24,18 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
     assert said.startswith("download: ")
     assert "No space left on device: 'data/raw/a.png'; make room" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("parallel", "launched"), [(True, 1), (lambda _: True, 1), (lambda _: False, 0), (False, 0)])
+def test_the_settings_may_tell_whether_a_stage_runs_in_several_processes(monkeypatch, parallel, launched):
+    chosen = SimpleNamespace(runtime=SimpleNamespace(launcher=SimpleNamespace(processes=2)))
+    launches, runs = [], []
+    monkeypatch.setattr(settings, "load", lambda: chosen)
+    monkeypatch.setattr(sys, "argv", ["stages/caption.py"])
+    monkeypatch.setattr(processes, "launch", lambda *asked: launches.append(asked))
+    stage(runs.append, parallel=parallel)
+    assert launches == [("stages.caption", 2)] * launched
+    assert runs == [chosen] * (1 - launched)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """For the tests of stages in this process: a paid teacher's service, a project before it, params for a folder."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ def project(tmp_path, monkeypatch):
     write_splits(SPLIT)
     write_params()
     return write_params
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch, server, project):
+    """`machine(name)` makes a copy of the project with an empty cache, once, and works there from then on."""
+    project(**{"caption.max_failed": 0.2})
+
+    def machine(name) -> Path:
+        folder = tmp_path / "machines" / str(name)
+        if not folder.exists():
+            shutil.copytree(tmp_path, folder, ignore=shutil.ignore_patterns("machines", ".cache"))
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("DVC_ROOT", str(folder))
+        return folder
+
+    return machine
 
 
 @pytest.fixture

@@ -13,11 +13,9 @@ from data.tables.frames import read_table, write_table
 from m3agiqa.errors import InputError
 from m3agiqa.files import sha256
 from pipeline import paths
-from pipeline.settings import load
-from stages import source
-from tests import tiny_mllm
 from tests.caption_project import ASPECTS, write_samples, write_splits
 from tests.captioned import IMAGES, SPLIT, captions, ends, run, totals
+from tests.every_teacher import Local, look_at_sources, mllm_params, well
 from tests.gemini_server import TEXTS, answer, daily_quota
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -170,27 +168,23 @@ def test_teacher_file(project, server, capsys):
     assert not server.requests
 
 
-def test_teacher_mllm(project, server, monkeypatch, tmp_path):
+def test_teacher_mllm(project, server, monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("GEMINI_API_KEY")
-    write_samples(4)
-    write_splits(SPLIT[:4])
-    model = {"model": str(tiny_mllm.smolvlm(tmp_path / "smolvlm")), "max_new_tokens": 40, "max_length": 200}
-    changes = {f"mllms.tiny.{key}": value for key, value in model.items()}
-    project(teacher="mllm", **changes, **{"caption.max_failed": 0.9})  # its words are noise, and some are too few
+    project(**mllm_params(tmp_path / "smolvlm"))
     with pytest.raises(InputError, match=r"teacher\.json: not of mllm; run python -m stages\.source"):
         run(dry_run=True)
-    Path("data/my_images").mkdir()
-    source.main(load())
+    look_at_sources()
     run(dry_run=True)
+    assert "12 images, 0 of them failed before; 12 new requests" in capsys.readouterr().out
+    Local(monkeypatch).say(well)
     run()
     first = paths.captions("folder").read_bytes()
-    assert {"0"} <= set(captions()["image_id"]) <= {"0", "1", "2"}
     assert not captions()["saw_mos"].any()
-    assert (totals()["images"], totals()["requests"]) == (3, 3)
+    assert (totals()["images"], totals()["requests"]) == (12, 12)
     kept = tmp_path / ".cache/caption/mllm/answers.jsonl"
-    assert kept.read_text().count("\n") == 3
+    assert kept.read_text().count("\n") == 12
     run()
-    assert kept.read_text().count("\n") == 3
+    assert kept.read_text().count("\n") == 12
     assert paths.captions("folder").read_bytes() == first
     assert not server.requests
 

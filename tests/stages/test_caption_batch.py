@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from analyzers import patience
+from analyzers.shards import Shard
 from data.tables.frames import read_table, write_table
 from pipeline import paths
 from tests.captioned import captions, ends, run, totals
@@ -117,6 +118,17 @@ def test_the_same_picture_in_two_rows_is_sent_once(project, server):
     run()
     assert [len(job.lines) for job in server.jobs] == [1]
     assert len(set(captions()["quality"])) == 1
+
+
+def test_a_shard_is_asked_by_jobs_too(project, server):
+    for number in (1, 2):
+        run(shard=Shard(number, 2))
+    assert [0 < len(job.lines) < 12 for job in server.jobs] == [True, True]
+    assert not paths.captions("folder").exists()
+    run()
+    assert len(server.jobs) == 2
+    assert once(server)
+    assert len(captions()) == 12
 
 
 def test_lines_that_fail_are_asked_again_in_another_job(project, server):

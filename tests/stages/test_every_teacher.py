@@ -11,7 +11,7 @@ from pipeline.settings import load
 from tests import every_teacher
 from tests.caption_project import ASPECTS
 from tests.captioned import IMAGES, SPLIT, captions, ends, run, totals
-from tests.every_teacher import Local, Rules, Written, look_at_sources, mllm_params, number, openai_params, well
+from tests.every_teacher import File, Local, Rules, look_at_sources, mllm_params, openai_params, well
 from tests.gemini_server import TEXTS, GeminiServer
 from tests.openai_server import OpenAIServer
 
@@ -42,13 +42,14 @@ def taught(request, project, monkeypatch, tmp_path):
         yield Local(monkeypatch)
     elif name == "file":
         project(**few, teacher="file", **{"teachers.file.path": "mine.csv"})
-        yield Written(tmp_path / "mine.csv")
+        yield File(tmp_path / "mine.csv")
     else:
         project(**few, teacher="offline")
         yield Rules()
 
 
 hosted = partial(pytest.mark.parametrize("taught", HOSTED, indirect=True))
+asked = partial(pytest.mark.parametrize("taught", [*HOSTED, "mllm"], indirect=True))
 telling = partial(pytest.mark.parametrize("taught", TELLING, indirect=True))
 every = partial(pytest.mark.parametrize("taught", [*TELLING, "offline"], indirect=True))
 
@@ -99,13 +100,13 @@ def test_a_text_that_repeats_the_score_to_the_last_is_kept_and_counted(taught):
     assert taught.asked(1) == taught.tries
 
 
-@hosted
+@asked
 def test_an_answer_that_is_unusable_to_the_last_is_a_failure(taught):
     taught.say(lambda image: {**well(1), "quality": ""} if image == 1 else well(image))
     run()
     assert totals()["failures"] == {"unusable: empty": 1}
-    assert taught.asked(1) == 3
-    assert [request.aspects for request in taught.server.requests if number(request) == 1][1:] == [("quality",)] * 2
+    assert taught.asked(1) == taught.tries
+    assert taught.aspects(1) == [set(ASPECTS), *[{"quality"}] * (taught.tries - 1)]
 
 
 @hosted
@@ -116,12 +117,16 @@ def test_what_the_model_will_not_describe_is_asked_once(taught):
     assert taught.asked(1) == 1
 
 
-@hosted
+@asked
 def test_a_truncated_answer_is_asked_for_once_more(taught):
-    taught.but(1, lambda request: taught.moves.answer(request, finish=taught.cut, said='{"quality": "Edges are'))
+    taught.cut_off(1, '{"quality": "Edges are')
     run()
     assert totals()["failures"] == {"answer: MAX_TOKENS": 1}
-    assert taught.asked(1) == 2
+    again = taught.aspects(1)[1:]  # of all aspects at once, or one by one
+    assert sorted(aspect for aspects in again for aspect in aspects) == sorted(ASPECTS)
+    asked = taught.asked()
+    run()
+    assert taught.asked() == asked
 
 
 @hosted

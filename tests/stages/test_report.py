@@ -10,14 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.tables.frames import read_table
 from evaluation.baselines import LABELS
+from evaluation.captions import SHOWN as TOLD
 from pipeline import paths, settings
 from report.charts import Axis
 from report.examples import SHOWN, chosen
 from stages import evaluate, report
 from tests.browser import Browser, find
-from tests.evaluated import build
+from tests.evaluated import build, write_captions
 
+PICTURES = 3 * SHOWN + 2 * TOLD  # of tested images; of one aspect's captions
 HOSTILE = """</style></script><script>document.title='taken'</script><img src=x onerror=alert(1)> {{ 7 * 7 }} & 'co'"""
 
 
@@ -45,7 +48,7 @@ def test_it_says_what_evaluate_found_and_loads_nothing(workplace):
     assert [name for name, label in names.items() if label not in html] == []
     for said in ("is simulated", "protocol: prompt-disjoint", "resamples of prompts"):
         assert said in html
-    assert html.count("<img ") == 3 * SHOWN
+    assert html.count("<img ") == PICTURES
     assert len(html) < 3e6
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', html) == []
     assert "<script" not in html
@@ -55,7 +58,7 @@ def test_it_says_what_evaluate_found_and_loads_nothing(workplace):
 
 def test_other_peoples_text_stays_text(workplace):
     html = written(build(prompt=HOSTILE, generator="<b>{}</b>"))
-    assert html.count("<img ") == 3 * SHOWN
+    assert html.count("<img ") == PICTURES
     assert "<script" not in html
     assert "{{ 7 * 7 }}" in html
     assert "&lt;b&gt;0&lt;/b&gt;" in html
@@ -69,6 +72,42 @@ def test_what_is_null_is_a_dash(workplace):
     assert "neither truth nor spread" in html
     assert "unknown generator" in html
     assert "no prompt" in html
+
+
+def taught(html: str) -> str:
+    """The section about the teacher."""
+    return html[html.index('<section id="captions"') : html.index('<section id="provenance"')]
+
+
+def test_it_shows_what_was_taught_and_no_test_image_there(workplace):
+    run = build()
+    said = taught(written(run))
+    figures = json.loads((paths.RESULTS / "caption.json").read_text())["aspects"][run.aspect]
+    assert f">{figures['mos_from_words']['srcc']:.3f}<" in said
+    assert f">{figures['rating_words']['right']:.2f}<" in said
+    assert "It was shown the scores" in said
+    assert "Nothing that it said was refused" in said
+    parts = read_table(paths.splits(run.dataset)).set_index("image_id")["split"]
+    shown = re.findall(r" · (i\d{3})", said)
+    assert len(set(shown)) == len(shown) == 2 * TOLD
+    assert set(parts[shown]) <= {"train", "val"}
+    assert said.count("All in all") == len(shown)
+
+
+def test_it_says_who_saw_no_scores_and_what_was_refused(workplace):
+    run = build()
+    said = read_table(paths.captions(run.dataset))[["image_id", run.aspect]]
+    said[run.aspect] = f"A text of {HOSTILE}."
+    refused = {"answer: MAX_TOKENS": 2, "unusable: empty": 4}
+    summary = {"failures": {"answer: MAX_TOKENS": 1}, "explanations_refused": refused}
+    write_captions(run.dataset, said, saw_scores=False, explanations_that_repeat_the_score=3, **summary)
+    html = taught(written(run))
+    assert "It was shown no scores" in html
+    rows = re.findall(r'row">(\w+: \w+)</th><td class="number">(\d)</td><td class="number">(\d)<', html)
+    assert rows == [("answer: MAX_TOKENS", "2", "1"), ("unusable: empty", "4", "0")]
+    assert "3 explanations repeat the score" in html
+    assert "No clear rating word" in html
+    assert "<script" not in html
 
 
 def test_best_median_and_worst():
@@ -105,7 +144,7 @@ def test_a_browser_shows_it(tab, workplace, width):
     written(build())
     tab.open((paths.RESULTS / "report.html").absolute().as_uri(), width)
     assert tab.run("document.documentElement.scrollWidth") <= tab.run("innerWidth") == width  # nothing sticks out
-    assert tab.run("document.images.length") == 3 * SHOWN
+    assert tab.run("document.images.length") == PICTURES
     assert tab.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert tab.run(
         "[...document.querySelectorAll('svg')].every(drawing => drawing.getBoundingClientRect().height > 10)"

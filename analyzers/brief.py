@@ -1,4 +1,4 @@
-"""What a hosted teacher is asked, in words: the templates of prompts/, filled in for one question."""
+"""What a teacher is asked, in words: the templates of prompts/, filled in for one question."""
 
 from pathlib import Path
 from string import Template
@@ -20,3 +20,9 @@ def brief(question: Question, *, show_mos: bool) -> str:
         aspects="\n".join(_TEMPLATES[aspect].substitute() for aspect in question.mos),
         scores=_TEMPLATES["scores"].substitute(scores=scores) if show_mos else "",
     )
+
+
+def as_json(question: Question) -> str:
+    """The form of the answer in words, for who is held to it by no schema."""
+    keys = ", ".join(f'"{aspect}"' for aspect in question.mos)
+    return f"Answer with one JSON object and nothing else, each explanation a string under its key: {keys}."

@@ -1,0 +1,128 @@
+"""Journals of several machines in one: each record once, whoever is killed, and nothing that is no answer."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analyzers import joining
+from analyzers.shards import Shard
+from m3agiqa.errors import InputError
+from tests.captioned import ends, run
+
+OF = 3
+KEPT = Path(".cache/caption/gemini")
+JOURNAL = KEPT / "answers.jsonl"
+IMAGES = 12  # that the teacher sees
+
+
+@pytest.fixture
+def shards(machine):
+    """The machines, each of which has answered its shard."""
+    folders = [machine(number) for number in range(1, OF + 1)]
+    for number in range(1, OF + 1):
+        machine(number)
+        run(shard=Shard(number, OF))
+    return folders
+
+
+def lines(journal=JOURNAL):
+    return journal.read_text().splitlines(keepends=True)
+
+
+def test_the_same_records_are_joined_once(shards, server, machine, capsys):
+    machine(1)
+    before, others = lines(), [folder / ".cache" for folder in shards]
+    run(join=others)
+    joined = lines()
+    assert joined[: len(before)] == before
+    assert sorted(joined) == sorted(
+        line for folder in shards for line in (before if folder == shards[0] else lines(folder / JOURNAL))
+    )
+    said = capsys.readouterr().out
+    assert f"{IMAGES} records in 3 journals, {IMAGES - len(before)} of them new in .cache" in said.replace(
+        f"{shards[0]}/", ""
+    )
+    run(join=[others[1], others[1], others[2]])
+    assert lines() == joined
+    assert "0 of them new" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_join_that_is_killed_goes_on(shards, machine, monkeypatch, written):
+    machine(1)
+    left = iter(range(written))
+    append = joining.Journal.append
+
+    def killed(journal, record):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return append(journal, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(joining.Journal, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(join=shards[1:])
+    with JOURNAL.open("a") as journal:
+        journal.write('{"image": "torn')
+    run(join=shards[1:])
+    assert len(lines()) == len(set(lines())) == IMAGES
+
+
+def test_of_a_journal_that_is_torn_the_rest_is_joined(shards, machine):
+    machine(1)
+    whole = lines(shards[1] / JOURNAL)
+    (shards[1] / JOURNAL).write_text("".join(whole)[:-9])
+    before = len(lines())
+    run(join=[shards[1] / JOURNAL])
+    assert len(lines()) == before + len(whole) - 1
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("image_id,quality\n1,It is sharp.\n", r"line 1: not a teacher's answer \(no JSON\)"),
+        ("nothing", "line 1: not a teacher's answer"),
+        ("[1]\n", "line 1: not a teacher's answer"),
+        ('{"planned": "m3agiqa-1"}\n', r"line 1: not a teacher's answer \(image: Field required\)"),
+        ("\x00\x01\n", "line 1: not a teacher's answer"),
+    ],
+)
+def test_what_is_no_journal_is_refused_in_one_line_and_nothing_is_joined(shards, machine, capsys, content, why):
+    machine(1)
+    before = lines()
+    Path("other.jsonl").write_text(content)
+    with pytest.raises(InputError, match=rf"^other\.jsonl, {why}"):
+        run(join=[shards[1] / JOURNAL, Path("other.jsonl")])
+    status, said = ends(capsys, join=[Path("other.jsonl")])
+    assert (status, said.count("\n")) == (2, 0)
+    assert lines() == before
+
+
+def test_a_damaged_record_is_named(shards, machine):
+    machine(1)
+    record = json.loads(lines()[0])
+    record["parts"]["quality"] = "no hash"
+    Path("other.jsonl").write_text(lines()[0] + json.dumps(record) + "\n")
+    with pytest.raises(InputError, match=r"other\.jsonl, line 2: not a teacher's answer \(parts\.quality: "):
+        run(join=[Path("other.jsonl")])
+
+
+def test_a_journal_whose_jobs_are_at_the_service_is_not_joined_yet(shards, machine):
+    machine(1)
+    before, jobs = lines(), shards[1] / KEPT / "jobs.jsonl"
+    jobs.write_text('{"planned": "m3agiqa-1", "file": "f", "at": 1.0, "questions": []}\n')
+    with pytest.raises(InputError, match=r"jobs\.jsonl: jobs whose answers are not taken yet: m3agiqa-1; run"):
+        run(join=shards[1:])
+    assert lines() == before
+    with jobs.open("a") as file:
+        file.write('{"ended": "m3agiqa-1", "state": "SUCCEEDED", "failures": []}\n')
+    run(join=shards[1:])
+    assert len(lines()) == IMAGES
+
+
+@pytest.mark.parametrize("place", ["nowhere", "."])
+def test_where_there_is_no_journal_one_line_says_what_was_expected(machine, place):
+    machine(1)
+    with pytest.raises(InputError, match=r"expected a journal, gemini/answers\.jsonl, or a folder"):
+        run(join=[Path(place)])
