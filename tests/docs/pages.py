@@ -23,7 +23,8 @@ class Page(NamedTuple):
 
     @property
     def blocks(self) -> list[Block]:
-        return [Block(*found) for found in re.findall(r"(?ms)(.*?)^```(\w*)\n(.*?)^```$", self.text)]
+        before, language, code = (re.split(r"(?ms)^```(\w*)\n(.*?)^```$", self.text)[place::3] for place in range(3))
+        return [Block(*found) for found in zip(before, language, code, strict=False)]  # what follows the last is none's
 
     def section(self, title: str) -> "Page":
         """What stands under a heading of the second level."""
