@@ -25,7 +25,7 @@ from m3agiqa.head.model import build_head
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Profile
-from pipeline.profiles import Loss, Train
+from pipeline.settings import PARAMS, load
 
 T = TypeVar("T")
 IMAGES, BATCH = 128, 16
@@ -92,19 +92,7 @@ def _seconds_to_train(store: FeatureStore, ids: list[str]) -> float:
             yield epoch
         ends.append(time.perf_counter())
 
-    settings = Train(
-        epochs=3,
-        batch=BATCH,
-        lr=1e-3,
-        weight_decay=0.05,
-        seed=0,
-        warmup=0.1,
-        max_norm=1.0,
-        average=0.98,
-        length_window=16,
-        token_dropout=0.5,
-        loss=Loss(mse=1.0),
-    )
+    settings = load(Path(__file__).parents[1] / PARAMS).train.model_copy(update={"epochs": 3, "batch": BATCH})
     train_head(build_head("xlstm", store.dim, seed=0), store, table[8:], table[:8], settings, progress=clock)
     return min(end - start for start, end in pairwise(ends))
 

@@ -18,7 +18,7 @@ from data.feature_store.writer import FeatureWriter, ReadImage
 from finetune.heads.training import train_head
 from m3agiqa.head.model import build_head
 from m3agiqa.spans import Span
-from pipeline.profiles import Loss, Train
+from pipeline.settings import PARAMS, load
 
 TOKENS, DIM = 150, 1024  # 0.3 MB an image
 IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB
@@ -44,19 +44,7 @@ def train(folder: Path, images: int) -> None:
     store = FeatureStore.open(folder)
     table = pd.DataFrame({"image_id": store.ids, "mos": torch.rand(images).tolist()})
     head = build_head("mlp", DIM, seed=0, dim=16, hidden=16)
-    settings = Train(
-        epochs=1,
-        batch=8,
-        lr=1e-3,
-        weight_decay=0.0,
-        seed=0,
-        warmup=0.1,
-        max_norm=1.0,
-        average=0.98,
-        length_window=16,
-        token_dropout=0.5,
-        loss=Loss(mse=1.0),
-    )
+    settings = load(Path(__file__).parents[1] / PARAMS).train.model_copy(update={"epochs": 1, "batch": 8})
     train_head(head, store, table[20:], table[:20], settings)
 
 

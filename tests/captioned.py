@@ -13,6 +13,7 @@ from pipeline.stage import stage
 from stages import caption
 
 IMAGES = 16
+OF = 3  # shards
 SPLIT = ["train", "train", "val", "test"] * (IMAGES // 4)
 
 

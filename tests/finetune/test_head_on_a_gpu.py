@@ -1,5 +1,7 @@
 """A head trained on a GPU: run this file by hand on a machine that has one. Elsewhere it is skipped."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,25 +12,15 @@ from finetune.heads import examples
 from finetune.heads.examples import Examples
 from finetune.heads.training import train_head
 from m3agiqa.head.model import build_head
-from pipeline.profiles import Loss, Train
+from pipeline.settings import PARAMS, load
 from tests.stored import random_store
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
     pytest.mark.filterwarnings("ignore"),  # of another torch, whose versions a borrowed machine has
 ]
-SETTINGS = Train(
-    epochs=4,
-    batch=8,
-    lr=3e-3,
-    weight_decay=0.05,
-    seed=3,
-    warmup=0.1,
-    max_norm=1.0,
-    average=0.98,
-    length_window=16,
-    token_dropout=0.5,
-    loss=Loss(mse=1.0),
+SETTINGS = load(Path(__file__).parents[2] / PARAMS).train.model_copy(
+    update={"epochs": 4, "batch": 8, "lr": 3e-3, "seed": 3}
 )
 
 

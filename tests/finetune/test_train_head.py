@@ -1,5 +1,7 @@
 """Training a head: it learns what no line can, and continues after a kill in the same bytes."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,21 +15,12 @@ from finetune.heads.training import HISTORY, line_to, train_head
 from m3agiqa.errors import InputError
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.spans import Span
-from pipeline.profiles import Loss, Train
+from pipeline.profiles import Train
+from pipeline.settings import PARAMS, load
 from tests.stored import second_half, store_of
 
-SETTINGS = Train(
-    epochs=3,
-    batch=8,
-    lr=3e-3,
-    weight_decay=0.05,
-    seed=3,
-    warmup=0.1,
-    max_norm=1.0,
-    average=0.98,
-    length_window=16,
-    token_dropout=0.5,
-    loss=Loss(mse=1.0),
+SETTINGS = load(Path(__file__).parents[2] / PARAMS).train.model_copy(
+    update={"epochs": 3, "batch": 8, "lr": 3e-3, "seed": 3}
 )
 
 

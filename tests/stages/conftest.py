@@ -7,8 +7,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from analyzers import batching, patience
+from analyzers.shards import Shard
 from tests.caption_project import write_params, write_samples, write_splits
-from tests.captioned import IMAGES, SPLIT
+from tests.captioned import IMAGES, OF, SPLIT, run
 from tests.gemini_batches import BatchServer
 from tests.gemini_server import KEY, GeminiServer
 
@@ -59,6 +60,16 @@ def machine(tmp_path, monkeypatch, server, project):
         return folder
 
     return machine
+
+
+@pytest.fixture
+def shards(machine):
+    """The machines, each of which has answered its shard."""
+    folders = [machine(number) for number in range(1, OF + 1)]
+    for number in range(1, OF + 1):
+        machine(number)
+        run(shard=Shard(number, OF))
+    return folders
 
 
 @pytest.fixture

@@ -6,24 +6,12 @@ from pathlib import Path
 import pytest
 
 from analyzers import joining
-from analyzers.shards import Shard
 from m3agiqa.errors import InputError
 from tests.captioned import ends, run
 
-OF = 3
 KEPT = Path(".cache/caption/gemini")
 JOURNAL = KEPT / "answers.jsonl"
 IMAGES = 12  # that the teacher sees
-
-
-@pytest.fixture
-def shards(machine):
-    """The machines, each of which has answered its shard."""
-    folders = [machine(number) for number in range(1, OF + 1)]
-    for number in range(1, OF + 1):
-        machine(number)
-        run(shard=Shard(number, OF))
-    return folders
 
 
 def lines(journal=JOURNAL):

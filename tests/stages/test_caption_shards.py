@@ -9,23 +9,12 @@ from data.tables.frames import read_table, write_table
 from m3agiqa.errors import InputError
 from pipeline import paths
 from stages import caption
-from tests.captioned import SPLIT, captions, run, totals
+from tests.captioned import OF, SPLIT, captions, run, totals
 from tests.every_teacher import Local, look_at_sources, mllm_params, well
 from tests.gemini_server import answer, blocked_prompt
 
-OF = 3
 JOURNAL = Path(".cache/caption/gemini/answers.jsonl")
 SEEN = sorted(f"ball {number}" for number, part in enumerate(SPLIT) if part != "test")
-
-
-@pytest.fixture
-def shards(machine):
-    """The machines, each of which has answered its shard."""
-    folders = [machine(number) for number in range(1, OF + 1)]
-    for number in range(1, OF + 1):
-        machine(number)
-        run(shard=Shard(number, OF))
-    return folders
 
 
 def of_image(number, move):
