@@ -60,20 +60,24 @@ class _Variant(NamedTuple):
 
 
 def _variants(settings: Settings) -> Iterator[_Variant]:
-    """All that have the shortcut first: a head that is made to do without it by its profile is another experiment."""
+    """First the chosen head, then those that have a shortcut, as they are and without it; the rest is of the chosen."""
     usual, chosen = settings.train.loss.model_dump(), settings.head
-    heads = {name: head.model_dump() for name, head in settings.heads.items() if head.shortcut}
-    for name in sorted(heads, key=lambda name: name != chosen):
+    heads = {name: head.model_dump() for name, head in settings.heads.items() if head.shortcut or name == chosen}
+    names = sorted(heads, key=lambda name: name != chosen)
+    for name in names:
         yield _Variant(name, heads[name], usual)
-    for name in sorted(heads, key=lambda name: name != chosen):
-        if heads[name]["kind"] != "statistics":
+    for name in names:
+        if heads[name]["shortcut"] and heads[name]["kind"] != "statistics":
             yield _Variant(f"{name}, no shortcut", heads[name] | {"shortcut": False}, usual)
-    for blocks in OTHER_BLOCKS:
-        places = {"slstm_at": [place for place in heads[chosen]["slstm_at"] if place < blocks]}
-        yield _Variant(f"{chosen}, blocks {blocks}", heads[chosen] | {"blocks": blocks} | places, usual)
-    yield _Variant(f"{chosen}, no descriptions", heads[chosen], usual, descriptions=False)
+    own = heads[chosen]
+    for blocks in OTHER_BLOCKS if "blocks" in own else ():
+        changes = {"blocks": blocks} | {
+            key: [place for place in own[key] if place < blocks] for key in own.keys() & {"slstm_at"}
+        }
+        yield _Variant(f"{chosen}, blocks {blocks}", own | changes, usual)
+    yield _Variant(f"{chosen}, no descriptions", own, usual, descriptions=False)
     for loss in OTHER_LOSSES:
-        yield _Variant(chosen, heads[chosen], loss)
+        yield _Variant(chosen, own, loss)
 
 
 class _Trained(NamedTuple):

@@ -60,8 +60,8 @@ def train_head(
 ) -> TrainedHead:
     """Train `head`, in place, on tables of (image_id, mos).
 
-    The loss is the weighted sum of finetune/heads/losses.py, in units of the training MOS's spread: predicting its
-    mean has a squared error of 1.
+    The loss is the weighted sum of finetune/heads/losses.py, in units of the training MOS's spread, if the head
+    standardises it: predicting its mean has a squared error of 1.
     `checkpoints` is a folder that survives a kill; a checkpoint of other settings, images or states is not used.
 
     Raises:

@@ -34,8 +34,8 @@ STANDARDISED = ("states", "mos")  # what can be
 class Head(nn.Module):
     """Standardise, project to (B, T, dim), read, average, regress. It starts at the mean MOS.
 
-    Without `shortcut` no statistic goes past the stack; what is not among `standardise` is taken as it is. `settings`
-    are those of the kind's stack in m3agiqa/head/stacks.py.
+    Without `shortcut` no statistic goes past the stack; what is not among `standardise` is taken as it is (of `mos`:
+    then it starts at 0). `settings` are those of the kind's stack in m3agiqa/head/stacks.py.
     """
 
     recipe: dict[str, Any]  # what build_head was called with, for the file

@@ -8,6 +8,7 @@ from transformers import logging
 from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.tables.frames import read_table, write_table
+from finetune.student import longest_first
 from m3agiqa.images import load_image
 from m3agiqa.mllm.conversation import conversation
 from pipeline import paths
@@ -80,5 +81,5 @@ def test_sequences_of_like_length_stand_together_whatever_makes_them_long(chosen
     for number, path in enumerate(samples["path"]):  # of the short texts, two have the longest sequences of all
         load_image(raw / path).resize((32, 32) if number not in (1, 5) else (64, 64)).save(raw / path)
     rows, ids = samples.assign(description=[longer, SHORT] * 4), list(samples.index)
-    order = list(features.by_length(student, rows, chosen, raw).index)
+    order = list(longest_first(student, rows, chosen.aspect, raw).index)
     assert order == [ids[number] for number in (1, 5, 0, 2, 4, 6, 3, 7)]

@@ -17,7 +17,11 @@ DAG = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 RUNTIME = "runtime"  # no stage's param: how fast, never what
 OTHER = {"reader": "synthetic", "seed": 1, "prompts": 6, "size": 64, "raters": 4}
 # What only shows where it is chosen: another teacher, another data set's test images.
-CHOSEN = {"caption": [{"teacher": "mllm"}], "cross": [{"evaluate.on": "other"}], "evaluate": [{"evaluate.on": "other"}]}
+CHOSEN = {
+    "caption": [{"teacher": "mllm", "teachers.mllm.mllm": "tiny"}],
+    "cross": [{"evaluate.on": "other"}],
+    "evaluate": [{"evaluate.on": "other"}],
+}
 OUTCOMES = {"caption": "have no description"}  # a teacher of four tokens is no teacher, but all is read before that
 
 
