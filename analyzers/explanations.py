@@ -33,6 +33,15 @@ def parse(text: str) -> Any:
         return text
 
 
+def without_thoughts(text: str) -> str:
+    """What a model says after it has thought, where nobody takes its thoughts out of the text before.
+
+    The chat's template may have begun them already, and the limit of tokens may have ended them.
+    """
+    _, ended, said = text.partition("</think>")
+    return said if ended else text.partition("<think>")[0]
+
+
 class Checked(NamedTuple):
     """What a teacher said, by aspect."""
 

@@ -7,9 +7,10 @@ twice, nor to be killed on the way.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -48,21 +49,40 @@ def join(ours: Path, paths: Sequence[Path]) -> str:
     journals = [journal for path in paths for journal in _journals(path, kind)]
     for path in journals:
         _check_jobs(path.with_name("jobs.jsonl"))
-    found = sum(1 for path in journals for _ in _answers(path))  # read to the end, before anything is taken
+    found = tokens = 0
+    for path in journals:  # read to the end, before anything is taken
+        for record in _answers(path):
+            found, tokens = found + 1, tokens + sum(record["usage"].values())
     with Journal(ours) as journal:
         before = len(journal)
         add(journal, (record for path in journals for record in _answers(path)), journal.append)
         new = len(journal) - before
-    return f"{found} records in {len(journals)} journals, {new} of them new in {ours}"
+    told = f"{found} records in {len(journals)} journals, {new} of them new in {ours}"
+    return f"{told}; what they cost counts towards max_usd here, too" if tokens else told
 
 
 def take_over(folder: Path, journal: Journal, enter: Callable[[dict[str, Any]], object]) -> None:
     """What other processes of this run, or of a run before, have left beside the journal in its `folder`."""
-    if paths := sorted(folder.glob(f"{Path(NAME).stem}-*.jsonl")):
+    if paths := _of_processes(folder):
         with ExitStack() as held:
             add(journal, chain.from_iterable(held.enter_context(Journal(path)) for path in paths), enter)
             for path in paths:
                 path.unlink()
+
+
+@contextmanager
+def copied(place: Path) -> Iterator[Journal]:
+    """The journal at `place`, and what other processes have left beside it, as they are now; nobody is waited for."""
+    beside: list[dict[str, Any]] = []
+    for path in _of_processes(place.parent):
+        with suppress(FileNotFoundError):  # it was just taken over: what it had is in the journal, which is read next
+            beside += records(path)
+    with TemporaryDirectory() as folder, Journal(Path(folder) / NAME) as copy:
+        copy.extend(records(place))
+        new: list[dict[str, Any]] = []
+        add(copy, beside, new.append)
+        copy.extend(new)
+        yield copy
 
 
 def add(journal: Journal, others: Iterable[dict[str, Any]], enter: Callable[[dict[str, Any]], object]) -> None:
@@ -72,6 +92,10 @@ def add(journal: Journal, others: Iterable[dict[str, Any]], enter: Callable[[dic
         if (name := fingerprint(record)) not in here:
             here.add(name)
             enter(record)
+
+
+def _of_processes(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{Path(NAME).stem}-*.jsonl"))
 
 
 def _journals(path: Path, kind: str) -> list[Path]:
@@ -113,6 +137,6 @@ def _check_jobs(path: Path) -> None:
         waiting -= {record["ended"]} if "ended" in record else set()
     if waiting:
         raise InputError(
-            f"{path}: jobs whose answers are not taken yet: {', '.join(sorted(waiting))}; run caption there first, or "
-            "they are paid for twice"
+            f"{path}: jobs whose answers are not taken yet: {', '.join(sorted(waiting))}; run caption there first, "
+            "with the settings of then, or they are paid for twice; where they are given up, remove this file"
         )

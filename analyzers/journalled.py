@@ -11,7 +11,7 @@ from analyzers.estimate import sampled_input
 from analyzers.forecast import Rest, enough, forecast, told, told_beforehand
 from analyzers.gemini.batch import GeminiBatch
 from analyzers.gemini.teacher import Gemini
-from analyzers.joining import NAME, take_over
+from analyzers.joining import NAME, copied, take_over
 from analyzers.limits import Limits
 from analyzers.openai.terms import terms as server_terms
 from analyzers.teacher import Refused
@@ -78,6 +78,14 @@ def estimate(settings: Settings, options: Options) -> str:
 
 
 @contextmanager
+def answered(settings: Settings) -> Iterator[Captions]:
+    """What is in the journal by now: nothing is asked, and another run that writes there is not waited for."""
+    terms = _terms(settings)
+    with copied(kept(settings, NAME)) as journal:
+        yield Captions(Work(terms, settings, journal).described(), saw_mos=terms.saw_mos)
+
+
+@contextmanager
 def at_work(settings: Settings, options: Options) -> Iterator[Work]:
     """With all that is answered in its journal; other processes of the stage, if there are any, may go at the end."""
     terms = _terms(settings)
@@ -93,11 +101,14 @@ def _ask(work: Work, options: Options) -> None:
     work.note_lost()
     before = work.totals()
     work.forget(options)
-    if asked := count(work.missing()):
+    asked = count(work.missing())
+    if asked or work.in_jobs():  # whose answers are paid for, whether anything else is missing or not
         work.ask(None, asked, before)
         work.reread()
         if service := work.terms.service:
             work.forecasts(service).compare(work.totals().usd(service.prices))
+    elif options.refresh:
+        work.reread()  # what is older than that counts all the same
 
 
 def _probe(work: Work, images: int) -> None:

@@ -11,9 +11,8 @@ import pandas as pd
 
 from analyzers.captions import Captions
 from analyzers.joining import NAME
-from analyzers.journalled import at_work
+from analyzers.journalled import answered
 from analyzers.teachers import FREE
-from analyzers.terms import Options
 from analyzers.work import kept
 from data.tables.frames import aspects_of, column_names
 from m3agiqa.errors import InputError
@@ -59,8 +58,8 @@ def _answered(settings: Settings) -> Iterator[Captions]:
     else:
         if isinstance(profile, MLLMTeacher):
             _require_the_teacher(settings.teacher)
-        with at_work(settings, Options()) as work:
-            yield Captions(work.described(), saw_mos=work.terms.saw_mos)
+        with answered(settings) as captions:
+            yield captions
 
 
 def _require_the_teacher(name: str) -> None:

@@ -119,7 +119,7 @@ class Ledger:
         state = ImageState()
         for aspect, numbers in told.items():
             state[aspect] = AspectState()
-            for number in numbers:
+            for number in sorted(numbers, key=lambda number: records[number]["at"]):  # what was joined may be older
                 state[aspect] = state[aspect].after(records[number], aspect, self._teacher.tries)
         return state
 
@@ -128,7 +128,12 @@ class Ledger:
         keys = self._keys(question)
         for aspect, part in self.of(question).items():
             if forgettable(part):
-                self._index.drop(keys[aspect])
+                self._index.drop(keys[aspect], self._index.of(keys[aspect]))
+
+    def forget_before(self, question: Question, at: float) -> None:
+        """The same of the records that are older, each for itself: some tries of an aspect may be newer."""
+        for key in self._keys(question).values():
+            self._index.drop(key, [number for number in self._index.of(key) if self.journal[number]["at"] < at])
 
     def about(self, question: Question) -> dict[str, Any]:
         """Which image and which parts of what is asked a record is about."""
@@ -231,9 +236,10 @@ class _Index:
             raise OSError(errno.ENOSPC, "No space left for SQLite's temporary file (TMPDIR)") from None
 
     def of(self, part: str) -> list[int]:
-        """The records' numbers, in the order in which they came."""
+        """The records' numbers, in the order in which they stand."""
         found = self._told.execute("SELECT record FROM told WHERE part = ? ORDER BY record", (bytes.fromhex(part),))
         return [record for (record,) in found]
 
-    def drop(self, part: str) -> None:
-        self._told.execute("DELETE FROM told WHERE part = ?", (bytes.fromhex(part),))
+    def drop(self, part: str, records: Iterable[int]) -> None:
+        rows = [(bytes.fromhex(part), record) for record in records]
+        self._told.executemany("DELETE FROM told WHERE part = ? AND record = ?", rows)

@@ -4,8 +4,8 @@ All aspects of an image are asked for in one request, to be answered as JSON: fi
 image that is seen no smaller for it. What that does not bring is asked for alone, to be answered in plain words. It is
 greedy, so a third time would bring the words of the second.
 
-Small models write JSON that is nearly so, and any answer may reach the limit of tokens: of JSON what stands there whole
-is taken, of plain words the whole sentences.
+Small models write JSON that is nearly so, also where plain words are wanted, and any answer may reach the limit of
+tokens: of JSON what stands there whole is taken, of plain words the whole sentences.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 from PIL.Image import Image
 
 from analyzers.brief import as_json, brief
-from analyzers.explanations import parse
+from analyzers.explanations import parse, without_thoughts
 from analyzers.ledger import ImageState
 from analyzers.teacher import CUT, Answer, Question, Usage
 from m3agiqa.files import fingerprint
@@ -28,6 +28,8 @@ from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs, Written
 
 ALONE = "Answer with the explanation itself and nothing else."
+FENCE = re.compile(r"\A\s*```(?:\w*\s*\n)?|```\s*\Z")
+JSON = re.compile(r"\A\s*[{\[]|\{\s*[\"']")  # begins here, and is not all: plain words have no such thing
 SENTENCE_END = re.compile(r"[.!?][\"'”’»)]*(?=\s|$)|[。！？]")
 
 
@@ -89,11 +91,11 @@ class LocalTeacher:
         return length
 
     def _answer(self, request: Request, written: Written) -> Answer:
-        aspects = request.question.mos
-        said: Any = told(written.text, aspects)
+        aspects, text = request.question.mos, without_thoughts(written.text)
+        said: Any = told(text, aspects)
         if not said and request.alone:
-            text = written.text if written.ended else whole_sentences(written.text)
-            said = dict.fromkeys(aspects, text) if text or written.ended else {}
+            alone = in_words(text, ended=written.ended)
+            said = dict.fromkeys(aspects, alone) if alone or written.ended else {}
         finish_reason = "STOP" if written.ended else CUT
         blocked = f"answer: {CUT}" if not said and not written.ended else None
         return Answer(said or written.text, finish_reason, self.model.name, Usage(), blocked, last=request.alone)
@@ -109,6 +111,18 @@ def told(text: str, aspects: Iterable[str]) -> dict[str, Any]:
     found = parse(text)
     by_name = {name.strip().casefold(): said for name, said in found.items()} if isinstance(found, Mapping) else {}
     return {aspect: said for aspect in aspects if (said := by_name.get(aspect, _string(text, aspect))) is not None}
+
+
+def in_words(text: str, *, ended: bool) -> str | None:
+    """What is said in plain words, or under a name of its own as the only string of an object; None of other JSON."""
+    found = parse(text)
+    strings = [said for said in found.values() if isinstance(said, str)] if isinstance(found, Mapping) else []
+    if len(strings) == 1:
+        return strings[0]
+    text = FENCE.sub("", text).strip()
+    if JSON.search(text):
+        return None
+    return text if ended else whole_sentences(text)
 
 
 def whole_sentences(text: str) -> str:

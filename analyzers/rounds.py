@@ -74,8 +74,8 @@ class Rounds:
                 yield from self._round(ledger, window)
 
     def help(self) -> None:
-        """Do this process's share of each round, until the first one has no more."""
-        while batches := self._told(None):
+        """Do this process's share of each round, which may have nothing for it, until the first one has no more."""
+        while (batches := self._told()) is not None:
             with Journal(self._folder / f"answers-{self._here.process_index}.jsonl") as own:
                 for _ in self._asked(Ledger(own, self), share(batches)):
                     pass
@@ -83,11 +83,12 @@ class Rounds:
 
     def end(self) -> None:
         """Let the other processes go."""
-        self._told([])
+        self._tell(None)
 
     def _round(self, ledger: Ledger, window: dict[str, Question]) -> Iterator[Question]:
         """Ask once more about all that wait, and take out of them who need not wait any longer."""
-        batches = self._told(self._batches(ledger, window.values()))
+        batches = self._batches(ledger, window.values())
+        self._tell(batches)
         for batch in self._asked(ledger, share(batches)):
             yield from _settled(ledger, window, [request.question.image_id for request in batch])
         self._here.wait_for_everyone()
@@ -146,10 +147,14 @@ class Rounds:
             ((request, error),) = too_long
             raise InputError(f"{request.question.path}: {error}; nothing was accepted yet (raise max_length)")
 
-    def _told(self, batches: list[list[Request]] | None) -> list[list[Request]]:
-        """What the first process says, in each of them."""
-        (told,) = broadcast_object_list([batches])
-        return list(told)
+    def _tell(self, batches: list[list[Request]] | None) -> None:
+        """Say to the other processes what is asked in a round, or None: there are no more."""
+        broadcast_object_list([batches])
+
+    def _told(self) -> list[list[Request]] | None:
+        """What the first process says."""
+        told: list[list[list[Request]] | None] = broadcast_object_list([None])
+        return told[0]
 
 
 def rounds(settings: Settings) -> Rounds:

@@ -6,7 +6,6 @@ is known here.
 What is kept for the next run is under DVC_ROOT, outside the outs and outside a `--temp` copy of the repository.
 """
 
-import math
 import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator
@@ -84,14 +83,13 @@ class Work:
 
     def forget(self, options: Options) -> None:
         """Have asked again what the command line says."""
-        before = options.refresh.timestamp() if options.refresh else -math.inf
         if options.refresh:
             print(f"caption: if this is stopped, go on with --refresh {options.refresh.isoformat()}", file=sys.stderr)
         for question in self.all():
             if options.retry_blocked:
                 self._ledger.forget(question, lambda part: part.failure is not None and part.explanation is None)
             if options.refresh:
-                self._ledger.forget(question, lambda part: part.at < before)
+                self._ledger.forget_before(question, options.refresh.timestamp())
 
     def note_lost(self) -> None:
         """What a killed run had under way may have been billed."""
@@ -102,7 +100,9 @@ class Work:
         under_way.begin()
 
     def ask(self, waiting: Iterable[Question] | None, total: int, before: Totals) -> None:
-        """Settle the `waiting` questions, or all missing ones: so many. `before` is what was spent until now.
+        """Settle the `waiting` questions, or all missing ones: so many, perhaps none but those of the open jobs.
+
+        `before` is what was spent until now.
 
         Raises:
             DailyQuota, Unavailable, BudgetSpent, InputError: as analyzers.asking.Asker.settle.
@@ -176,7 +176,7 @@ class Work:
 
     def _spread(self, total: int) -> Iterator[Question]:
         """A few from everywhere first: images of a kind that a service refuses may be neighbours."""
-        few = list(islice(self.missing(), 0, None, -(-total // MOST_REFUSED)))
+        few = list(islice(self.missing(), 0, None, max(1, -(-total // MOST_REFUSED))))
         yield from few
         first = {question.image_id for question in few}
         yield from (question for question in self.missing() if question.image_id not in first)
@@ -196,10 +196,10 @@ class Work:
             return before.largest_input
         if limits.input_tokens_per_minute is None and service.max_usd is None:
             return 0
-        wordiest = max(self.missing(), key=lambda question: len(question.prompt))
-        heaviest = max(self.missing(), key=lambda question: question.path.stat().st_size)
+        wordiest = max(self.missing(), key=lambda question: len(question.prompt), default=None)
+        heaviest = max(self.missing(), key=lambda question: question.path.stat().st_size, default=None)
         try:
-            return max(input_tokens((wordiest, heaviest), service.count_tokens))
+            return max(input_tokens(filter(None, (wordiest, heaviest)), service.count_tokens), default=0)
         except Refused:
             return 0  # the first answer will tell: until then one is asked at a time
 

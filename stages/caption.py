@@ -85,6 +85,8 @@ def compare(settings: Settings, other: str) -> None:
     if other not in settings.teachers or other == settings.teacher:
         others = ", ".join(name for name in settings.teachers if name != settings.teacher)
         raise InputError(f"--compare is {other!r}, expected another teacher of params.yaml than the one set: {others}")
+    if not is_first():
+        return
     first, second = said_so_far(settings, settings.teacher), said_so_far(settings, other)
     if found := compared(settings.dataset, first.texts, second.texts):
         print(told({said.teacher: said.saw_scores for said in (first, second)}, found))

@@ -198,7 +198,8 @@ def openai_params(server: OpenAIServer, **changes: Any) -> dict[str, Any]:
 def mllm_params(folder: Path) -> dict[str, Any]:
     """What is set for the teacher `mllm` to be a model of a few random weights in `folder`."""
     model = {"model": str(roomy(tiny_mllm.smolvlm(folder))), "max_new_tokens": 40, "max_length": 2000}
-    return {"teacher": "mllm"} | {f"mllms.tiny.{name}": value for name, value in model.items()}
+    chosen = {"teacher": "mllm", "teachers.mllm.mllm": "tiny"}
+    return chosen | {f"mllms.tiny.{name}": value for name, value in model.items()}
 
 
 def roomy(folder: Path) -> Path:

@@ -1,17 +1,14 @@
 """What a server's answer says: the text, why it ends, who wrote it and how many tokens that took."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from analyzers.explanations import parse
+from analyzers.explanations import parse, without_thoughts
 from analyzers.openai.failures import Lost, ServerError
 from analyzers.teacher import CUT, Answer, Usage
 
 FINISH = {"length": CUT}  # our name for it; any other reason is the server's word, in capitals
 FINAL = {"CONTENT_FILTER", CUT}  # the model gave no whole description; any other end without text may be an accident
-# A server that does not take thoughts out of the text leaves them before it.
-THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
 def answer(body: Any) -> Answer:
@@ -28,7 +25,7 @@ def answer(body: Any) -> Answer:
         finish = FINISH.get(finish, finish.upper())
         why = finish if finish in FINAL else "REFUSAL" if message.get("refusal") else None
         return Answer(
-            said=parse(THOUGHTS.sub("", _text(message.get("content")), count=1)),
+            said=parse(without_thoughts(_text(message.get("content")))),
             finish_reason=finish,
             model_version=str(body.get("model") or ""),
             usage=_usage(body.get("usage") or {}),

@@ -2,17 +2,23 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from analyzers.ledger import AspectState, ImageState
 from analyzers.mllm import LocalTeacher, Request, told, whole_sentences
 from analyzers.teacher import CUT
+from m3agiqa.images import load_image
+from m3agiqa.mllm.fitting import TooLongError
+from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Written
+from pipeline.settings import load
 from tests import tiny_mllm
 from tests.every_teacher import roomy
 from tests.gemini_server import TEXTS
 
+ROOT = Path(__file__).parents[2]
 ASPECTS = ("quality", "correspondence", "authenticity")
 WHOLE = {aspect: TEXTS[aspect] for aspect in ASPECTS}
 
@@ -127,9 +133,22 @@ def test_all_at_once_gets_as_much_room_as_there_is_beside_an_image_seen_as_ever(
         ("It is sharp. It is", False, {"quality": "It is sharp."}, False),
         ('{"quality": "It is sharp."}', True, {"quality": "It is sharp."}, False),
         ("It is", False, None, True),
+        ('{"explanation": "It is sharp."}', True, {"quality": "It is sharp."}, False),
+        ('```json\n{"Answer": "It is sharp.", "score": 4}\n```', True, {"quality": "It is sharp."}, False),
+        ("```\nIt is sharp.\n```", True, {"quality": "It is sharp."}, False),
+        ('<think>{"quality": "No."}</think>\nIt is sharp.', True, {"quality": "It is sharp."}, False),
+        ('<think>No.</think>{"quality": "It is sharp."}', True, {"quality": "It is sharp."}, False),
+        ("No. Or is it?</think>It is sharp. It is", False, {"quality": "It is sharp."}, False),
+        ('{"explanation": "It is sharp.", "why": "It is."}', True, {"quality": None}, False),
+        ("{'quality': 'It is sharp.'}", True, {"quality": None}, False),
+        ("Here it is: {'quality': 'It is sharp.'}", True, {"quality": None}, False),
+        ("['It is sharp.']", True, {"quality": None}, False),
+        ('```json\n{"quality": "It is sharp. It is', False, None, True),
+        ('Here it is:\n```json\n{"quality": "It is sharp. It is', False, None, True),
+        ("<think>It is sharp. It is", False, None, True),
     ],
 )
-def test_an_answer_in_plain_words(model, asked, text, ended, said, blocked):
+def test_an_answer_in_plain_words(asked, text, ended, said, blocked):
     request = Request(asked.about(["quality"]), 40, 100, alone=True)
 
     class Mouth:
@@ -143,6 +162,35 @@ def test_an_answer_in_plain_words(model, asked, text, ended, said, blocked):
     assert (answer.finish_reason == CUT) == (not ended)
     assert (answer.blocked is not None) == blocked
     assert blocked or answer.said == said
+
+
+def test_what_a_model_thinks_is_no_answer(asked):
+    request, thought = Request(asked, 40, 100, alone=False), json.dumps(dict.fromkeys(ASPECTS, "No."))
+
+    class Mouth:
+        name = "mouth"
+
+        def answers(self, _inputs, _most):
+            return [Written(f"<think>{thought}</think>{json.dumps(WHOLE)}", ended=True)]
+
+    (answer,) = LocalTeacher(Mouth(), 40).answers([], [request])
+    assert answer.said == WHOLE
+
+
+@pytest.mark.parametrize(("name", "fitting"), [("tiny", []), ("small", [0, 40])])
+def test_for_how_long_a_prompt_the_embedded_ones_have_room(asked, name, fitting):
+    """As docs/gemini.md says: `tiny` has none for any, `small` for less than about 50 words."""
+    profile = load(ROOT / "params.yaml").mllms[name].model_copy(update={"model": str(ROOT / "models" / name)})
+    teacher = LocalTeacher(LocalMLLM.load(profile, device="cpu"), profile.max_new_tokens)
+
+    def fits(words):
+        about = replace(asked, prompt=" ".join(["red ball"] * (words // 2))).about(["authenticity"])
+        try:
+            return bool(teacher.inputs([load_image(asked.path)], [teacher.alone(about)]))
+        except TooLongError:
+            return False
+
+    assert list(filter(fits, (0, 40, 80))) == fitting
 
 
 @pytest.mark.parametrize("change", [{"max_length": 1900}, {"identity": "another"}])

@@ -161,9 +161,10 @@ def test_tokens_are_counted(any_server, question, usage, counted):
     "said",
     [
         '<think>The keys are {"quality": "…"}.</think>\n{"quality": "Sharp."}',
+        'The keys are {"quality": "…"}.</think>\n{"quality": "Sharp."}',
         [{"type": "thinking", "thinking": []}, {"type": "text", "text": '{"quality": "Sharp."}'}],
     ],
-    ids=["in the text", "in a part"],
+    ids=["in the text", "begun before it", "in a part"],
 )
 def test_thoughts_are_no_answer(any_server, question, said):
     any_server.script = lambda request: answer(request, message={"content": said})

@@ -3,12 +3,16 @@
 import json
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from analyzers import batching
 from analyzers.ledger import Ledger
+from analyzers.shards import Shard
+from data.tables.frames import read_table
+from pipeline import paths
 from pipeline.stage import stage
 from stages import caption
 from tests.caption_project import forked
@@ -33,7 +37,7 @@ def journal(root):
     return [json.loads(line) for line in (root / ".cache/caption/gemini/answers.jsonl").read_text().splitlines()]
 
 
-def killed_at(monkeypatch, place):
+def killed_at(monkeypatch, place, **options):
     """A run that ends like a kill: nothing of ours runs after it."""
 
     class Killed(BaseException):
@@ -45,7 +49,7 @@ def killed_at(monkeypatch, place):
     with monkeypatch.context() as patched:
         patched.setattr(place, kill)
         with pytest.raises(Killed):
-            run()
+            run(**options)
 
 
 def test_killed_before_it_is_sent(project, server, monkeypatch):
@@ -166,3 +170,24 @@ def test_other_settings_leave_them_alone(project, server, monkeypatch):
     run()
     assert len(server.jobs) == 2
     assert len(captions()) == 12
+
+
+@pytest.mark.parametrize("by_batch", [True, False])
+def test_where_nothing_is_missing_they_are_taken_all_the_same(project, server, monkeypatch, tmp_path, by_batch):
+    run()
+    killed_at(monkeypatch, "analyzers.gemini.google_genai_jobs.Connection.look", refresh=datetime.now(UTC))
+    assert (len(server.jobs), len(journal(tmp_path))) == (2, 12)
+    project(**{"teachers.gemini.batch": by_batch})
+    run()
+    assert (len(server.jobs), len(journal(tmp_path))) == (2, 24)
+    assert totals()["answers"] == len(server.requests) == 24
+
+
+@pytest.mark.parametrize("by_batch", [True, False])
+def test_a_shard_that_misses_nothing_takes_those_of_another(project, server, monkeypatch, tmp_path, by_batch):
+    killed_at(monkeypatch, "analyzers.gemini.google_genai_jobs.Connection.look", shard=Shard(1, 2))
+    project(**{"teachers.gemini.batch": by_batch})
+    images, shards = read_table(paths.samples("folder"))["sha256"], (Shard(number, 99) for number in range(1, 99))
+    run(shard=next(shard for shard in shards if not any(map(shard.has, images))))
+    [job] = server.jobs
+    assert len(journal(tmp_path)) == len(server.requests) == len(job.lines)

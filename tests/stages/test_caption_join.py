@@ -1,13 +1,15 @@
 """Journals of several machines in one: each record once, whoever is killed, and nothing that is no answer."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from analyzers import joining
 from m3agiqa.errors import InputError
-from tests.captioned import ends, run
+from tests.captioned import captions, ends, run
+from tests.gemini_server import TEXTS, answer
 
 KEPT = Path(".cache/caption/gemini")
 JOURNAL = KEPT / "answers.jsonl"
@@ -31,9 +33,28 @@ def test_the_same_records_are_joined_once(shards, server, machine, capsys):
     assert f"{IMAGES} records in 3 journals, {IMAGES - len(before)} of them new in .cache" in said.replace(
         f"{shards[0]}/", ""
     )
+    assert said.endswith("; what they cost counts towards max_usd here, too\n")
     run(join=[others[1], others[1], others[2]])
     assert lines() == joined
     assert "0 of them new" in capsys.readouterr().out
+
+
+def test_of_two_answers_the_newer_one_stands_wherever_it_was_joined(machine, server):
+    machine("old")
+    run()
+    old, before = Path("old.jsonl").absolute(), captions()
+    old.write_text("".join(lines()))
+    newer = dict.fromkeys(TEXTS, "It looks quite another way by now.")
+    server.script = lambda request: answer(request, said=newer)
+    run(refresh=datetime.now(UTC))
+    after = captions()
+    JOURNAL.write_text("".join(lines()[len(before) :]))
+    for _ in range(2):
+        run(join=[old])
+        run()
+        assert len(lines()) == 2 * len(before)
+        assert captions().equals(after)
+        assert not captions().equals(before)
 
 
 @pytest.mark.parametrize("written", range(4))
@@ -100,11 +121,21 @@ def test_a_journal_whose_jobs_are_at_the_service_is_not_joined_yet(shards, machi
     machine(1)
     before, jobs = lines(), shards[1] / KEPT / "jobs.jsonl"
     jobs.write_text('{"planned": "m3agiqa-1", "file": "f", "at": 1.0, "questions": []}\n')
-    with pytest.raises(InputError, match=r"jobs\.jsonl: jobs whose answers are not taken yet: m3agiqa-1; run"):
+    told = "m3agiqa-1; run caption there first, with the settings of then, .* given up, remove this file"
+    with pytest.raises(InputError, match=rf"^\S+jobs\.jsonl: jobs whose answers are not taken yet: {told}$"):
         run(join=shards[1:])
     assert lines() == before
     with jobs.open("a") as file:
         file.write('{"ended": "m3agiqa-1", "state": "SUCCEEDED", "failures": []}\n')
+    run(join=shards[1:])
+    assert len(lines()) == IMAGES
+
+
+def test_jobs_that_are_given_up_keep_no_journal_back(shards, machine):
+    machine(1)
+    jobs = shards[1] / KEPT / "jobs.jsonl"
+    jobs.write_text('{"planned": "m3agiqa-1", "file": "f", "at": 1.0, "questions": []}\n')
+    jobs.unlink()  # as the message says
     run(join=shards[1:])
     assert len(lines()) == IMAGES
 
