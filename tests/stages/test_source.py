@@ -100,9 +100,9 @@ def test_what_the_next_stage_would_delete_is_refused(run, linked):
 def test_the_teachers_file_and_its_mllm_are_written_down(run):
     assert [seen["source"] for seen in run(teacher="file", **{"teachers.file.path": "words.csv"})["teacher"]["local"]]
     profile = run(teacher="mllm")["teacher"]["mllm"]
-    assert profile["model"] == "models/tiny"
-    assert run(teacher="mllm", **{"mllms.tiny.adapter": "some/adapter"})["teacher"]["mllm"] != profile
-    assert run(teacher="offline", **{"mllms.tiny.max_length": 300})["teacher"]["mllm"] is None
+    assert profile["model"] == "models/small"
+    assert run(teacher="mllm", **{"mllms.small.adapter": "some/adapter"})["teacher"]["mllm"] != profile
+    assert run(teacher="offline", **{"mllms.small.max_length": 300})["teacher"]["mllm"] is None
 
 
 def test_a_relative_place_counts_from_the_users_repository(run, tmp_path, monkeypatch):
