@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.base import TransformerMixin
 from sklearn.compose import make_column_transformer
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from data.splitting.prompts import prompt_groups
 from evaluation import ridge
+from evaluation.words import tfidf
 from m3agiqa.mllm.conversation import WORD_MIDDLES
 
 Floats = NDArray[np.float64]
@@ -111,7 +111,7 @@ def tfidf_prompt_generator(rows: Rows) -> Floats:
     if not rows.table["prompt"].iloc[rows.where("train")].str.strip().any():
         raise NotComputableError("there are no prompts")
     columns = make_column_transformer(
-        (_tfidf(), "prompt"),
+        (tfidf(), "prompt"),
         (OneHotEncoder(handle_unknown="ignore"), ["generator"]),
     )
     return _ridge(columns, rows.table[["prompt", "generator"]], rows)
@@ -134,7 +134,7 @@ def pixel_measurements(rows: Rows) -> Floats:
 def tfidf_description(rows: Rows) -> Floats:
     if not rows.table["description"].iloc[rows.where("train")].str.strip().any():
         raise NotComputableError("there are no descriptions")
-    return _ridge(_tfidf(), rows.table["description"], rows)
+    return _ridge(tfidf(), rows.table["description"], rows)
 
 
 def mean_hidden_states(rows: Rows) -> Floats:
@@ -185,12 +185,6 @@ LABELS = {  # for people
     "student_word": "student's rating word",
     "expected_word": "student's expected word",
 }
-
-
-def _tfidf() -> TfidfVectorizer:
-    """Words and pairs of words, single letters and digits ("a", "2") too: they count objects."""
-    word = r"(?u)\b\w+\b"
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=word)
 
 
 def _ridge(encoder: TransformerMixin, inputs: pd.DataFrame | pd.Series, rows: Rows) -> Floats:

@@ -17,25 +17,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from data.splitting.prompts import prompt_groups
 from data.tables.frames import aspects_of, column_names, read_table, split_column
 from evaluation import bootstrap, metrics
+from evaluation.metrics import Floats
 from evaluation.verdicts import Verdict, verdict
+from evaluation.words import tfidf
 from m3agiqa.mllm.conversation import RATING_WORDS, word_of
 from pipeline import paths
-
-Floats = NDArray[np.float64]
 
 FOLDS = 5
 PENALTY = 1.0  # of the ridge; TF-IDF's rows have the length 1
 RESAMPLES, SEED = 1000, 0  # of the intervals
-WORD = r"(?u)\b\w+\b"  # single letters and digits ("a", "2") too: they count objects
 SHOWN = 3  # examples of each kind
 
 
@@ -98,7 +96,7 @@ def by_words(rows: pd.DataFrame) -> Floats:
     if folds < 2:
         return readings
     for train, held_out in GroupKFold(folds).split(texts, groups=groups):
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD)
+        words = tfidf()
         learnt = Ridge(PENALTY).fit(words.fit_transform(texts[train]), mos[train] - mos[train].mean())
         # Without the mean of the fold's training MOS, which is high where the MOS held out of it are low.
         readings[held_out] = learnt.predict(words.transform(texts[held_out]))

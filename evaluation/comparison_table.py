@@ -36,22 +36,8 @@ def markdown(table: pd.DataFrame, folds: pd.DataFrame, tests: pd.DataFrame, publ
         for row in theirs.to_dict("records"):
             mark = "" if row["protocol"] in set(ours["protocol"]) and dataset == on else " ≠"
             said = f"{row['method']} ({row['source']})"
-            lines.append(
-                _cells(
-                    on,
-                    aspect,
-                    row["protocol"] + mark,
-                    said,
-                    "",
-                    row["srcc"],
-                    row["plcc"],
-                    "",
-                    "",
-                    row["pairs"],
-                    row["top_1"],
-                    "",
-                )
-            )
+            figures = [row["srcc"], row["plcc"], "", "", row["pairs"], row["top_1"], ""]
+            lines.append(_cells(on, aspect, row["protocol"] + mark, said, "", *figures))
     lines += [
         "",
         (

@@ -12,7 +12,8 @@ import pandas as pd
 
 from data.tables.frames import aspects_of, column_names
 from evaluation import bootstrap
-from evaluation.captions import RESAMPLES, SEED, WORD, Ranked, by_words, ranked, rated, words_of
+from evaluation.captions import RESAMPLES, SEED, Ranked, by_words, ranked, rated, words_of
+from evaluation.words import WORD
 from pipeline import paths
 
 SHOWN = 3  # images on which they differ most
