@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 
 CACHE_STRIDE = 128  # tokens
 MEASURED = "5.23."  # versions of transformers, whose loop of generation StepGraph knows
+VARIANTS = 64  # of a block's code; torch takes 8, and what comes after these runs as it comes
 LARGE = 1_000_000_000  # parameters; below, compiling takes longer than it saves on a few thousand images
 
 
@@ -30,14 +31,19 @@ def worth_it(network: PreTrainedModel) -> bool:
 def compile_blocks(network: nn.Module, *, activation_checkpointing: bool = False) -> None:
     """Compile, in place, the members of each list of equal blocks: ten seconds on an H200, whatever their number.
 
+    Lengths of sequences and numbers of views differ from batch to batch, so none is compiled for. What is: whether
+    there is a mask, a gradient, a gradient of the input; and of each kind of block, for transformers wraps all kinds in
+    one function, by which torch counts.
+
     With `activation_checkpointing`, their parts: transformers computes a block again from inside its call, and the
     backward pass of a graph with that in it does not compile (torch 2.11: "was invalid, but is output").
     """
+    torch._dynamo.config.recompile_limit = VARIANTS  # noqa: SLF001 (it has no other name)
     for blocks in network.modules():
         if isinstance(blocks, nn.ModuleList) and len(blocks) > 1 and len({type(block) for block in blocks}) == 1:
             for block in blocks:
                 for part in block.children() if activation_checkpointing else [block]:
-                    part.compile()
+                    part.compile(dynamic=True)
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:

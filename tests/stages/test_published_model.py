@@ -109,7 +109,7 @@ def test_a_block_that_is_computed_twice_is_not_compiled_as_a_whole(project, monk
     """As if the tiny model were large and on a GPU; what would be compiled is written down instead."""
     compiled = []
     monkeypatch.setattr(gpu, "worth_it", lambda _: True)
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module)))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: compiled.append(type(module)))
     chosen = project(enabled=True)
     runtime = chosen.runtime.model_copy(update={"activation_checkpointing": twice})
     distill.main(chosen.model_copy(update={"runtime": runtime}))

@@ -153,6 +153,21 @@ def test_compiled_blocks_read_the_same(minicpm, traced):
     assert not traced["graph_break"]
 
 
+@compiles
+def test_uneven_batches_and_gradients_do_not_use_up_what_torch_compiles(minicpm, traced, monkeypatch):
+    """Two kinds of blocks, sequences of many lengths, with a mask or none, learned from, with a frozen input, read."""
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="eager"))
+    learner = minicpm.add_lora(tiny_minicpm.LORA.model_copy(update={"modules_to_save": []}), seed=0)
+    gpu.compile_blocks(learner.get_base_model())
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        for some in (slice(0, 3), slice(2, 3)):
+            (inputs,) = minicpm.inputs(IMAGES[some], WHOLE[some])
+            learner.train()(**inputs.tensors, labels=inputs.tensors["input_ids"], use_cache=False).loss.backward()
+            minicpm.read(IMAGES[some], WHOLE[some])
+    assert 8 < traced["stats"]["unique_graphs"] <= gpu.VARIANTS
+
+
 def test_threads_that_read_pass_one_at_a_time(minicpm, monkeypatch):
     """A block may be compiled in any pass, for its shapes, and torch's compiler serves one thread at a time."""
     made = [minicpm.inputs(IMAGES[:1], WHOLE[:1]) for _ in range(6)]
