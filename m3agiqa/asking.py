@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3agiqa.given import Opened
+from m3agiqa.overlap import Work, overlapped
 from m3agiqa.score import Score
 from m3agiqa.scorer import Scorer
 
@@ -25,19 +26,19 @@ Tell = Callable[[Iterable[Asked]], Iterator[tuple[Asked, Told]]]  # of all batch
 Teller = Callable[[Scorer], AbstractContextManager[Tell]]  # who scores with copies of a scorer, while the context lasts
 
 
-def told(scorer: Scorer, opened: Sequence[Opened], aspects: Sequence[Sequence[str]]) -> Told:
+def telling(scorer: Scorer, opened: Sequence[Opened], aspects: Sequence[Sequence[str]]) -> Work[Told]:
     """The scores of a batch that is read."""
     found: Told = {}
     for aspect in scorer.aspects:
         if places := [place for place, wanted in enumerate(aspects) if aspect in wanted]:
-            scores = scorer.judge([opened[place] for place in places], aspect=aspect)
+            scores = yield from scorer.judging([opened[place] for place in places], aspect=aspect)
             found[aspect] = dict(zip(places, scores, strict=True))
     return found
 
 
 def told_here(scorer: Scorer, work: Iterable[Asked]) -> Iterator[tuple[Asked, Told]]:
     """The scores of each batch, in order, by this process; the next is read meanwhile."""
-    work, later = tee(work)
+    work, later, told = tee(work, 3)
     read = scorer.opened(image for asked in later for image in asked.images)
-    for asked in work:
-        yield asked, told(scorer, [next(read) for _ in asked.images], asked.aspects)
+    each = (telling(scorer, [next(read) for _ in asked.images], asked.aspects) for asked in work)
+    return zip(told, overlapped(each, scorer.threads), strict=True)

@@ -64,6 +64,7 @@ class Card(Strict):
     format: Literal[5]
     dataset: str
     aspect: Aspect
+    described: tuple[Aspect, ...] = Field(default=(), exclude_if=lambda aspects: not aspects)  # none: the aspect alone
     mllm: Profile
     adapted: bool  # with an adapter, or the MLLM as it came
     identity: str  # LocalMLLM.identity: SHA-256 of weights, dtype and adapter
@@ -83,6 +84,11 @@ class Card(Strict):
     def head_of(self, *, fast: bool) -> HeadCard:
         """The head that is meant."""
         return self.fast_head if fast else self.head
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Of a description, whatever it is about."""
+        return self.mllm.max_new_tokens * max(1, len(self.described))
 
     @property
     def word_tells(self) -> bool:

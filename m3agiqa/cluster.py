@@ -25,9 +25,10 @@ from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError, RayTaskError, UserCodeException
 from transformers.utils.logging import disable_progress_bar
 
-from m3agiqa.asking import Asked, Tell, Told, told
+from m3agiqa.asking import Asked, Tell, Told, telling
 from m3agiqa.decoding import Batch, Images, decoded, read
 from m3agiqa.errors import InputError, WorkerError
+from m3agiqa.overlap import alone
 from m3agiqa.scored_images import code
 from m3agiqa.scorer import Scorer
 from m3agiqa.workers import SHORT
@@ -152,7 +153,7 @@ class _Scoring:
         if not self._is_same:
             return InputError(f"{where}, a machine of the Ray cluster, has another m3agiqa, torch or other library")
         try:
-            return told(self._scorer, images.opened, images.batch.aspects)
+            return alone(telling(self._scorer, images.opened, images.batch.aspects))
         except InputError as error:
             return InputError(f"{error} (on {where}, in the Ray cluster)")
         except (MemoryError, torch.OutOfMemoryError) as error:

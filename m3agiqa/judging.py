@@ -3,12 +3,14 @@
 The MLLM describes an image, reads its own description, says a word; the head turns the hidden states into a score. The
 conversation, the model's inputs and the head are the functions that the stages describe, features and evaluate call.
 
-One image that cannot be scored says why in its status and stops no other. No score is ever made up.
+One image that cannot be scored says why in its status and stops no other. No score is ever made up. What is made of
+images before the MLLM sees them can be made by other threads, while it works on another batch (m3agiqa/overlap.py).
 """
 
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +23,8 @@ from m3agiqa.card import Interval as SureOf
 from m3agiqa.given import AnyImage, Opened
 from m3agiqa.head.batch import Batch, Row
 from m3agiqa.mllm.conversation import conversation
-from m3agiqa.mllm.readings import Reading
+from m3agiqa.mllm.readings import Inputs, Reading
+from m3agiqa.overlap import Work
 from m3agiqa.parts import Trained
 from m3agiqa.score import Interval, Score, on_scale
 from m3agiqa.spans import Span
@@ -49,7 +52,7 @@ def opened(asked: Iterable[tuple[AnyImage, Any]], most: int) -> Iterator[Opened]
         yield found if isinstance(found, Opened) else Opened.of(*found)
 
 
-def judged(trained: Trained, batch: Sequence[Opened], *, unfamiliar: bool) -> list[Score]:
+def judging(trained: Trained, batch: Sequence[Opened], *, unfamiliar: bool) -> Work[list[Score]]:
     """A score for each, in order, from one forward pass where the MLLM takes them together."""
     aspect = trained.card.aspect
     scores: dict[int, Score] = {}
@@ -62,30 +65,30 @@ def judged(trained: Trained, batch: Sequence[Opened], *, unfamiliar: bool) -> li
             scores[row] = Score(aspect, given.failure)
         else:
             images[row], prompts[row] = given.image, given.prompt
-    found = _halved(trained, list(images.values()), list(prompts.values()), unfamiliar)
+    found = yield from _halved(trained, list(images.values()), list(prompts.values()), unfamiliar)
     scores |= zip(images, found, strict=True)
     return [scores[row] for row in range(len(batch))]
 
 
-def _halved(trained: Trained, images: list[Image.Image], prompts: list[str], unfamiliar: bool) -> list[Score]:
+def _halved(trained: Trained, images: list[Image.Image], prompts: list[str], unfamiliar: bool) -> Work[list[Score]]:
     """Score a batch; where the MLLM refuses it, halve it until the one that it refuses is alone."""
     if not images:
         return []
     try:
-        return _forward(trained, images, prompts, unfamiliar)
+        return (yield from _forward(trained, images, prompts, unfamiliar))
     except ValueError as error:  # ours, or an image processor's own: Qwen's takes no strip 200 times as long as wide
         if len(images) == 1:
             return [Score(trained.card.aspect, f"failed: {error}")]
         half = len(images) // 2
-        parts = (images[:half], prompts[:half]), (images[half:], prompts[half:])
-        return [score for part in parts for score in _halved(trained, *part, unfamiliar)]
+        scores = yield from _halved(trained, images[:half], prompts[:half], unfamiliar)
+        return scores + (yield from _halved(trained, images[half:], prompts[half:], unfamiliar))
 
 
-def _forward(trained: Trained, images: list[Image.Image], prompts: list[str], unfamiliar: bool) -> list[Score]:
+def _forward(trained: Trained, images: list[Image.Image], prompts: list[str], unfamiliar: bool) -> Work[list[Score]]:
     card = trained.card
     if not card.familiar.prompt_characters.high:  # it has learnt without prompts, and is asked as it has learnt
         prompts = [""] * len(prompts)
-    readings = _look(trained, images, prompts) if trained.fast else _read(trained, images, prompts)
+    readings = yield from (_look if trained.fast else _read)(trained, images, prompts)
     tensors = Batch.of(reading.row for reading in readings).to(trained.mllm.device).tensors
     with torch.inference_mode():
         predicted = trained.head(*tensors).tolist()  # (B,)
@@ -108,20 +111,24 @@ class _Read(NamedTuple):
     said: Reading | None  # of its own description; None where it writes none
 
 
-def _look(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[_Read]:
+def _look(trained: Trained, images: list[Image.Image], prompts: list[str]) -> Work[list[_Read]]:
     """Of the images and a question alone: in the description's place stands the last token, as in what was learnt."""
-    asked = [conversation(trained.card.aspect, prompt) for prompt in prompts]
-    seen = trained.mllm.look(images, asked)
+    card = trained.card
+    asked = [conversation(card.aspect, prompt, described=card.described) for prompt in prompts]
+    inputs: list[Inputs] = (yield partial(trained.mllm.inputs, images, asked))()
+    seen = trained.mllm.look(inputs)
     return [_Read(Row("", states, Span(len(states) - 1, len(states))), None) for states in seen]
 
 
-def _read(trained: Trained, images: list[Image.Image], prompts: list[str]) -> list[_Read]:
+def _read(trained: Trained, images: list[Image.Image], prompts: list[str]) -> Work[list[_Read]]:
     """Of the images and its own descriptions of them."""
-    mllm, aspect = trained.mllm, trained.card.aspect
-    questions = [conversation(aspect, prompt) for prompt in prompts]
-    descriptions = mllm.describe(images, questions, trained.card.mllm.max_new_tokens)
-    rounds = zip(prompts, descriptions, strict=True)
-    readings = mllm.read(images, [conversation(aspect, prompt, text) for prompt, text in rounds])
+    mllm, card, most = trained.mllm, trained.card, trained.card.max_new_tokens
+    asked = [conversation(card.aspect, prompt, described=card.described) for prompt in prompts]
+    questions: list[Inputs] = (yield partial(mllm.questions, images, asked, most))()
+    rounds = zip(prompts, [written.text for written in mllm.answers(questions, most)], strict=True)
+    described = [conversation(card.aspect, *texts, described=card.described) for texts in rounds]
+    inputs: list[Inputs] = (yield partial(mllm.inputs, images, described))()
+    readings = mllm.read_inputs(inputs)
     return [_Read(Row("", reading.states, reading.description), reading) for reading in readings]
 
 

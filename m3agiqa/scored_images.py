@@ -3,7 +3,7 @@
 Scores are journalled as they are made. A cut run goes on where it was and ends in the same bytes, a list with one more
 image costs one more image, and a picture that stands in it twice is scored once. An image is decoded once for all
 aspects that share a base model, a batch ahead of the model; in memory are two batches of images a process, however many
-come.
+come, and two more where threads make a GPU's inputs of them.
 
 A large model's blocks are not compiled here (m3agiqa/mllm/gpu.py), as the stage features does: whether that pays
 depends on how many images there are, and it changes last bits. Then an image's score, and the name that it is kept

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,7 +21,8 @@ from m3agiqa.device import device as where
 from m3agiqa.errors import InputError
 from m3agiqa.frames import frame_of, pandas
 from m3agiqa.given import AnyImage, Opened, listed, rows_of
-from m3agiqa.judging import judged, opened
+from m3agiqa.judging import judging, opened
+from m3agiqa.overlap import Step, Work, alone, overlapped
 from m3agiqa.parts import Networks, Part, Trained, checked
 from m3agiqa.ranking import preferred
 from m3agiqa.score import Score
@@ -29,6 +30,8 @@ from m3agiqa.score import Score
 # Threads take turns, of all scorers: while transformers loads a model, it changes torch for the whole process, and a
 # model's own insides are for one pass at a time; so is which of its adapters acts.
 _TURN = threading.Lock()
+AHEAD = 2  # an image's views are cut twice, once for each pass: a batch may be at the one, another at the other
+Result = TypeVar("Result")
 
 
 def _in_a_forked_process() -> None:
@@ -200,9 +203,16 @@ class Scorer:
 
     def judge(self, batch: Sequence[Opened], *, aspect: str) -> list[Score]:
         """`score_batch` of images that are read already: they may be given for one aspect after the other."""
-        trained = self.loaded(aspect)
-        with _TURN:
-            return judged(trained, batch, unfamiliar=self.unfamiliar)
+        return alone(self.judging(batch, aspect=aspect))
+
+    def judging(self, batch: Sequence[Opened], *, aspect: str) -> Work[list[Score]]:
+        """`judge`, as work of which other threads can do a part (m3agiqa/overlap.py)."""
+        return (yield from _in_turn(judging(self.loaded(aspect), batch, unfamiliar=self.unfamiliar)))
+
+    @property
+    def threads(self) -> int:
+        """That make the inputs of other batches while one is in the model: on a GPU, which else would wait for them."""
+        return AHEAD if self.device.startswith("cuda") else 0
 
     def loaded(self, aspect: str) -> Trained:
         """The parts of `aspect`, loaded on the first call."""
@@ -222,17 +232,37 @@ class Scorer:
         found: list[dict[str, Score]] = [{} for _ in pictures]
         work = batches([prompt if isinstance(prompt, str) else "" for prompt in asked], self.batch)
         read = self.opened((pictures[row], asked[row]) for rows in work for row in rows)
-        for rows in work:
-            batch = [next(read) for _ in rows]
+        each = (self._each([next(read) for _ in rows], aspects) for rows in work)
+        for rows, scores in zip(work, overlapped(each, self.threads), strict=True):
             for aspect in aspects:
-                for row, score in zip(rows, self.judge(batch, aspect=aspect), strict=True):
+                for row, score in zip(rows, scores[aspect], strict=True):
                     found[row][aspect] = score
+        return found
+
+    def _each(self, batch: Sequence[Opened], aspects: Sequence[str]) -> Work[dict[str, list[Score]]]:
+        """The scores of a batch, by aspect."""
+        found = {}
+        for aspect in aspects:
+            found[aspect] = yield from self.judging(batch, aspect=aspect)
         return found
 
     def _part(self, aspect: str) -> Part:
         if aspect not in self._parts:
             raise InputError(f"aspect {aspect!r} is not here, only {', '.join(self.aspects) or 'none'}")
         return self._parts[aspect]
+
+
+def _in_turn(work: Work[Result]) -> Work[Result]:
+    """The work, each part of it that is not other threads' done while nobody else has a model."""
+    step: Step | None = None
+    while True:
+        with _TURN:
+            try:
+                step = next(work) if step is None else work.send(step)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+        step = yield step
 
 
 def batches(prompts: Sequence[str], size: int) -> list[list[int]]:

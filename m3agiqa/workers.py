@@ -1,8 +1,8 @@
 """Batches scored by several processes of this machine, each with a scorer of its own: on a GPU each, or on the CPU.
 
 The process that asks makes the batches, those that it would take alone, and it alone keeps what comes of them. Each
-worker has one batch to score and one to read meanwhile; who is done gets the next, so that large images hold up no
-other. Paths go to a worker, and scores come back.
+worker has one batch to score and one to read meanwhile, and some for threads that make a GPU's inputs; who is done
+gets the next, so that large images hold up no other. Paths go to a worker, and scores come back.
 
 A worker ends when its line is closed, at whatever it is: by who asks, when that has all, fails or is interrupted, or by
 the kernel, when that is killed. And a worker that is killed closes its line: so neither waits for the other in vain.
@@ -24,14 +24,16 @@ from typing import Self
 import torch
 from transformers import logging
 
-from m3agiqa.asking import Asked, Told, told
+from m3agiqa.asking import Asked, Told, telling
 from m3agiqa.device import device as where
 from m3agiqa.errors import InputError, WorkerError
 from m3agiqa.given import Opened
+from m3agiqa.overlap import Work, overlapped
 from m3agiqa.scorer import Scorer
 
 SPAWN = get_context("spawn")  # a forked process cannot use a GPU
-AT_ONCE = 2  # batches that a worker has: one that it scores, one that it reads
+AT_ONCE = 2  # batches that a worker has, a thread's aside: one that it scores, one that it reads
+_Read = Future[tuple[Asked, list[Opened]]]
 SHORT = "where memory is short, fewer --processes or a smaller --batch take less; run it again to go on from here"
 
 
@@ -93,7 +95,7 @@ class Workers:
         if self._scorers and (least is None or least.asked):
             least = _Worker(self._scorers.popleft(), self._threads)
             self._started.append(least)
-        return least if least and len(least.asked) < AT_ONCE else None
+        return least if least and len(least.asked) < least.at_once else None
 
     def _come(self) -> Iterator[tuple[Asked, Told]]:
         """What workers have told by now, at least one of them; what is wrong with another comes after that."""
@@ -117,7 +119,7 @@ class _Worker:
         self.asked: deque[Asked] = deque()  # and not told yet, in their order
         self.line, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=_serve, args=(scorer, theirs, threads), daemon=True)
-        self._device = scorer.device
+        self._device, self.at_once = scorer.device, AT_ONCE + scorer.threads
         with _interrupts_held_back():
             self.process.start()
         theirs.close()  # the worker's alone, so that it is closed when that ends
@@ -174,23 +176,29 @@ def _serve(scorer: Scorer, line: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     if scorer.device.startswith("cuda"):
         torch.cuda.set_device(scorer.device)
-    batches: SimpleQueue[Future[tuple[Asked, list[Opened]]]] = SimpleQueue()
-    Thread(target=_listen, args=(line, batches), daemon=True).start()
+    batches: SimpleQueue[_Read] = SimpleQueue()
+    listener = Thread(target=_listen, args=(line, batches), daemon=True)
+    listener.start()
+    try:
+        for found in overlapped(_works(scorer, batches), scorer.threads):
+            line.send(found)
+    except InputError as error:
+        line.send(error)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        line.send(WorkerError(f"on {scorer.device}: {' '.join(str(error).split()) or 'out of memory'}; {SHORT}"))
+    listener.join()  # who asks has no more for this process, and ends it
+
+
+def _works(scorer: Scorer, batches: "SimpleQueue[_Read]") -> Iterator[Work[Told] | None]:
+    """Each batch as it comes; what is begun does not wait for one that is not there yet."""
     while True:
-        try:
-            line.send(_told(scorer, batches))
-        except InputError as error:
-            line.send(error)
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            line.send(WorkerError(f"on {scorer.device}: {' '.join(str(error).split()) or 'out of memory'}; {SHORT}"))
+        if batches.empty():
+            yield None
+        asked, opened = batches.get().result()
+        yield telling(scorer, opened, asked.aspects)
 
 
-def _told(scorer: Scorer, batches: "SimpleQueue[Future[tuple[Asked, list[Opened]]]]") -> Told:
-    asked, opened = batches.get().result()
-    return told(scorer, opened, asked.aspects)
-
-
-def _listen(line: Connection, batches: "SimpleQueue[Future[tuple[Asked, list[Opened]]]]") -> None:
+def _listen(line: Connection, batches: "SimpleQueue[_Read]") -> None:
     """Have each batch read that comes, and end the process when none will."""
     reader = ThreadPoolExecutor(1)
     try:

@@ -57,7 +57,7 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int, training: list, 
     asked = [conversation(aspect, prompt, text) for prompt, text in zip(prompts, said, strict=True)]
     batch = Batch.of(Row(str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
     save_head(_head(student.hidden_size, seed, batch), head)
-    seen = student.look(images, [conversation(aspect, prompt) for prompt in prompts])
+    seen = student.look(student.inputs(images, [conversation(aspect, prompt) for prompt in prompts]))
     cut = Batch.of(Row("", states, Span(len(states) - 1, len(states))) for states in seen)
     save_head(_head(student.hidden_size, seed + 10, cut), fast_head)
     tokens = student.fitter.chat.image_end(images[0])

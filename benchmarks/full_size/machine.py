@@ -13,7 +13,6 @@ import torch
 from m3agiqa.device import device
 
 ON_GPU = torch.cuda.is_available()
-DEVICE = torch.device(device("auto" if ON_GPU else "cpu"))  # of several processes, each has its own
 DTYPE = torch.bfloat16 if ON_GPU else torch.float32
 SIDE, COPIED = (8192, 2 << 30) if ON_GPU else (256, 2 << 20)  # of a square matrix; bytes
 CARDS = (24, 40, 80)  # GB
@@ -28,10 +27,15 @@ class Ceilings:
     bytes: float
 
 
+def where() -> torch.device:
+    """Of several processes, each has a GPU of its own, and knows which when it has joined the others."""
+    return torch.device(device("auto" if ON_GPU else "cpu"))
+
+
 def ceilings() -> Ceilings:
     """The best of ten products and of ten copies."""
-    a, b = torch.randn(2, SIDE, SIDE, device=DEVICE, dtype=DTYPE)
-    source = torch.empty(COPIED, dtype=torch.uint8, device=DEVICE)
+    a, b = torch.randn(2, SIDE, SIDE, device=where(), dtype=DTYPE)
+    source = torch.empty(COPIED, dtype=torch.uint8, device=where())
     goal = torch.empty_like(source)
     product = min(seconds(lambda: a @ b) for _ in range(10))
     copy = min(seconds(lambda: goal.copy_(source)) for _ in range(10))

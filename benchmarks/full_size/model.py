@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor
 
-from benchmarks.full_size.machine import DEVICE, DTYPE, ON_GPU
+from benchmarks.full_size.machine import DTYPE, ON_GPU, where
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 from m3agiqa.mllm.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
@@ -47,13 +47,13 @@ def student(folder: Path) -> LocalMLLM:
     processor = AutoProcessor.from_pretrained(folder)
     torch.manual_seed(0)
     torch.set_default_dtype(DTYPE)
-    with DEVICE:
+    with where():
         network = MiniCPMVForConditionalGeneration(MiniCPMVConfig(**SHAPES))
     torch.set_default_dtype(torch.float32)
     network.generation_config.update(do_sample=False, eos_token_id=network.config.eos_token_id, pad_token_id=0)
     network.train(mode=False)
     return LocalMLLM(
-        network, processor, min(1536, SHAPES["max_position_embeddings"]), DEVICE, "full size", "random", FEWER
+        network, processor, min(1536, SHAPES["max_position_embeddings"]), where(), "full size", "random", FEWER
     )
 
 

@@ -1,28 +1,35 @@
 """Scoring on full-size shapes: with a description, as `m3agiqa predict` does it, and without, as with `--fast`.
 
-The floor of the first is `LocalMLLM` alone: a batch of images is decoded, described, and read with its descriptions.
-The weights are random, so that no description ends early: each has DESCRIBED tokens. The heads are as they are drawn,
-and the limits of the card are another judge's: neither changes how much is computed.
+The floor of the first is what the stages describe and features take for the same images, each alone in its own loop,
+with images read and inputs made ahead; features in blocks that are compiled, which predict's are not. The weights are
+random, so that no description ends early: each has DESCRIBED tokens. The heads are as they are drawn, and the limits of
+the card are another judge's: neither changes how much is computed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.full_size import machine
-from benchmarks.full_size.machine import DEVICE, ON_GPU, Ceilings
+from benchmarks.full_size.machine import ON_GPU, Ceilings, where
+from benchmarks.full_size.model import over_again
+from finetune.student import longest_first
 from m3agiqa import shipped
 from m3agiqa.card import Card, read_card
+from m3agiqa.given import Opened
 from m3agiqa.head.model import build_head
-from m3agiqa.images import load_image
-from m3agiqa.judging import judged, opened
+from m3agiqa.judging import judging, opened
 from m3agiqa.mllm import gpu
-from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.overlap import Work, overlapped
 from m3agiqa.parts import Trained
+from m3agiqa.score import Score
+from m3agiqa.scorer import AHEAD, batches
+from pipeline.settings import Settings, load
+from stages import describe, features
 
-BATCH, IMAGES = (32, 64) if ON_GPU else (4, 8)
+BATCH, TIMES = (32, 5) if ON_GPU else (4, 2)  # images at once, and how often all are taken
 DESCRIBED = 100 if ON_GPU else 8  # tokens
 
 
@@ -30,43 +37,64 @@ def measure(student: LocalMLLM, table: pd.DataFrame, _: Ceilings) -> None:
     if ON_GPU:
         student.graph = gpu.StepGraph(student._network)  # noqa: SLF001 (as LocalMLLM.load does)
     card = _card(student)
-    head = build_head("xlstm", student.hidden_size, seed=0).to(DEVICE).eval()
-    asked = [*zip(table["path"], table["prompt"], strict=True)][:IMAGES]
+    head = build_head("xlstm", student.hidden_size, seed=0).to(where()).eval()
+    many = over_again(table, TIMES)
     found = {
-        "the model alone": _seconds(lambda: _alone(student, asked)),
-        "predict": _seconds(lambda: _scored(Trained(card, student, head, fast=False), asked)),
-        "predict --fast": _seconds(lambda: _scored(Trained(card, student, head, fast=True), asked)),
+        "predict": _seconds(many, lambda rows: _score(Trained(card, student, head, fast=False), rows)),
+        "predict --fast": _seconds(many, lambda rows: _score(Trained(card, student, head, fast=True), rows)),
+        "describe": _seconds(many, lambda rows: _describe(student, rows)),
     }
+    student.compile()
+    found["features"] = _seconds(many, lambda rows: _read(student, rows))
     for what, seconds in found.items():
-        print(f"{what}: batch {BATCH}, {1e3 * seconds / IMAGES:.1f} ms an image, {machine.at_most()}", flush=True)
-    whole, fast, floor = found["predict"], found["predict --fast"], found["the model alone"]
+        print(f"{what}: batch {BATCH}, {1e3 * seconds / len(many):.1f} ms an image", flush=True)
+    whole, fast = found["predict"], found["predict --fast"]
     print(
-        f"predict: {floor / whole:.2f} x the images a second of the model alone; --fast: {whole / fast:.2f} x predict's"
+        f"predict: {(found['describe'] + found['features']) / whole:.2f} x the images a second of describe and "
+        f"features, {machine.at_most()}; --fast: {whole / fast:.2f} x predict's"
     )
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    """Of the faster of two runs, after one in which everything is compiled."""
-    action()
-    machine.forget_peak()
-    return min(machine.seconds(action) for _ in range(2))
+def _seconds(table: pd.DataFrame, action: Callable[[pd.DataFrame], None]) -> float:
+    """For all images, after a batch of those with the longest texts, for which everything is compiled."""
+    longest = table.assign(words=table["prompt"].str.len() + table["description"].str.len())
+    action(longest.nlargest(BATCH, "words"))
+    return machine.seconds(lambda: action(table))
 
 
-def _alone(student: LocalMLLM, asked: list[tuple[str, str]]) -> None:
-    for start in range(0, len(asked), BATCH):
-        rows = asked[start : start + BATCH]
-        images = [load_image(Path(path)) for path, _ in rows]
-        texts = student.describe(images, [conversation("quality", prompt) for _, prompt in rows], DESCRIBED)
-        described = [conversation("quality", prompt, text) for (_, prompt), text in zip(rows, texts, strict=True)]
-        student.read(images, described)
+def _score(trained: Trained, table: pd.DataFrame) -> None:
+    """As `predict` does."""
 
+    def works() -> Iterator[Work[list[Score]]]:
+        asked = [*zip(table["path"], table["prompt"], strict=True)]
+        cut = batches(table["prompt"].tolist(), BATCH)
+        read: Iterator[Opened] = opened([asked[row] for rows in cut for row in rows], most=BATCH)
+        for rows in cut:
+            yield judging(trained, [next(read) for _ in rows], unfamiliar=True)
 
-def _scored(trained: Trained, asked: list[tuple[str, str]]) -> None:
-    read = opened(asked, most=BATCH)
-    for _ in range(0, len(asked), BATCH):
-        scores = judged(trained, [next(read) for _ in range(BATCH)], unfamiliar=True)
+    for scores in overlapped(works(), AHEAD if ON_GPU else 0):
         if failed := [score.status for score in scores if score.score is None]:
             raise RuntimeError(failed[0])
+
+
+def _describe(student: LocalMLLM, table: pd.DataFrame) -> None:
+    cut = describe.batches(student, table.reset_index(names="image_id"), _settings(), Path())
+    for _ in describe.answers(student, cut, _settings(), Path()):
+        pass
+
+
+def _read(student: LocalMLLM, table: pd.DataFrame) -> None:
+    rows = longest_first(student, table, _settings().aspect, Path())
+    parts = [rows.iloc[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    for _ in features.states(student, parts, _settings(), Path()):
+        pass
+
+
+def _settings() -> Settings:
+    settings = load()
+    profile = settings.mllms[settings.mllm].model_copy(update={"max_new_tokens": DESCRIBED})
+    runtime = settings.runtime.model_copy(update={"batch": BATCH})
+    return settings.model_copy(update={"mllms": settings.mllms | {settings.mllm: profile}, "runtime": runtime})
 
 
 def _card(student: LocalMLLM) -> Card:

@@ -19,7 +19,7 @@ from accelerate import PartialState
 
 from benchmarks.full_size import model
 from benchmarks.full_size.lora import step
-from benchmarks.full_size.machine import DEVICE, ON_GPU
+from benchmarks.full_size.machine import ON_GPU, where
 from benchmarks.full_size.model import over_again
 from finetune.student import longest_first
 from m3agiqa.mllm import gpu
@@ -38,7 +38,7 @@ MOST = 100 if ON_GPU else 8  # tokens of a description
 
 def measure(part: str) -> None:
     """One process's work, beside the others'."""
-    here = process(DEVICE.type)
+    here = process(where().type)
     settings = _settings()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").mkdir()

@@ -3,9 +3,14 @@
 Round 1 asks for an analysis, round 2 for a word. One function builds every cut of it: to describe, round 1's question
 alone; to rate and to read hidden states, everything but the word; to train, the whole. The messages are in Hugging
 Face's chat format, so that any model's own chat template can render them; the image itself travels beside them.
+
+Round 1 may be about several aspects, whichever is rated. Then its one question names them all, and its one answer has a
+text on each, after its name. M3-AGIQA's code makes the conversations of its ablation like that, and a description stays
+one text, in one place of the sequence.
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -36,15 +41,24 @@ def word_of(mos: float) -> str:
     return RATING_WORDS[bisect_right(WORD_CUTS, mos)]
 
 
-def conversation(aspect: str, prompt: str, description: str | None = None, word: str | None = None) -> Conversation:
+def conversation(
+    aspect: str,
+    prompt: str,
+    description: str | None = None,
+    word: str | None = None,
+    *,
+    described: Sequence[str] = (),
+) -> Conversation:
     """Round 1's question; with a `description` also its answer and round 2's question; with a `word` the whole.
 
-    An image without a prompt (empty or only spaces) gets a question that says so.
+    Round 1 is about the aspects `described`, in this order; where none is named, about the one that round 2 rates. An
+    image without a prompt (empty or only spaces) gets a question that says so.
     """
     if word is not None and description is None:
         raise ValueError("a word answers round 2, which needs round 1's description")
     prompt = " ".join(prompt.split())  # a newline in a prompt must not look like a new turn
-    question = _ask("analyse" if prompt else "analyse_without_prompt", aspect=aspect, prompt=prompt)
+    about = _named(described or [aspect])
+    question = _ask("analyse" if prompt else "analyse_without_prompt", aspect=about, prompt=prompt)
     messages: Conversation = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
     if description is not None:
         messages += [_text("assistant", description.strip()), _text("user", _ask("rate", aspect=aspect))]
@@ -53,9 +67,26 @@ def conversation(aspect: str, prompt: str, description: str | None = None, word:
     return messages
 
 
-def questions_fingerprint(aspect: str) -> str:
-    """Changes when what the MLLM is asked about `aspect` changes: for the fingerprints of what it answers."""
-    return fingerprint([aspect, sorted(QUESTIONS.items()), RATING_WORDS, WORD_CUTS])
+def description_of(texts: Mapping[str, str]) -> str:
+    """Round 1's answer with these texts, by aspect, in their order: one alone as it is, several each after its name."""
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return " ".join(f"{aspect.capitalize()}: {text}" for aspect, text in texts.items())
+
+
+def questions_fingerprint(aspect: str, described: Sequence[str] = ()) -> str:
+    """Changes when what the MLLM is asked changes: for the fingerprints of what it answers.
+
+    Where nothing but `aspect` is described, it is what it was before anything else could be.
+    """
+    others = [] if list(described) in ([], [aspect]) else [_named(described)]
+    return fingerprint([aspect, sorted(QUESTIONS.items()), RATING_WORDS, WORD_CUTS, *others])
+
+
+def _named(aspects: Sequence[str]) -> str:
+    """Such as "quality, correspondence and authenticity"."""
+    *others, last = aspects
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _ask(question: str, **values: str) -> str:

@@ -153,14 +153,14 @@ class LocalMLLM:
         return [said[row] for row in sorted(said)]
 
     @torch.inference_mode()
-    def look(self, images: Sequence[Image], asked: Sequence[Conversation]) -> list[Tensor]:
+    def look(self, several: Sequence[Inputs]) -> list[Tensor]:
         """The hidden states (T, D) of conversations that end with a question, from one pass and nothing written.
 
         `read` gives the same for the same beginning, for no token knows what comes after it; but an image that it takes
         in fewer views, to have room for a description, is taken here in as many as fit.
         """
         found: dict[int, Tensor] = {}
-        for inputs in self._inputs(images, asked, padding_side="right"):
+        for inputs in several:
             (states,) = gpu.on_host(self.device, self._states(inputs))  # (B, T, D)
             for row, each, length in zip(inputs.rows, states, inputs.lengths.tolist(), strict=True):
                 found[row] = each[:length]
@@ -174,7 +174,7 @@ class LocalMLLM:
         return self.read_inputs(self.inputs(images, conversations))
 
     def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Inputs]:
-        """What `read` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        """What `read` makes of its images first, and `look` takes: sliced and tokenised, on the CPU, by any thread."""
         return self._inputs(images, conversations, padding_side="right")
 
     def read_inputs(self, several: Sequence[Inputs]) -> list[Reading]:

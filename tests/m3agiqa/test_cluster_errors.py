@@ -46,7 +46,7 @@ def test_a_machine_with_other_code_scores_nothing(image, parts):
 
 
 def test_memory_that_does_not_suffice(image, parts, monkeypatch):
-    monkeypatch.setattr(cluster, "told", lambda *_: bytearray(1 << 62))
+    monkeypatch.setattr(cluster, "telling", lambda *_: bytearray(1 << 62))
     with pytest.raises(WorkerError, match=r"^on .+: out of memory; where memory is short"):
         told(Scorer(parts, device="cpu"), image, cluster.code())
 

@@ -37,12 +37,12 @@ def test_it_sees_what_is_read_up_to_the_description(tmp_path, kind):
     """In a batch, padded, or alone: the states of a prefix do not know what comes after it."""
     mllm = tiny_mllm.load(getattr(tiny_mllm, kind)(tmp_path / kind), max_length=400)
     asked = [conversation("quality", prompt) for prompt in PROMPTS]
-    seen = mllm.look(IMAGES, asked)
+    seen = mllm.look(mllm.inputs(IMAGES, asked))
     whole = mllm.read(IMAGES, [conversation("quality", prompt, "some words") for prompt in PROMPTS])
     for image, question, states, reading in zip(IMAGES, asked, seen, whole, strict=True):
         assert len(states) == reading.description.start
         assert torch.allclose(states, reading.states[: len(states)], atol=1e-5)
-        (alone,) = mllm.look([image], [question])
+        (alone,) = mllm.look(mllm.inputs([image], [question]))
         assert torch.allclose(states, alone, atol=1e-5)
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_kept_free_for_a_description_that_is_not_written(tmp_path):
     mllm = tiny_mllm.load(folder, max_length=200, fewer_views=views)
     asked, image = conversation("quality", "a red cube"), picture(1, 120, 120)
     (reading,) = mllm.read([image], [conversation("quality", "a red cube", "Sharp.")])
-    (seen,) = mllm.look([image], [asked])
+    (seen,) = mllm.look(mllm.inputs([image], [asked]))
     assert len(seen) == reading.description.start
     assert torch.allclose(seen, reading.states[: len(seen)], atol=1e-5)
 

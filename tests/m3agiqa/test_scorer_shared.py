@@ -14,8 +14,9 @@ from m3agiqa.errors import InputError
 from m3agiqa.given import Opened
 from m3agiqa.head.model import load_head
 from m3agiqa.image_list import ListedImage
-from m3agiqa.judging import judged
+from m3agiqa.judging import judging
 from m3agiqa.mllm import adapters
+from m3agiqa.overlap import alone
 from m3agiqa.parts import Trained, groups
 from m3agiqa.scorer import Scorer
 from tests.tiny_mllm import load, lora, picture
@@ -93,8 +94,8 @@ def test_together_they_give_what_each_gives_alone(model, parts, third, request):
     for aspect, scores in zip((*given, *reversed(given)), found, strict=True):
         part, card = given[aspect], read_card(given[aspect].card)
         mllm = load(model, adapter=part.adapter if card.adapted else None, **PROFILE)
-        alone = judged(Trained(card, mllm, load_head(part.head), fast=False), batch, unfamiliar=False)
-        assert [scores[row] for row in (1, 0, 3, 4, 2)] == alone
+        trained = Trained(card, mllm, load_head(part.head), fast=False)
+        assert [scores[row] for row in (1, 0, 3, 4, 2)] == alone(judging(trained, batch, unfamiliar=False))
 
 
 def test_one_call_for_all_aspects_is_a_call_for_each(parts, bare, tmp_path, opened):
@@ -110,6 +111,17 @@ def test_one_call_for_all_aspects_is_a_call_for_each(parts, bare, tmp_path, open
     assert statuses["quality"] == statuses["authenticity"] == ["ok"] * 5 + ["failed:"]
     assert statuses["correspondence"] == ["ok", "ok", "refused", "ok", "ok", "failed:"]
     assert scorer.all([]) == []
+
+
+def test_overlapped_as_on_a_gpu_it_is_the_same(parts, bare, tmp_path, monkeypatch):
+    """One image cannot be read, and one is too long for its batch, which is halved."""
+    (tmp_path / "bad.png").write_text("no image")
+    images, prompts = [*IMAGES, tmp_path / "bad.png"], [*PROMPTS[:-1], "very " * 200, "a cone"]
+    scorer = Scorer({**parts, "authenticity": bare}, device="cpu", batch=2)
+    alone = scorer.all(images, prompts)
+    monkeypatch.setattr(Scorer, "threads", 2)
+    assert scorer.all(images, prompts) == alone
+    assert [scores["quality"].status[:7] for scores in alone] == ["ok"] * 4 + ["failed:"] * 2
 
 
 def test_read_ahead_or_not_it_is_the_same(parts, tmp_path, opened):

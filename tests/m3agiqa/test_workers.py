@@ -17,6 +17,7 @@ import torch
 from m3agiqa import bundle, scored_images, workers
 from m3agiqa.errors import InputError, WorkerError
 from m3agiqa.model_card import render
+from m3agiqa.scorer import Scorer
 from m3agiqa.workers import devices
 from tests import forks
 from tests.ctrl_c import taking_ctrl_c
@@ -59,6 +60,13 @@ def test_the_scores_are_those_of_one_process(images, parts, alone, tmp_path, mon
     for processes in (1, 2):
         assert found(images, parts, tmp_path, processes=processes) == alone
     assert journalled(tmp_path) == kept
+
+
+@pytest.mark.usefixtures("forked")
+def test_while_threads_make_inputs_as_for_a_gpu_the_scores_are_the_same(images, parts, alone, tmp_path, monkeypatch):
+    monkeypatch.setattr(Scorer, "threads", 2)
+    assert found(images, parts, tmp_path / "two", processes=2) == alone
+    assert found(images, parts, tmp_path / "one", processes=1) == alone
 
 
 @pytest.mark.usefixtures("forked")

@@ -44,7 +44,7 @@ def test_what_it_reads_and_says_is_what_a_cpu_does(folder):
         assert one.states.device.type == "cpu"
         assert one.word == other.word
         torch.testing.assert_close(one.states, other.states, **NEAR)
-    for one, other in zip(there.look(IMAGES, ASK), here.look(IMAGES, ASK), strict=True):
+    for one, other in zip(*(each.look(each.inputs(IMAGES, ASK)) for each in (there, here)), strict=True):
         assert one.device.type == "cpu"
         torch.testing.assert_close(one, other, **NEAR)
     same_length = [picture(4), picture(5)], [WHOLE[0], WHOLE[0]]  # read without a mask
