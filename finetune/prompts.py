@@ -26,9 +26,10 @@ class Asked(NamedTuple):
     prompt: str
 
 
-def check_prompts(images: Iterable[Asked], aspects: Sequence[str], profile: Profile) -> None:
+def check_prompts(images: Iterable[Asked], asked: Iterable[Sequence[str]], profile: Profile) -> None:
     """Refuse images whose prompt is too long for the profile's MLLM, all at once.
 
+    `asked` has the aspects that a description may be about, equally many each time: alone, or several together.
     An image is opened only where its question and what is to come take more than half of `max_length`: in its fewest
     views none takes the other half.
 
@@ -36,11 +37,13 @@ def check_prompts(images: Iterable[Asked], aspects: Sequence[str], profile: Prof
         InputError: naming the first such images, and how many they are.
     """
     fitter = Fitter(Chat(load_processor(profile), set(), profile.model), profile.max_length, profile.fewer_views)
-    chat, reserve = fitter.chat, profile.max_new_tokens + fitter.chat.second_question
-    aspect = max(aspects, key=lambda aspect: chat.length(conversation(aspect, ""), answer=True))
+    chat = fitter.chat
+    questions = {tuple(aspects): conversation(aspects[0], "", described=aspects) for aspects in asked}
+    described = max(questions, key=lambda aspects: chat.length(questions[aspects], answer=True))
+    reserve = profile.max_new_tokens * len(described) + chat.second_question
     refused = []
     for file, prompt in images:
-        question = conversation(aspect, prompt)
+        question = conversation(described[0], prompt, described=described)
         if chat.length(question, answer=True) + reserve <= profile.max_length // 2:
             continue
         try:
@@ -49,8 +52,9 @@ def check_prompts(images: Iterable[Asked], aspects: Sequence[str], profile: Prof
             refused.append(f"{file} ({len(prompt.split())} words)")
     if refused:
         more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+        each = f" for each of {len(described)} aspects" if len(described) > 1 else ""
         raise InputError(
             f"the prompts of {', '.join(refused[:SHOWN])}{more} are too long for {profile.model} with max_length "
-            f"{profile.max_length} and max_new_tokens {profile.max_new_tokens}: shorten them, take the images out, or "
-            "choose another MLLM"
+            f"{profile.max_length} and max_new_tokens {profile.max_new_tokens}{each}: shorten them, take the images "
+            "out, or choose another MLLM"
         )

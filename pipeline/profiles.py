@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from m3agiqa.aspects import Aspect
 from m3agiqa.head.sizes import check_mamba, check_transformer, check_xlstm
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.strict import Strict
@@ -115,6 +116,17 @@ class Distill(Strict):
     weight_decay: Annotated[float, Field(ge=0)]
     beta2: Fraction
     select: Literal["loss", "word_accuracy", "srcc"]
+
+
+class Describe(Strict):
+    aspects: Annotated[list[Aspect], Field(min_length=1)] | None
+
+    @pydantic.field_validator("aspects")
+    @classmethod
+    def _each_once(cls, aspects: list[Aspect] | None) -> list[Aspect] | None:
+        if aspects and len(set(aspects)) < len(aspects):
+            raise ValueError(f"aspects names {max(aspects, key=aspects.count)!r} twice")
+        return aspects
 
 
 class Regressor(Strict):

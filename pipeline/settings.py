@@ -19,7 +19,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.strict import Strict, first_error
 from pipeline import data_sets
 from pipeline.data_sets import Dataset, Joined, Single
-from pipeline.profiles import MLLM, Caption, Distill, Evaluate, Head, MLLMTeacher, Runtime, Teacher, Train
+from pipeline.profiles import MLLM, Caption, Describe, Distill, Evaluate, Head, MLLMTeacher, Runtime, Teacher, Train
 
 PARAMS = Path("params.yaml")
 
@@ -38,6 +38,7 @@ class Settings(Strict):
     caption: Caption
     mllms: dict[str, MLLM]
     distill: Distill
+    describe: Describe
     heads: dict[str, Head]
     train: Train
     evaluate: Evaluate
@@ -85,6 +86,16 @@ class Settings(Strict):
                 "nothing is learnt from"
             )
         return self
+
+    @property
+    def described(self) -> tuple[Aspect, ...]:
+        """The aspects that a description is about, in order."""
+        return tuple(self.describe.aspects or [self.aspect])
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Of a description, whatever it is about."""
+        return self.mllms[self.mllm].max_new_tokens * len(self.described)
 
     def members_of(self, dataset: str) -> dict[str, Single]:
         """The data sets that a joined one is made of, by name; none for another."""

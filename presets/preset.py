@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 PUBLISHED = FOLDER.parent / "evaluation" / "published_figures.csv"
 METHOD = "M3-AGIQA"
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | list[str] | None
 Params = dict[str, Value]  # by the path of the key, such as train.lr
 
 

@@ -53,6 +53,7 @@ def main(settings: Settings) -> None:
         "format": FORMAT,
         "dataset": dataset,
         "aspect": aspect,
+        "described": () if settings.described == (aspect,) else settings.described,
         "mllm": profile.profile,
         "adapted": profile.adapter is not None or adapters.is_there(paths.adapter(dataset, aspect)),
         "identity": store.fingerprint["mllm"],

@@ -1,9 +1,9 @@
 """describe: the distilled MLLM describes every image.
 
 The same text feeds the head in training and in use, so the student describes the train images too:
-the teacher's words never reach the head. `description` is what the MLLM wrote, `cut_off` tells where it had not
-ended at `max_new_tokens`; its rating word comes from the pass that reads both, in features. Each batch is journalled
-as soon as it is answered.
+the teacher's words never reach the head. `description` is what the MLLM wrote, of all aspects that `describe.aspects`
+names in one text; `cut_off` tells where it had not ended at `max_new_tokens`, so many for each aspect. Its rating word
+comes from the pass that reads both, in features. Each batch is journalled as soon as it is answered.
 """
 
 import time
@@ -42,11 +42,12 @@ def main(settings: Settings) -> None:
 
 def describe_all(settings: Settings, of: DatasetPaths) -> None:
     """Write the descriptions of every image of a data set."""
-    aspect, profile = settings.aspect, settings.mllms[settings.mllm]
+    aspect, max_length = settings.aspect, settings.mllms[settings.mllm].max_length
     samples = read_samples(of.samples, aspect, ["path", "prompt", "sha256"])
     here = process(settings.runtime.device)
     student = load_student(settings)
-    made_from = [student.identity, questions_fingerprint(aspect), profile.max_new_tokens, profile.max_length]
+    questions = questions_fingerprint(aspect, settings.described)
+    made_from = [student.identity, questions, settings.max_new_tokens, max_length]
     cut = batches(student, samples, settings, of.raw)
 
     with unfinished("describe", made_from, wait=here.wait_for_everyone) as scratch:
@@ -86,12 +87,12 @@ def answers(
 
     While one batch is described, threads make the questions about the next.
     """
-    aspect, most = settings.aspect, settings.mllms[settings.mllm].max_new_tokens
+    aspect, described, most = settings.aspect, settings.described, settings.max_new_tokens
 
     def questions(batch: pd.DataFrame) -> list[Inputs]:
         files = [raw / path for path in batch["path"]]
         with naming(files):
-            chats = [conversation(aspect, prompt) for prompt in batch["prompt"]]
+            chats = [conversation(aspect, prompt, described=described) for prompt in batch["prompt"]]
             return student.questions([load_image(file) for file in files], chats, most)
 
     for inputs in ahead(questions, batches, DECODERS if student.device.type == "cuda" else 1):
@@ -118,7 +119,7 @@ def _foretell(student: LocalMLLM, batches: Sequence[pd.DataFrame], settings: Set
         start = time.monotonic()
         few = first.head(described.images)
         rounds = zip(few["prompt"], described.found, strict=True)
-        chats = [conversation(settings.aspect, prompt, text) for prompt, text in rounds]
+        chats = [conversation(settings.aspect, *texts, described=settings.described) for texts in rounds]
         student.read([load_image(raw / path) for path in few["path"]], chats)
         line += f"; then features, {takes(images, (time.monotonic() - start) / len(few))}"
     say(line)

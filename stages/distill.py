@@ -1,22 +1,26 @@
 """distill: LoRA fine-tuning of the local MLLM on the teacher's two-round conversations about one aspect.
 
-Round 1 is the teacher's explanation, round 2 the rating word that the aspect's own MOS gives. Only train
-images teach; val images tell which epoch to keep. With `distill.enabled: false` no adapter is
-written, and the later stages use the MLLM as it came.
+Round 1 is the teacher's explanation, of all aspects that `describe.aspects` names, round 2 the rating word that the
+aspect's own MOS gives. Only train images teach; val images tell which epoch to keep. With `distill.enabled: false` no
+adapter is written, and the later stages use the MLLM as it came.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
+import pandas as pd
 from accelerate.utils import gather_object
 
-from data.tables.frames import joined, read_samples, read_table
+from data.tables.frames import column_names, joined, read_samples, read_table
 from finetune.distill.examples import Collator, Examples
-from finetune.distill.training import Conversations, distill
+from finetune.distill.training import CURVE, Conversations, distill
 from finetune.student import load_untaught
 from m3agiqa.ahead import DECODERS, ahead
+from m3agiqa.aspects import ASPECTS
 from m3agiqa.device import model_of
+from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint, write_json, write_text
 from m3agiqa.mllm import conversation
 from m3agiqa.mllm.fitting import Fitter
@@ -30,11 +34,10 @@ from pipeline.stage import stage
 from pipeline.unfinished import unfinished
 
 T = TypeVar("T")
-NO_CURVE = "step,epoch,train_loss,lr,val_loss,val_word_accuracy,val_srcc\n"
 
 
 def main(settings: Settings) -> None:
-    aspect, options = settings.aspect, settings.distill
+    aspect, described, options = settings.aspect, settings.described, settings.distill
     samples = read_samples(paths.samples(settings.dataset), aspect, ["path", "prompt", "sha256"])
     samples = joined(samples, read_table(paths.splits(settings.dataset)), aspect)
     out, curve = paths.adapter(settings.dataset, aspect), paths.RESULTS / "training" / "distill.csv"
@@ -44,35 +47,35 @@ def main(settings: Settings) -> None:
     if not options.enabled:
         if here.is_main_process:
             write_json(out / "distill.json", {"shortened": None, "made_on": None})
-            write_text(curve, NO_CURVE)
+            write_text(curve, ",".join(CURVE) + "\n")
         return
 
-    captions = read_table(paths.captions(settings.dataset), [aspect])
-    captioned = samples.merge(captions, on="image_id", validate="1:1")
+    captioned = _explained(samples, described, paths.captions(settings.dataset))
     raw = paths.raw(settings.dataset)
     recipe = settings.mllms[settings.mllm].recipe
-    crop = 1.0 if aspect == "correspondence" else recipe.crop  # a part may lack what the prompt asks for
+    crop = 1.0 if "correspondence" in (aspect, *described) else recipe.crop  # a part may lack what the prompt asks for
     train, val = (
-        Examples(raw, aspect, captioned[captioned["split"] == part], crop, options.seed) for part in ("train", "val")
+        Examples(raw, aspect, captioned[captioned["split"] == part], crop, options.seed, described)
+        for part in ("train", "val")
     )
     student = load_untaught(settings)
     readers = DECODERS if student.device.type == "cuda" else 0
     lora = settings.mllms[settings.mllm].lora
-    learned_from = captioned[["image_id", "split", "sha256", "prompt", aspect, f"mos_{aspect}"]]
+    learned_from = captioned[["image_id", "split", "sha256", "prompt", *described, f"mos_{aspect}"]]
     inputs = {
         "mllm": student.identity,
         "lora": lora.model_dump(),
         "max_length": settings.mllms[settings.mllm].max_length,
         "distill": options.model_dump(),
         "recipe": recipe.model_dump(),
-        "questions": conversation.questions_fingerprint(aspect),
+        "questions": conversation.questions_fingerprint(aspect, described),
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     learner = student.add_lora(lora, seed=options.seed)
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
     words = student.word_tokens, recipe.word_weight, recipe.word_spread
     collate = Collator(student.fitter, student.dtype, *words)
-    data = Conversations(train, val, train.rows[aspect].str.len().tolist(), collate)
+    data = Conversations(train, val, train.lengths, collate)
     shortened = {
         name: _shortened(part, student.fitter, readers or 1) for name, part in (("train", train), ("val", val))
     }
@@ -93,6 +96,23 @@ def main(settings: Settings) -> None:
             ran = made_on(settings) | {"batch": recipe.batch, "micro_batch": settings.runtime.micro_batch}
             write_json(out / "distill.json", {"shortened": shortened, "made_on": ran})
             write_text(curve, history.to_csv(index=False))
+
+
+def _explained(samples: pd.DataFrame, described: Sequence[str], path: Path) -> pd.DataFrame:
+    """The samples with the explanations at `path` of the aspects `described`; those with none of them are no examples.
+
+    Raises:
+        InputError: an aspect was explained of no image.
+    """
+    for aspect in described:
+        if aspect not in (columns := column_names(path)):
+            known = ", ".join(name for name in ASPECTS if name in columns)
+            raise InputError(f"describe.aspects names {aspect}, and {path} has explanations of {known} alone")
+    captioned = samples.merge(read_table(path, described), on="image_id", validate="1:1")
+    there = captioned[list(described)].notna()
+    if is_first() and (lacking := int((~there.all(axis=1)).sum())):
+        say(f"distill: {lacking} of {len(there)} images lack an explanation of an aspect, and are not asked about it")
+    return captioned[there.any(axis=1)]
 
 
 def _foretelling(settings: Settings) -> Progress:

@@ -51,7 +51,7 @@ def read_all(settings: Settings, of: DatasetPaths) -> None:
         "mllm": student.identity,
         "max_length": student.max_length,
         "layer": "last",
-        "questions": questions_fingerprint(aspect),
+        "questions": questions_fingerprint(aspect, settings.described),
         "descriptions": sha256(of.descriptions),
         "images": fingerprint(samples[["sha256", "prompt"]].to_numpy().tolist()),
     }
@@ -86,7 +86,7 @@ def states(
     def inputs(batch: pd.DataFrame) -> list[Inputs]:
         files = [raw / path for path in batch["path"]]
         rounds = zip(batch["prompt"], batch["description"], strict=True)
-        chats = [conversation(settings.aspect, prompt, text) for prompt, text in rounds]
+        chats = [conversation(settings.aspect, *texts, described=settings.described) for texts in rounds]
         with naming(files):
             return student.inputs([load_image(file) for file in files], chats)
 

@@ -102,7 +102,7 @@ def _params(settings: Settings) -> str:
     for kind in ("dataset", "teacher", "mllm", "head"):
         profiles = getattr(settings, f"{kind}s")
         chosen[f"{kind}s"] = {chosen[kind]: profiles[chosen[kind]].model_dump(mode="json")}
-    for section in ("split", "caption", "distill", "train", "evaluate"):
+    for section in ("split", "caption", "distill", "describe", "train", "evaluate"):
         chosen[section] = getattr(settings, section).model_dump(mode="json")
     text = io.StringIO()
     YAML().dump(chosen, text)

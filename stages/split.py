@@ -24,7 +24,9 @@ def main(settings: Settings) -> None:
     raw = paths.raw(settings.dataset)
     samples = read_table(raw / "samples.parquet", ["path", "prompt", "pixels"])
     asked = (Asked(raw / path, prompt) for path, prompt in zip(samples["path"], samples["prompt"], strict=True))
-    check_prompts(asked, aspects_of(column_names(raw / "samples.parquet")), settings.mllms[settings.mllm])
+    rated = aspects_of(column_names(raw / "samples.parquet"))
+    described = [settings.describe.aspects] if settings.describe.aspects else [[aspect] for aspect in rated]
+    check_prompts(asked, described, settings.mllms[settings.mllm])
     parts = split_samples(settings.dataset, settings.split, raw)
     write_table(parts, paths.splits(settings.dataset))
     untested = _untested(raw) if settings.split.protocol == "published" and not settings.split.on else ()

@@ -18,7 +18,7 @@ from finetune.distill.crops import part_of
 from finetune.distill.words import word_shares
 from finetune.student import naming
 from m3agiqa.images import load_image
-from m3agiqa.mllm.conversation import Conversation, conversation, word_of
+from m3agiqa.mllm.conversation import Conversation, conversation, description_of, word_of
 from m3agiqa.mllm.fitting import Fitter
 
 
@@ -35,8 +35,11 @@ class Examples:
     """The images of one part of the split, read from disk when needed, and their conversations about one aspect.
 
     Round 1 is the teacher's explanation, round 2 the word that the MOS gives. `rows` has `path` (below `folder`),
-    `prompt`, the explanation in a column of the aspect's name, and `mos_<aspect>`. `crop` is the least part of an
+    `prompt`, the explanations in columns of the aspects' names, and `mos_<aspect>`. `crop` is the least part of an
     image's sides that is shown where it is learned from (finetune/distill/crops.py).
+
+    Round 1 is about the aspects `described`, and where none is named about `aspect`. An image that one of them was not
+    explained of is asked about the others alone, so that no answer leaves out what the question asks for.
     """
 
     folder: Path
@@ -44,6 +47,7 @@ class Examples:
     rows: pd.DataFrame
     crop: float = 1.0
     seed: int = 0
+    described: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,8 +55,16 @@ class Examples:
     def __getitem__(self, index: int) -> Example:
         row, aspect = self.rows.iloc[index], self.aspect
         mos = float(row[f"mos_{aspect}"])
-        chat = conversation(aspect, row["prompt"], row[aspect], word_of(mos))
+        texts = {name: row[name] for name in self.described or [aspect] if pd.notna(row[name])}
+        chat = conversation(aspect, row["prompt"], description_of(texts), word_of(mos), described=list(texts))
         return Example(load_image(self.folder / row["path"]), chat, mos)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Of the explanations, in characters."""
+        texts = self.rows[list(self.described or [self.aspect])].fillna("")
+        lengths: list[int] = texts.map(len).sum(axis=1).tolist()
+        return lengths
 
     def shown(self, index: int, place: int) -> Example:
         """The example as it is learned from at its `place` in the order of the run."""

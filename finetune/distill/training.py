@@ -29,13 +29,15 @@ from transformers import PrinterCallback, TrainingArguments
 
 from finetune.distill.checkpoints import Keeper, newest
 from finetune.distill.order import order
+from finetune.distill.rating import Rating
 from finetune.distill.trainer import Collate, Examples, ShareTrainer
 from m3agiqa.mllm import adapters
 from m3agiqa.progress import Progress, silent
 from pipeline.profiles import Distill, Recipe
 
 CHECKPOINTS = 20  # a run: a kill costs at most a twentieth of it
-JUDGED = ("loss", "word_accuracy", "srcc")  # what is told of the val images
+JUDGED = ("loss", *Rating._fields)  # what is told of the val images
+CURVE = ["step", "epoch", "train_loss", "lr", *(f"val_{name}" for name in JUDGED)]
 PER_LOG = 5  # logged losses between two checkpoints
 
 
@@ -163,4 +165,4 @@ def _curve(history: list[dict[str, float]], epochs: int, steps: int) -> pd.DataF
         for row in history
         if "loss" in row
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=CURVE)

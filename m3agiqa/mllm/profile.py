@@ -17,7 +17,7 @@ class Profile(Strict):
     revision: str | None = None  # a commit of the hub id; a folder has none
     dtype: Literal["float32", "bfloat16"]  # float16's hidden states overflow
     max_length: PositiveInt  # tokens of a sequence, image included
-    max_new_tokens: PositiveInt  # of a description
+    max_new_tokens: PositiveInt  # of a description, for each aspect that it is about
     fewer_views: Sequence[dict[str, Any]] = ()  # of the image processor, for a sequence that does not fit
     adapter: str | None = None  # a hub id or a folder: where distillation starts from, or, without any, all of it
     adapter_revision: str | None = None

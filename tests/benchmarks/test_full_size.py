@@ -38,9 +38,10 @@ LORA = ["LoRA step, {}: batch 2, ", "LoRA step, {}: batch 4, ", "LoRA step, {}, 
         (
             "predict",
             [
-                "the model alone: batch 4, ",
                 "predict: batch 4, ",
                 "predict --fast: batch 4, ",
+                "describe: batch 4, ",
+                "features: batch 4, ",
                 "predict: ",
             ],
         ),
