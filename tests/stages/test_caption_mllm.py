@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import logging
 
 from data.tables.frames import read_table, write_table
@@ -30,6 +31,10 @@ MODELS = {
     "minicpm-llama3-v-2_5": tiny_minicpm.minicpm,
 }
 ALL = " and ".join(ASPECTS)
+TWO_GPUS = [
+    pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two GPUs here"),
+    pytest.mark.filterwarnings("ignore"),  # of another torch, whose versions a borrowed machine has
+]
 CUT = f'{{"quality": "{TEXTS["quality"]}", "correspondence": "The ball of the'
 
 
@@ -228,15 +233,17 @@ def test_no_other_teacher_runs_in_several_processes(params):
     assert not caption.in_processes(load())
 
 
-def test_two_processes_write_what_one_writes(noisy, monkeypatch):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=TWO_GPUS)])
+def test_two_processes_write_what_one_writes(noisy, monkeypatch, device):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    noisy(**{"runtime.device": device})
     run()
     alone, spent = paths.captions("folder").read_bytes(), totals()
     lines = journal().read_text().splitlines(keepends=True)
     paths.captions("folder").unlink()
     journal().write_text("".join(lines[:2]))  # as a kill leaves it, and the other one's
     journal().with_name("answers-1.jsonl").write_text("".join(lines[1:3]) + lines[3][:40])
-    noisy(**{"runtime.launcher.processes": 2})
+    noisy(**{"runtime.launcher.processes": 2, "runtime.device": device})
     monkeypatch.setattr("sys.argv", ["stages/caption.py"])
     processes.launch("tests.noisy_mllm", 2)
     assert paths.captions("folder").read_bytes() == alone
