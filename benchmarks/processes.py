@@ -18,7 +18,8 @@ from transformers import logging
 from benchmarks import seconds
 from benchmarks.predict import IMAGES, build
 from m3agiqa.asking import Asked, Tell, told_here
-from m3agiqa.scorer import Scorer, batches
+from m3agiqa.batches import batches
+from m3agiqa.scorer import Scorer
 from m3agiqa.workers import Workers, devices
 from m3agiqa.workspace import parts_here
 from pipeline import paths
@@ -58,9 +59,9 @@ def _work(dataset: str, scorer: Scorer) -> list[Asked]:
     table = pd.read_csv(paths.raw(dataset) / "asked.csv", dtype=str)
     prompts = table["prompt"].tolist()
     images = [(paths.raw(dataset) / name, prompt) for name, prompt in zip(table["image"], prompts, strict=True)]
-    return [
-        Asked(rows, [images[row] for row in rows], [scorer.aspects] * len(rows)) for rows in batches(prompts, BATCH)
-    ]
+    part = parts_here(dataset)[scorer.aspects[0]]
+    cut = batches(part, [path for path, _ in images], prompts, BATCH)
+    return [Asked(rows, [images[row] for row in rows], [scorer.aspects] * len(rows)) for rows in cut]
 
 
 def _all(tell: Tell, work: list[Asked]) -> None:

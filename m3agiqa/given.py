@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from m3agiqa.errors import InputError
-from m3agiqa.images import DAMAGE, decode_image, load_image, plain_image
+from m3agiqa.images import DAMAGE, decode_image, header_size, image_size, load_image, plain_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +102,21 @@ def open_image(image: Any, name: str = "image") -> Image.Image:
     raise InputError(
         f"image: expected a path, bytes, an array, a tensor or Pillow's image, not {_a(type(image).__name__)}"
     )
+
+
+def size_of(image: Any) -> tuple[int, int] | None:
+    """Width and height in pixels, as a header or a shape tells; None of what is not to be opened."""
+    try:
+        if isinstance(image, (bytes, bytearray)):
+            return header_size(io.BytesIO(image), "image")
+        if isinstance(image, (str, os.PathLike)):
+            return image_size(Path(image))
+        if isinstance(image, Image.Image):
+            return image.size
+        height, width = image.shape[:2] if isinstance(image, np.ndarray) else image.shape[1:]
+    except (InputError, AttributeError, *DAMAGE):
+        return None
+    return int(width), int(height)
 
 
 def text_of(prompt: Any) -> str:

@@ -62,7 +62,13 @@ def image_size(path: Path | str) -> tuple[int, int]:
         InputError: missing, or no image.
     """
     path = Path(path)
-    with _file(path) as file, _opened(file, str(path)) as image:
+    with _file(path) as file:
+        return header_size(file, str(path))
+
+
+def header_size(file: BinaryIO, name: str) -> tuple[int, int]:
+    """The same as `image_size` of an open file; `name` is what errors call it."""
+    with _opened(file, name) as image:
         return image.size
 
 

@@ -14,7 +14,10 @@ from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 from m3agiqa.head.model import Head, load_head
 from m3agiqa.mllm import adapters
+from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import QUESTIONS
+from m3agiqa.mllm.fitting import Fitter
+from m3agiqa.mllm.loading import load_processor
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Profile
 
@@ -87,6 +90,18 @@ class Networks:
 def load(part: Part, device: str) -> Trained:
     """One aspect alone; `Networks.load` says more."""
     return Networks(device).load(part)
+
+
+def fitter(part: Part) -> tuple[Card, Fitter]:
+    """The card, and what tells the length of a sequence of its MLLM, which is not loaded for it.
+
+    Raises:
+        InputError: the card or the MLLM's processor is missing or damaged.
+    """
+    card = read_card(part.card)
+    profile = _profile(part, card)
+    chat = Chat(load_processor(profile), set(), profile.model)
+    return card, Fitter(chat, profile.max_length, profile.fewer_views)
 
 
 def groups(parts: Mapping[str, Part]) -> list[dict[str, Part]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3agiqa.asking import Asked, Tell, Teller, Told, told_here
+from m3agiqa.batches import batches
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint, folder_sha256, sha256
 from m3agiqa.given import brief
@@ -26,7 +27,7 @@ from m3agiqa.kept_scores import KeptScores, ScoredImages
 from m3agiqa.parts import Part, groups
 from m3agiqa.progress import progress
 from m3agiqa.score import Score
-from m3agiqa.scorer import Scorer, batches
+from m3agiqa.scorer import Scorer
 from m3agiqa.scratch import Scratch
 from m3agiqa.versions import versions
 from m3agiqa.workers import Workers, devices
@@ -76,7 +77,8 @@ def scored(
         made = partial(Scorer, group, batch=batch, unfamiliar=unfamiliar, fast=fast)
         scorer = made(device=device)
         with teller(scorer) if teller else _teller(scorer, [made(device=place) for place in places]) as tell:
-            found |= _Work(scorer, tell, images, names, folder / ".cache", kept).done()
+            part = next(iter(group.values()))
+            found |= _Work(scorer, part, tell, images, names, folder / ".cache", kept).done()
     return ScoredImages(images, [found[aspect] for aspect in parts])
 
 
@@ -113,13 +115,14 @@ class _Work:
     def __init__(
         self,
         scorer: Scorer,
+        part: Part,
         tell: Tell,
         images: Sequence[ListedImage],
         names: Sequence[_Names],
         cache: Path,
         kept: ExitStack,
     ) -> None:
-        self._scorer, self._tell, self._images, self._names = scorer, tell, images, names
+        self._scorer, self._part, self._tell, self._images, self._names = scorer, part, tell, images, names
         self._found = {aspect: self._kept(aspect, cache, kept) for aspect in scorer.aspects}
 
     def _kept(self, aspect: str, cache: Path, kept: ExitStack) -> KeptScores:
@@ -147,7 +150,9 @@ class _Work:
 
     def _score(self, rows: Sequence[int], what: str) -> None:
         """What these images lack, no two of which are one picture. Their batches do not depend on what that is."""
-        places = batches([self._images[row].prompt for row in rows], self._scorer.batch)
+        images = [self._images[row] for row in rows]
+        paths, prompts = [image.path for image in images], [image.prompt for image in images]
+        places = batches(self._part, paths, prompts, self._scorer.batch)
         work = [[row for row in map(rows.__getitem__, batch) if self._missing(row)] for batch in places]
         told = self._tell(map(self._asked, work))
         for asked, scores in progress(told, total=len(work), desc=what, unit="batches"):

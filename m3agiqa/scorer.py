@@ -3,17 +3,16 @@
 m3agiqa/judging.py says what happens to a batch; m3agiqa/scored_images.py scores many images and keeps what it found.
 """
 
-import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from m3agiqa import shipped
+from m3agiqa import shipped, turns
 from m3agiqa.aspects import ASPECTS
+from m3agiqa.batches import batches
 from m3agiqa.bundle import open_bundle
 from m3agiqa.candidates import Ranked, ranked, spread_of
 from m3agiqa.card import Card
@@ -22,26 +21,12 @@ from m3agiqa.errors import InputError
 from m3agiqa.frames import frame_of, pandas
 from m3agiqa.given import AnyImage, Opened, listed, rows_of
 from m3agiqa.judging import judging, opened
-from m3agiqa.overlap import Step, Work, alone, overlapped
+from m3agiqa.overlap import Work, alone, overlapped
 from m3agiqa.parts import Networks, Part, Trained, checked
 from m3agiqa.ranking import preferred
 from m3agiqa.score import Score
 
-# Threads take turns, of all scorers: while transformers loads a model, it changes torch for the whole process, and a
-# model's own insides are for one pass at a time; so is which of its adapters acts.
-_TURN = threading.Lock()
 AHEAD = 2  # an image's views are cut twice, once for each pass: a batch may be at the one, another at the other
-Result = TypeVar("Result")
-
-
-def _in_a_forked_process() -> None:
-    """What a thread of the parent held is free, and torch computes in one thread: its others did not come along."""
-    global _TURN  # noqa: PLW0603 (there is one)
-    _TURN = threading.Lock()
-    torch.set_num_threads(1)
-
-
-os.register_at_fork(after_in_child=_in_a_forked_process)
 
 
 class Scorer:
@@ -207,7 +192,7 @@ class Scorer:
 
     def judging(self, batch: Sequence[Opened], *, aspect: str) -> Work[list[Score]]:
         """`judge`, as work of which other threads can do a part (m3agiqa/overlap.py)."""
-        return (yield from _in_turn(judging(self.loaded(aspect), batch, unfamiliar=self.unfamiliar)))
+        return (yield from turns.taken(judging(self.loaded(aspect), batch, unfamiliar=self.unfamiliar)))
 
     @property
     def threads(self) -> int:
@@ -217,7 +202,7 @@ class Scorer:
     def loaded(self, aspect: str) -> Trained:
         """The parts of `aspect`, loaded on the first call."""
         part = self._part(aspect)
-        with _TURN:
+        with turns.lock():
             if aspect not in self._loaded:
                 self._loaded[aspect] = self._networks.load(part)
             return self._loaded[aspect]
@@ -230,7 +215,10 @@ class Scorer:
             self._part(aspect)  # an aspect that is not here is said before anything is read
         pictures, asked = rows_of(images, prompts)
         found: list[dict[str, Score]] = [{} for _ in pictures]
-        work = batches([prompt if isinstance(prompt, str) else "" for prompt in asked], self.batch)
+        if not aspects:
+            return found
+        with turns.lock():
+            work = batches(self._part(aspects[0]), pictures, asked, self.batch)
         read = self.opened((pictures[row], asked[row]) for rows in work for row in rows)
         each = (self._each([next(read) for _ in rows], aspects) for rows in work)
         for rows, scores in zip(work, overlapped(each, self.threads), strict=True):
@@ -250,26 +238,3 @@ class Scorer:
         if aspect not in self._parts:
             raise InputError(f"aspect {aspect!r} is not here, only {', '.join(self.aspects) or 'none'}")
         return self._parts[aspect]
-
-
-def _in_turn(work: Work[Result]) -> Work[Result]:
-    """The work, each part of it that is not other threads' done while nobody else has a model."""
-    step: Step | None = None
-    while True:
-        with _TURN:
-            try:
-                step = next(work) if step is None else work.send(step)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-        step = yield step
-
-
-def batches(prompts: Sequence[str], size: int) -> list[list[int]]:
-    """Rows by length of prompt, `size` at a time: little padding. The same prompts make the same batches.
-
-    The longest come first: memory that does not suffice is known at once, the time to go is not underrated, and a
-    GPU's graph of a step is made for a cache that fits the rest.
-    """
-    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -25,7 +25,7 @@ from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.overlap import Work, overlapped
 from m3agiqa.parts import Trained
 from m3agiqa.score import Score
-from m3agiqa.scorer import AHEAD, batches
+from m3agiqa.scorer import AHEAD
 from pipeline.settings import Settings, load
 from stages import describe, features
 
@@ -67,7 +67,9 @@ def _score(trained: Trained, table: pd.DataFrame) -> None:
 
     def works() -> Iterator[Work[list[Score]]]:
         asked = [*zip(table["path"], table["prompt"], strict=True)]
-        cut = batches(table["prompt"].tolist(), BATCH)
+        longest = longest_first(trained.mllm, table.drop(columns="description"), trained.card.aspect, Path())
+        order = table.index.get_indexer(longest.index).tolist()
+        cut = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
         read: Iterator[Opened] = opened([asked[row] for rows in cut for row in rows], most=BATCH)
         for rows in cut:
             yield judging(trained, [next(read) for _ in rows], unfamiliar=True)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -113,9 +112,10 @@ main()
 """
 
 
-def test_a_killed_run_leaves_what_the_next_takes_away(run):
+def test_a_killed_run_leaves_what_the_next_takes_away(run, programs):
     expected = run("--tar", "a.tar", "b.tar", out="whole")
-    command = [sys.executable, "-c", KILLED, "predict", "--tar", "a.tar", "b.tar", "--bundle", "bundle", "--out", "out"]
+    command = [programs / "python", "-c", KILLED, "predict", "--tar", "a.tar", "b.tar"]
+    command += ["--bundle", "bundle", "--out", "out"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == -signal.SIGKILL, ran.stderr

@@ -23,15 +23,15 @@ SIDE = 192  # pixels, of the scenes
 def scenes(tmp_path_factory) -> list:
     """Six scenes a prompt, and their prompts."""
     folder = tmp_path_factory.mktemp("scenes")
-    table = synthetic.build(folder, seed=1, prompts=20, size=SIDE, raters=2)
+    table = synthetic.build(folder, seed=1, prompts=14, size=SIDE, raters=2)
     return [(load_image(folder / path), prompt) for path, prompt in zip(table["path"], table["prompt"], strict=True)]
 
 
 @pytest.fixture(scope="module")
 def judge(scenes, tmp_path_factory) -> Scorer:
-    """Of the first 13 prompts; it says two words of an image, which is quick and changes nothing of what it sees."""
+    """Of the first 9 prompts; it says two words of an image, which is quick and changes nothing of what it sees."""
     folder = tmp_path_factory.mktemp("judge")
-    parts = trained(ROOT / "models/tiny", folder, training=scenes[:78], max_length=384, max_new_tokens=2)
+    parts = trained(ROOT / "models/tiny", folder, training=scenes[:54], max_length=384, max_new_tokens=2)
     card = read_card(parts["quality"].card).model_copy(update={"world": "simulated"})
     write_card(card, folder / "card.json")
     return Scorer({"quality": replace(parts["quality"], card=folder / "card.json")}, device="cpu")
@@ -45,7 +45,7 @@ def refused(judge: Scorer, images: list, prompts: list | None = None) -> float:
 
 
 def test_hardly_a_scene_that_it_has_not_seen_is_refused(judge, scenes):
-    images, prompts = zip(*scenes[78:], strict=True)
+    images, prompts = zip(*scenes[54:], strict=True)
     assert refused(judge, images, prompts) <= 0.05
     assert refused(judge, images) == refused(judge, images, prompts)  # what is asked of it makes no scene strange
 

@@ -12,7 +12,7 @@ from evaluation.predictions import predict
 from m3agiqa.errors import InputError
 from m3agiqa.head.model import load_head
 from m3agiqa.mllm.conversation import conversation
-from m3agiqa.scorer import Scorer, batches
+from m3agiqa.scorer import Scorer
 from m3agiqa.warnings.prompts import NO_PROMPT
 from tests.stored import stored
 from tests.tiny_mllm import picture
@@ -120,8 +120,3 @@ def test_what_cannot_be_asked(parts):
     with pytest.raises(ValueError, match="6 images and 1 prompts"):
         scorer(IMAGES, ["one"], aspect="quality")
     assert scorer([], [], aspect="quality") == []
-
-
-def test_batches_hold_similar_lengths_the_longest_first_and_every_row_once():
-    made = batches(["x" * length for length in (5, 1, 9, 3, 1)], 2)
-    assert made == [[2, 0], [3, 1], [4]]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from m3agiqa import given, score_files
+from m3agiqa.batches import batches
 from m3agiqa.card import read_card, write_card
 from m3agiqa.errors import InputError
 from m3agiqa.given import Opened
@@ -90,12 +91,12 @@ def test_together_they_give_what_each_gives_alone(model, parts, third, request):
     given = {**parts, "authenticity": request.getfixturevalue(third)}
     scorer = Scorer(given, device="cpu")
     found = [scorer(IMAGES, PROMPTS, aspect=aspect) for aspect in (*given, *reversed(given))]
-    batch = [Opened.of(IMAGES[row], PROMPTS[row]) for row in (1, 0, 3, 4, 2)]
+    batch = [Opened.of(image, prompt) for image, prompt in zip(IMAGES, PROMPTS, strict=True)]
     for aspect, scores in zip((*given, *reversed(given)), found, strict=True):
         part, card = given[aspect], read_card(given[aspect].card)
         mllm = load(model, adapter=part.adapter if card.adapted else None, **PROFILE)
         trained = Trained(card, mllm, load_head(part.head), fast=False)
-        assert [scores[row] for row in (1, 0, 3, 4, 2)] == alone(judging(trained, batch, unfamiliar=False))
+        assert scores == alone(judging(trained, batch, unfamiliar=False))
 
 
 def test_one_call_for_all_aspects_is_a_call_for_each(parts, bare, tmp_path, opened):
@@ -137,8 +138,7 @@ def test_read_ahead_or_not_it_is_the_same(parts, tmp_path, opened):
     assert {thread for _, thread in opened} == {threading.main_thread()}
     mixed = scorer.all([file if place % 2 else IMAGES[place] for place, file in enumerate(files)], PROMPTS)
     assert mixed == found
-    order = (1, 0), (3, 4), (2,)
-    for rows in order:
+    for rows in batches(parts["quality"], files, PROMPTS, 2):
         batch = scorer.score_batch([files[row] for row in rows], [PROMPTS[row] for row in rows], aspect="quality")
         assert batch == [found[row]["quality"] for row in rows]
 

@@ -35,9 +35,9 @@ def bundle(parts, tmp_path_factory):
 
 
 @contextmanager
-def started(bundle):
+def started(programs, bundle):
     """The command, and where it listens."""
-    command = [sys.executable, "-m", "m3agiqa", "serve", "--bundle", bundle, "--port", "0", "--device", "cpu"]
+    command = [programs / "python", "-m", "m3agiqa", "serve", "--bundle", bundle, "--port", "0", "--device", "cpu"]
     environment = os.environ | {serve.KEY: KEY}
     how = {"cwd": ROOT, "env": environment, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **how, preexec_fn=taking_ctrl_c) as process:  # noqa: PLW1509 (no thread of ours runs)
@@ -62,8 +62,8 @@ def listens(port):
     ("end", "code", "last"),
     [(signal.SIGINT, 0, "serve: stopped; what had come is answered\n"), (signal.SIGTERM, -signal.SIGTERM, "")],
 )
-def test_the_command(bundle, end, code, last):
-    with started(bundle) as (process, url):
+def test_the_command(programs, bundle, end, code, last):
+    with started(programs, bundle) as (process, url):
         headers = {"Authorization": f"Bearer {KEY}"}
         with httpx2.Client(base_url=url, headers=headers, timeout=60) as client:
             assert client.get("/health").json() == {"status": "ready"}
@@ -73,8 +73,8 @@ def test_the_command(bundle, end, code, last):
         assert (process.stderr.read(), process.wait(60)) == (last, code)  # and the key in none of it
 
 
-def test_a_second_ctrl_c_ends_it_at_once(bundle):
-    with started(bundle) as (process, url):
+def test_a_second_ctrl_c_ends_it_at_once(programs, bundle):
+    with started(programs, bundle) as (process, url):
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 60) as client:
             client.sendall(f"POST /v1/scores HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n".encode())
