@@ -1,5 +1,6 @@
 """What the caption stage needs, in a folder of its own: images, their tables, params set to the teacher gemini."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -53,13 +54,13 @@ def write_params(**changes: Any) -> Settings:
         for parent in parents:
             section = section[parent]
         section[last] = value
-    YAML().dump(params, PARAMS)
+    PARAMS.write_text(json.dumps(params))  # YAML as well, and written in no time
     return load()
 
 
-def start(root: Path, server: GeminiServer, *options: str) -> subprocess.Popen:
+def start(root: Path, server: GeminiServer, *options: str, python: Path | str = sys.executable) -> subprocess.Popen:
     """`python -m stages.caption` in `root`, before a server."""
-    command = [sys.executable, "-m", "stages.caption", *options]
+    command = [python, "-m", "stages.caption", *options]
     environment = os.environ | _environment(root, server)
     return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

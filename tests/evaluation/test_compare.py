@@ -88,6 +88,7 @@ def project(programs, tmp_path_factory):
 
     called(folder, "git", "init", "--quiet")
     dvc("init", "--quiet")
+    (folder / ".dvc/config").write_text("[core]\nanalytics = false\ncheck_update = false\n")  # nobody is asked
     (folder / "results").mkdir()
     (folder / "dvc.yaml").write_text("params: [params.yaml]\nstages: {fails: {cmd: exit 3}}\n")
     write("xlstm", "published")

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,16 @@ from m3agiqa.errors import InputError
 from m3agiqa.mllm import adapters
 from tests.distilled import FILES, STEPS, KillAt, run, same, student
 
+ROOT = Path(__file__).parents[2]
 
-def test_a_run_killed_by_sigkill_goes_on(model, whole, tmp_path):
+
+def test_a_run_killed_by_sigkill_goes_on(model, whole, programs, tmp_path):
     folder, curve = whole
     code = (
         "from pathlib import Path; from tests.distilled import KillAt, run; "
         f"run(Path({str(model)!r}), Path({str(tmp_path)!r}), progress=KillAt(5, 'kill'))"
     )
-    dead = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    dead = subprocess.run([programs / "python", "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()
     assert [path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
     assert not (tmp_path / "adapter").exists()

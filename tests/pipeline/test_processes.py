@@ -20,7 +20,7 @@ from data.feature_store.writer import SHARD_IMAGES
 from m3agiqa.files import read_json
 from pipeline import paths, processes
 from stages import describe, distill, features
-from tests import tiny_mllm
+from tests import forks, tiny_mllm
 from tests.few_images import project
 
 logging.disable_progress_bar()
@@ -54,10 +54,21 @@ WAYS = [
 ]
 
 
-def run(*arguments: str) -> str:
-    ran = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stderr
+@pytest.fixture
+def run(way, request, monkeypatch):
+    """On a CPU, processes are forks: torch alone takes seconds to import."""
+    python = Path(sys.executable)
+    if way.device == "cpu":
+        python = request.getfixturevalue("programs") / "python"
+        monkeypatch.setattr(torch.multiprocessing, "spawn", forks.spawn)
+
+    def run(*arguments: str) -> str:
+        command = [python, "-m", *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stderr
+
+    return run
 
 
 @pytest.fixture(params=WAYS)
@@ -98,7 +109,7 @@ def adapter(chosen):
     return load_file(paths.adapter(chosen.dataset, chosen.aspect) / "adapter_model.safetensors")
 
 
-def test_two_processes_write_what_one_writes(chosen, way):
+def test_two_processes_write_what_one_writes(chosen, way, run):
     curve, described = Path("results/training/distill.csv"), paths.descriptions(chosen.dataset, chosen.aspect)
     cached = paths.features(chosen.dataset, chosen.aspect)
     distill.main(chosen)

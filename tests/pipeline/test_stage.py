@@ -42,7 +42,7 @@ def test_the_settings_may_tell_whether_a_stage_runs_in_several_processes(monkeyp
     ("name", "change"),
     [("download", "dataset: nowhere"), ("train", "aspect: beauty"), ("evaluate", "head: none")],
 )
-def test_a_stage_says_what_is_wrong_in_one_line(tmp_path, name, change):
+def test_a_stage_says_what_is_wrong_in_one_line(tmp_path, programs, name, change):
     """A real process: status 2, one line on stderr, no traceback."""
     root = Path(__file__).parents[2]
     key = change.split(":")[0]
@@ -50,7 +50,7 @@ def test_a_stage_says_what_is_wrong_in_one_line(tmp_path, name, change):
     changed = [change if line.startswith(f"{key}:") else line for line in lines]
     (tmp_path / "params.yaml").write_text("\n".join(changed))
     ran = subprocess.run(
-        [sys.executable, "-m", f"stages.{name}"],
+        [programs / "python", "-m", f"stages.{name}"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(root)},
         capture_output=True,

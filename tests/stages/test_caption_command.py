@@ -25,14 +25,18 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def said(project, server, *options):
-    running = start(project, server, *options)
-    text = running.communicate()[0].decode()
-    assert running.returncode == 0, text
-    return text
+@pytest.fixture
+def said(programs):
+    def said(project, server, *options):
+        running = start(project, server, *options, python=programs / "python")
+        text = running.communicate()[0].decode()
+        assert running.returncode == 0, text
+        return text
+
+    return said
 
 
-def test_the_options(project):
+def test_the_options(project, said):
     with GeminiServer(
         lambda request: blocked_prompt(request) if BLOCKED in request.text else answer(request)
     ) as server:

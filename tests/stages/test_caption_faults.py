@@ -177,9 +177,9 @@ def test_whatever_fails_and_whoever_kills_it_nothing_is_lost_and_nothing_is_paid
     assert paths.captions("folder").read_bytes() == disturbed
 
 
-def test_a_terminated_run_keeps_what_was_under_way(project):
+def test_a_terminated_run_keeps_what_was_under_way(project, programs):
     with GeminiServer(lambda request: answer(request, delay=0.3)) as server:
-        running = start(project, server)
+        running = start(project, server, python=programs / "python")
         while len(server.requests) < 20:
             time.sleep(0.01)
         running.send_signal(signal.SIGTERM)
@@ -208,11 +208,11 @@ def bearers(root: Path) -> list[Path]:
     ],
     ids=["success", "400", "401", "403", "404", "daily quota", "unusable", "blocked"],
 )
-def test_the_key_is_nowhere(project, script, status):
+def test_the_key_is_nowhere(project, programs, script, status):
     write_samples(24)
     write_splits(["train"] * 20 + ["test"] * 4)
     with GeminiServer(script) as server:
-        running = start(project, server)
+        running = start(project, server, python=programs / "python")
         while running.poll() is None and not server.requests:
             time.sleep(0.01)
         seen = Path(f"/proc/{running.pid}/cmdline").read_bytes()

@@ -14,7 +14,7 @@ from m3agiqa.mllm.readings import Written
 from pipeline import paths, processes
 from pipeline.settings import load
 from stages import caption
-from tests import tiny_minicpm, tiny_mllm
+from tests import forks, tiny_minicpm, tiny_mllm
 from tests.caption_project import ASPECTS, write_splits
 from tests.captioned import SPLIT, captions, run, totals
 from tests.every_teacher import Local, look_at_sources, mllm_params, well
@@ -245,6 +245,8 @@ def test_two_processes_write_what_one_writes(noisy, monkeypatch, device):
     journal().with_name("answers-1.jsonl").write_text("".join(lines[1:3]) + lines[3][:40])
     noisy(**{"runtime.launcher.processes": 2, "runtime.device": device})
     monkeypatch.setattr("sys.argv", ["stages/caption.py"])
+    if device == "cpu":
+        monkeypatch.setattr(torch.multiprocessing, "spawn", forks.spawn)  # torch alone takes seconds to import
     processes.launch("tests.noisy_mllm", 2)
     assert paths.captions("folder").read_bytes() == alone
     assert totals() == spent

@@ -16,6 +16,7 @@ from data.tables.frames import read_table, write_table
 from m3agiqa.files import write_json
 from pipeline import paths, processes, settings
 from stages import cross, evaluate, report, source
+from tests import forks
 from tests.evaluated import MADE_ON, build
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,7 @@ def test_the_other_data_sets_test_images_go_through_the_student(workplace, monke
     shutil.rmtree(".cache")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(torch.multiprocessing, "spawn", forks.spawn)
     processes.launch("stages.cross", 2)
     assert {path: path.read_bytes() for path in written} == alone
     assert [json.loads(path.read_text())["processes"] for path in made_on] == [2, 2]
