@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from m3agiqa.card import read_card
 from m3agiqa.errors import InputError
 from m3agiqa.given import size_of, text_of
 from m3agiqa.mllm.conversation import conversation
@@ -24,7 +25,7 @@ def batches(part: Part, images: Sequence[Any], prompts: Sequence[Any], size: int
     GPU's graph of a step is made for a cache that fits the rest.
 
     Raises:
-        InputError: the model's processor is not there, or not usable.
+        InputError: the card or the model's processor is not there, or not usable.
     """
     if len(images) <= size:
         return [list(range(len(images)))] if images else []
@@ -33,9 +34,9 @@ def batches(part: Part, images: Sequence[Any], prompts: Sequence[Any], size: int
 
 
 def _lengths(part: Part, images: Sequence[Any], prompts: Sequence[Any]) -> list[int]:
-    card, its = fitter(part)
+    card = read_card(part.card)
     asked = [conversation(card.aspect, _text(prompt), described=card.described) for prompt in prompts]
-    return its.lengths([size_of(image) or UNKNOWN for image in images], asked)
+    return fitter(part, card).lengths([size_of(image) or UNKNOWN for image in images], asked)
 
 
 def _text(prompt: Any) -> str:

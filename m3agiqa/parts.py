@@ -92,16 +92,15 @@ def load(part: Part, device: str) -> Trained:
     return Networks(device).load(part)
 
 
-def fitter(part: Part) -> tuple[Card, Fitter]:
-    """The card, and what tells the length of a sequence of its MLLM, which is not loaded for it.
+def fitter(part: Part, card: Card) -> Fitter:
+    """What tells the length of a sequence of the MLLM, which is not loaded for it.
 
     Raises:
-        InputError: the card or the MLLM's processor is missing or damaged.
+        InputError: the MLLM's processor is missing or damaged.
     """
-    card = read_card(part.card)
     profile = _profile(part, card)
     chat = Chat(load_processor(profile), set(), profile.model)
-    return card, Fitter(chat, profile.max_length, profile.fewer_views)
+    return Fitter(chat, profile.max_length, profile.fewer_views)
 
 
 def groups(parts: Mapping[str, Part]) -> list[dict[str, Part]]:

@@ -13,12 +13,12 @@ from benchmarks.full_size import machine
 from benchmarks.full_size.machine import ON_GPU, Ceilings
 from benchmarks.full_size.model import flops as flops_of
 from benchmarks.full_size.model import over_again
+from benchmarks.full_size.model import settings as settings_of
 from data.feature_store.writer import FeatureWriter
 from finetune.student import longest_first
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.readings import Inputs
-from pipeline.settings import Settings, load
 from stages.features import states
 
 IMAGES, BATCH = (1536, 16) if ON_GPU else (16, 4)
@@ -46,7 +46,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings) -> None
 def _forward(student: LocalMLLM, table: pd.DataFrame) -> float:
     """Seconds of the passes over inputs that are made already, in batches as the stage makes them."""
     made: list[Inputs] = []
-    rows = longest_first(student, table, _settings(BATCH).aspect, Path())
+    rows = longest_first(student, table, settings_of(BATCH).aspect, Path())
     for start in range(0, len(rows), BATCH):
         batch = rows.iloc[start : start + BATCH]
         asked = [conversation("quality", *texts) for texts in zip(batch["prompt"], batch["description"], strict=True)]
@@ -63,7 +63,7 @@ def _forward(student: LocalMLLM, table: pd.DataFrame) -> float:
 
 def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
     """Seconds of the stage's loop over the images of `rows`."""
-    settings = _settings(batch)
+    settings = settings_of(batch)
     rows = longest_first(student, rows, settings.aspect, Path())
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(Path(folder), {}, list(rows.index))
@@ -73,11 +73,6 @@ def _stage(student: LocalMLLM, rows: pd.DataFrame, batch: int) -> float:
         for part in missing:
             writer.write(part, next(parts))
         return time.perf_counter() - start
-
-
-def _settings(batch: int) -> Settings:
-    settings = load()
-    return settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch": batch})})
 
 
 def _report(what: str, seconds: float, flops: float, ceilings: Ceilings) -> None:

@@ -20,6 +20,7 @@ from m3agiqa.mllm.minicpm_llama3_v_2_5.configuration import MiniCPMVConfig
 from m3agiqa.mllm.minicpm_llama3_v_2_5.modeling import MiniCPMVForConditionalGeneration
 from m3agiqa.mllm.minicpm_llama3_v_2_5.slicing import slicing
 from m3agiqa.mllm.model import LocalMLLM
+from pipeline.settings import Settings, load
 from tests import tiny_minicpm
 
 SHAPES: dict[str, Any] = dict(tiny_minicpm.CONFIG)
@@ -55,6 +56,15 @@ def student(folder: Path) -> LocalMLLM:
     return LocalMLLM(
         network, processor, min(1536, SHAPES["max_position_embeddings"]), where(), "full size", "random", FEWER
     )
+
+
+def settings(batch: int, most: int | None = None) -> Settings:
+    """Those of params.yaml, but for images at once, and for the tokens of a description."""
+    chosen = load()
+    profile = chosen.mllms[chosen.mllm]
+    profile = profile.model_copy(update={"max_new_tokens": most or profile.max_new_tokens})
+    runtime = chosen.runtime.model_copy(update={"batch": batch})
+    return chosen.model_copy(update={"mllms": chosen.mllms | {chosen.mllm: profile}, "runtime": runtime})
 
 
 def images(folder: Path, *, uneven: bool) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmarks.full_size import machine
 from benchmarks.full_size.machine import ON_GPU, Ceilings, where
-from benchmarks.full_size.model import over_again
+from benchmarks.full_size.model import over_again, settings
 from finetune.student import longest_first
 from m3agiqa import shipped
 from m3agiqa.card import Card, read_card
@@ -26,7 +26,6 @@ from m3agiqa.overlap import Work, overlapped
 from m3agiqa.parts import Trained
 from m3agiqa.score import Score
 from m3agiqa.scorer import AHEAD
-from pipeline.settings import Settings, load
 from stages import describe, features
 
 BATCH, TIMES = (32, 5) if ON_GPU else (4, 2)  # images at once, and how often all are taken
@@ -80,23 +79,18 @@ def _score(trained: Trained, table: pd.DataFrame) -> None:
 
 
 def _describe(student: LocalMLLM, table: pd.DataFrame) -> None:
-    cut = describe.batches(student, table.reset_index(names="image_id"), _settings(), Path())
-    for _ in describe.answers(student, cut, _settings(), Path()):
+    chosen = settings(BATCH, DESCRIBED)
+    cut = describe.batches(student, table.reset_index(names="image_id"), chosen, Path())
+    for _ in describe.answers(student, cut, chosen, Path()):
         pass
 
 
 def _read(student: LocalMLLM, table: pd.DataFrame) -> None:
-    rows = longest_first(student, table, _settings().aspect, Path())
+    chosen = settings(BATCH)
+    rows = longest_first(student, table, chosen.aspect, Path())
     parts = [rows.iloc[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    for _ in features.states(student, parts, _settings(), Path()):
+    for _ in features.states(student, parts, chosen, Path()):
         pass
-
-
-def _settings() -> Settings:
-    settings = load()
-    profile = settings.mllms[settings.mllm].model_copy(update={"max_new_tokens": DESCRIBED})
-    runtime = settings.runtime.model_copy(update={"batch": BATCH})
-    return settings.model_copy(update={"mllms": settings.mllms | {settings.mllm: profile}, "runtime": runtime})
 
 
 def _card(student: LocalMLLM) -> Card:

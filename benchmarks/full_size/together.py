@@ -26,7 +26,7 @@ from m3agiqa.mllm import gpu
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.processes import launch, process, share
 from pipeline.ranks import RANK
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings
 from stages import describe, features
 
 STARTED = time.perf_counter()
@@ -39,7 +39,7 @@ MOST = 100 if ON_GPU else 8  # tokens of a description
 def measure(part: str) -> None:
     """One process's work, beside the others'."""
     here = process(where().type)
-    settings = _settings()
+    settings = model.settings(BATCH, MOST)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").mkdir()
         student = model.student(Path(folder) / "model")
@@ -122,13 +122,6 @@ PARTS: dict[str, Callable[[LocalMLLM, pd.DataFrame, Settings], None]] = {
     "distill": _distill,
     "distill_twice": _distill_twice,
 }
-
-
-def _settings() -> Settings:
-    settings = load()
-    profile = settings.mllms[settings.mllm].model_copy(update={"max_new_tokens": MOST})
-    runtime = settings.runtime.model_copy(update={"batch": BATCH})
-    return settings.model_copy(update={"mllms": settings.mllms | {settings.mllm: profile}, "runtime": runtime})
 
 
 if __name__ == "__main__":

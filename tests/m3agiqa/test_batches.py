@@ -44,7 +44,7 @@ def test_little_is_padded_and_the_longest_come_first(slicing, uneven):
     cut = batches(slicing, images, prompts, 4)
     assert sorted(row for rows in cut for row in rows) == list(range(30))
     assert [len(rows) for rows in cut] == [4] * 7 + [2]
-    _, its = fitter(slicing)
+    its = fitter(slicing, read_card(slicing.card))
     lengths = []
     for image, prompt in zip(images, prompts, strict=True):
         asked = [conversation("quality", prompt)]
