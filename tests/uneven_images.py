@@ -9,9 +9,16 @@ from m3agiqa.image_list import ListedImage
 from m3agiqa.parts import Part
 from m3agiqa.score import Score
 from m3agiqa.scored_images import scored
+from m3agiqa.scorer import Scorer
 from tests.tiny_mllm import picture
 
 IMAGES = 13
+
+
+class Overlapping(Scorer):
+    """On a CPU as on a GPU: threads make the inputs of other batches. By name, so that it is so in other processes."""
+
+    threads = 2
 
 
 def uneven_images(folder: Path) -> list[ListedImage]:

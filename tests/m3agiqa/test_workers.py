@@ -17,11 +17,10 @@ import torch
 from m3agiqa import bundle, scored_images, workers
 from m3agiqa.errors import InputError, WorkerError
 from m3agiqa.model_card import render
-from m3agiqa.scorer import Scorer
 from m3agiqa.workers import devices
 from tests import forks
 from tests.ctrl_c import taking_ctrl_c
-from tests.uneven_images import IMAGES, found, journalled, uneven_images
+from tests.uneven_images import IMAGES, Overlapping, found, journalled, uneven_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +63,7 @@ def test_the_scores_are_those_of_one_process(images, parts, alone, tmp_path, mon
 
 @pytest.mark.usefixtures("forked")
 def test_while_threads_make_inputs_as_for_a_gpu_the_scores_are_the_same(images, parts, alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(Scorer, "threads", 2)
+    monkeypatch.setattr(scored_images, "Scorer", Overlapping)
     assert found(images, parts, tmp_path / "two", processes=2) == alone
     assert found(images, parts, tmp_path / "one", processes=1) == alone
 
