@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from analyzers.repeats import repeats
+from m3agiqa.json_objects import is_deep
 
 FEWEST_LETTERS, MOST_WORDS = 15, 150
 REPEATS = "repeats the score"  # the one complaint about a text that could be learned from all the same
@@ -25,11 +26,11 @@ def parse(text: str) -> Any:
     is taken out of one that is cut off or damaged.
     """
     start = _OBJECT.search(text)
-    if not start:
+    if not start or is_deep(text[start.start() :]):
         return text
     try:
         return _JSON.raw_decode(text, start.start())[0]
-    except (ValueError, RecursionError):
+    except ValueError:
         return text
 
 

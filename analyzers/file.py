@@ -4,7 +4,6 @@ A .csv with the columns `name` or `image` (the image's file name) and one for ea
 keys; other columns are ignored. UTF-8; m3agiqa/csv_rows.py says how a csv is read.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from analyzers.explanations import REPEATS, check, one_line
 from analyzers.teacher import Question
 from m3agiqa.csv_rows import Record, by_column, header_of, image_column, records
 from m3agiqa.errors import InputError
+from m3agiqa.json_objects import read_object
 
 
 def read_explanations(path: Path, questions: Iterable[Question], others: Iterable[str]) -> dict[str, Described]:
@@ -75,13 +75,7 @@ def _jsonl(path: Path) -> Iterator[_Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{where}: not JSON ({error})") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: expected an object with a name and the aspects")
-            yield _Row(where, row)
+            yield _Row(where, read_object(line, where))
 
 
 def _csv(path: Path) -> Iterator[_Row]:

@@ -5,7 +5,6 @@ that the teacher `mllm` runs in. A record that is here already is passed over. S
 twice, nor to be killed on the way.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
@@ -18,6 +17,7 @@ import pydantic
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 from m3agiqa.journal import Journal, records
+from m3agiqa.json_objects import read_object
 
 NAME = "answers.jsonl"
 Hash = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]
@@ -118,14 +118,14 @@ def _answers(path: Path) -> Iterator[dict[str, Any]]:
 
 def _answer(line: bytes, where: str) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(line)
+        record = read_object(line, where)
         _Record.model_validate(record)
+    except InputError as error:
+        raise InputError(f"{error}; expected a teacher's answer") from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the line"
         raise InputError(f"{where}: not a teacher's answer ({place}: {first['msg']})") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{where}: not a teacher's answer (no JSON)") from None
     return record
 
 

@@ -24,10 +24,8 @@ SHAPES = {"8 B model, 477 x 4096": (128, 477, 4096), "tiny, 150 x 256": (4096, 1
 def rows(images: Sequence[str], tokens: int, dim: int) -> Iterator[ReadImage]:
     """A few different states, again and again: making them must not count."""
     pool = [torch.randn(tokens, dim, generator=torch.Generator().manual_seed(n)).bfloat16() for n in range(4)]
-    return (
-        ReadImage(image_id, pool[number % 4], Span(0, tokens), "fair", 2.5, fewer_views=False, kept=None)
-        for number, image_id in enumerate(images)
-    )
+    told = Span(tokens // 2, tokens), "fair", 2.5, False, None, torch.zeros(2 * dim)
+    return (ReadImage(image_id, pool[number % 4], *told) for number, image_id in enumerate(images))
 
 
 def write_raw(path: Path, images: Sequence[str], tokens: int, dim: int) -> None:

@@ -26,6 +26,7 @@ from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Profile
 from pipeline.settings import PARAMS, load
+from stages.features import as_stored
 
 T = TypeVar("T")
 IMAGES, BATCH = 128, 16
@@ -44,10 +45,7 @@ def main() -> None:
     def read_with_the_mllm(images: Sequence[str]) -> list[ReadImage]:
         rows = [ids.index(image_id) for image_id in images]
         readings = mllm.read([pictures[row] for row in rows], [texts[row] for row in rows])
-        return [
-            ReadImage(image_id, each.states, each.description, each.word, each.expected, fewer_views=False, kept=None)
-            for image_id, each in zip(images, readings, strict=True)
-        ]
+        return [as_stored(*each) for each in zip(images, readings, strict=True)]
 
     with tempfile.TemporaryDirectory() as folder:
         writer = FeatureWriter(folder, {}, ids, shard_images=BATCH)

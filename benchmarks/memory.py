@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 
 from benchmarks import peak_memory
+from benchmarks.feature_store import rows
 from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter, ReadImage
+from data.feature_store.writer import FeatureWriter
 from finetune.heads.training import train_head
 from m3agiqa.head.model import build_head
-from m3agiqa.spans import Span
 from pipeline.settings import PARAMS, load
 
 TOKENS, DIM = 150, 1024  # 0.3 MB an image
@@ -27,10 +27,7 @@ IMAGES = 1000  # 0.3 GB, more than the reader's cache; 8 x is 2.5 GB
 def write(folder: Path, images: int, tokens: int = TOKENS, dim: int = DIM) -> None:
     writer = FeatureWriter(folder, {}, [f"image-{number:05d}" for number in range(images)])
     for part in writer.missing():
-        states = ((image_id, torch.randn(tokens, dim).bfloat16()) for image_id in part.image_ids)
-        writer.write(
-            part, (ReadImage(*each, Span(0, tokens), "fair", 2.5, fewer_views=False, kept=None) for each in states)
-        )
+        writer.write(part, rows(part.image_ids, tokens, dim))
 
 
 def read(folder: Path, images: int) -> None:

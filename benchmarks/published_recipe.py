@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.feature_store import rows
 from data.feature_store.shuffle import Shuffle
 from data.feature_store.store import FeatureStore
-from data.feature_store.writer import FeatureWriter, ReadImage
+from data.feature_store.writer import FeatureWriter
 from finetune.heads.training import train_head
 from m3agiqa.head.model import build_head
 from m3agiqa.head.stacks import xlstm_stack
-from m3agiqa.spans import Span
 from pipeline.settings import load
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -156,14 +156,8 @@ def _clock() -> float:
 
 def write_store(folder: Path, dim: int) -> FeatureStore:
     writer = FeatureWriter(folder, {}, [f"image-{number:04d}" for number in range(IMAGES)])
-    random = torch.Generator().manual_seed(0)
     for part in writer.missing():
-        states = (torch.randn(TOKENS, dim, generator=random).to(torch.bfloat16) for _ in part.image_ids)
-        rows = (
-            ReadImage(image_id, each, Span(TOKENS // 2, TOKENS), "fair", 2.5, fewer_views=False, kept=None)
-            for image_id, each in zip(part.image_ids, states, strict=True)
-        )
-        writer.write(part, rows)
+        writer.write(part, rows(part.image_ids, TOKENS, dim))
     return FeatureStore.open(folder, cache_bytes=1)  # nothing is kept in memory, as if it did not fit
 
 

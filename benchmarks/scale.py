@@ -22,7 +22,7 @@ from data.feature_store.store import FeatureStore
 from data.splitting.protocols import prompt_disjoint
 from evaluation import bootstrap, ridge
 from evaluation.baselines import PENALTIES, Rows, tfidf_description
-from evaluation.mean_states import MeanStates
+from evaluation.rows_on_disk import RowsOnDisk
 from finetune.heads.pairs import rank_loss
 
 NUMBERS = (1000, 20_000, 200_000)
@@ -64,7 +64,7 @@ def states(folder: Path, images: int) -> None:
     """A ridge on mean states that lie in a file."""
     train = np.arange(0, images, 2)
     with (folder / "means").open("r+b") as file:
-        means = MeanStates(file, DIM)
+        means = RowsOnDisk(file)
         means.shape = (images, DIM)
         ridge.fit(means, train, _pair(images)[1][train], PENALTIES).predict(means)
 
@@ -73,7 +73,7 @@ def words(_: Path, images: int) -> None:
     """A ridge on the words of descriptions."""
     table = _table(images).assign(split=np.resize(["train", "val", "train", "test"], images), mos=_pair(images)[1])
     table["description"] = table["prompt"]
-    tfidf_description(Rows(table, table[[]], np.zeros((images, 1), np.float32)))
+    tfidf_description(Rows(table, table[[]], *[np.zeros((images, 1), np.float32)] * 2))
 
 
 STEPS: dict[str, Callable[[Path, int], None]] = {

@@ -12,6 +12,7 @@ the test rows is taken away before anything else is done.
 | piqe | PIQE alone, a published no-reference metric, negated; nothing is learnt but its place on the MOS scale |
 | pixel_measurements | the offline teacher's measurements: sharpness, noise, contrast, … |
 | tfidf_description | the words of the student's description |
+| vision_tower | what the language model is shown of the image, mean and spread over its tokens: no language at all |
 | mean_hidden_states | the student's hidden states, averaged over the tokens: a linear head |
 | student_word | the student's rating word, as the middle of its interval |
 | expected_word | the mean of the five words, by how likely the student takes each to be |
@@ -53,18 +54,19 @@ class Rows:
     """The samples that baselines see, test MOS removed.
 
     `table` has one row an image with image_id, split, mos, prompt, generator, description, level (the student's rating
-    word, 0-4), expected (the five words' mean, 0-5) and piqe (0 good to 100). `measurements` and `states` hold one row
-    an image, in its order; the states may lie in a file.
+    word, 0-4), expected (the five words' mean, 0-5) and piqe (0 good to 100). `measurements`, `states` and `vision`
+    have one row an image, in its order; the last two may lie in a file.
     """
 
     table: pd.DataFrame
     measurements: pd.DataFrame
     states: ridge.Table
+    vision: ridge.Table
 
     def __post_init__(self) -> None:
-        lengths = {len(self.table), len(self.measurements), self.states.shape[0]}
+        lengths = {len(self.table), len(self.measurements), self.states.shape[0], self.vision.shape[0]}
         if len(lengths) > 1:
-            raise ValueError(f"table, measurements and states differ in length: {sorted(lengths)}")
+            raise ValueError(f"table, measurements, states and vision differ in length: {sorted(lengths)}")
         hidden = self.table.assign(mos=self.table["mos"].where(self.table["split"] != "test"))
         object.__setattr__(self, "table", hidden.reset_index(drop=True))
 
@@ -137,6 +139,10 @@ def tfidf_description(rows: Rows) -> Floats:
     return _ridge(tfidf(), rows.table["description"], rows)
 
 
+def vision_tower(rows: Rows) -> Floats:
+    return _dense_ridge(rows.vision, rows)
+
+
 def mean_hidden_states(rows: Rows) -> Floats:
     return _dense_ridge(rows.states, rows)
 
@@ -167,6 +173,7 @@ BASELINES: dict[str, Callable[[Rows], Floats]] = {
         piqe,
         pixel_measurements,
         tfidf_description,
+        vision_tower,
         mean_hidden_states,
         student_word,
         expected_word,
@@ -181,6 +188,7 @@ LABELS = {  # for people
     "piqe": "PIQE (negated)",
     "pixel_measurements": "ridge on pixel measurements",
     "tfidf_description": "ridge on description words",
+    "vision_tower": "ridge on the vision tower's output",
     "mean_hidden_states": "ridge on mean hidden states",
     "student_word": "student's rating word",
     "expected_word": "student's expected word",

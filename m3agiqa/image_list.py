@@ -107,10 +107,7 @@ def _listed(folder: Path, row: TableRow, unpacked: Unpacked | None, image: str |
         raise InputError(f"{where}: {prompt} is a {type(text).__name__}, expected text")
     kept = {name: value for name, value in row.values.items() if name not in (column, prompt)}
     path, content = _path_and_bytes(f"{where}: {column}", row.values[column])
-    try:
-        columns = as_json(kept)
-    except RecursionError:
-        raise InputError(f"{where}: a value is nested too deep") from None
+    columns = as_json(kept)
     if content is None:
         return ListedImage(path, _path(folder, path), text or "", columns)
     if unpacked is None:

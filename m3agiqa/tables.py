@@ -3,7 +3,6 @@
 A folder is one, too, where Hugging Face's `datasets` has saved a data set there (`save_to_disk`).
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 from m3agiqa.csv_rows import Record, by_column, header_of, records, repeated_column
 from m3agiqa.errors import InputError
 from m3agiqa.given import brief
+from m3agiqa.json_objects import read_object
 from m3agiqa.tar_members import SUFFIXES as TARS
 
 ROWS_AT_ONCE = 1_000
@@ -76,12 +76,7 @@ def _json_lines(table: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableR
             where = f"{table}, line {number}"
             if not line.strip():
                 continue
-            try:
-                values = json.loads(line, object_pairs_hook=json_object)
-            except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError, too
-                raise InputError(f"{where}: not JSON ({error})") from None
-            if not isinstance(values, dict):
-                raise InputError(f"{where}: expected an object in braces, with the columns by their names")
+            values = read_object(line, where)
             _check(where, list(values), needed)
             yield TableRow(where, values)
 
@@ -127,9 +122,9 @@ def _saved(folder: Path, needed: Sequence[Sequence[str]]) -> Iterator[TableRow]:
 def _names(path: Path, find: Callable[[Any], list[str]]) -> list[str]:
     """The names that a file of `datasets` has, of things in its folder; there are some."""
     try:
-        names = find(json.loads(path.read_bytes()))
+        names = find(read_object(path.read_bytes(), str(path)))
         plain = bool(names) and all(Path(name).name == name != ".." for name in names)
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (InputError, LookupError, TypeError):
         plain = False
     if not plain:
         raise InputError(f"{path}: not as `datasets` writes it")
@@ -163,13 +158,6 @@ def _read_errors_told(table: Path, what: str, arrow: Any) -> Iterator[None]:
         raise
     except (OSError, ValueError, OverflowError, LookupError, arrow.ArrowException) as error:  # a date beyond 9999, …
         raise InputError(f"{table}: not readable as {what} ({' '.join(str(error).split())})") from None
-
-
-def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are each there once."""
-    if repeated := repeated_column([name for name, _ in pairs]):
-        raise ValueError(f"{repeated!r} is there twice")
-    return dict(pairs)
 
 
 def _refuse_repeated(where: str, columns: list[str]) -> None:

@@ -11,7 +11,6 @@ Nothing is unpacked under a name that a tar gives: images go where `Unpacked` pu
 ever read. The files of a sample need not stand together; those of two tars are two samples.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from m3agiqa import image_list
 from m3agiqa.errors import InputError
 from m3agiqa.given import brief
 from m3agiqa.image_list import ListedImage, as_json
-from m3agiqa.tables import json_object
+from m3agiqa.json_objects import read_object
 from m3agiqa.tar_members import Member, members
 from m3agiqa.unpacked import Unpacked
 
@@ -124,7 +123,7 @@ def _take(sample: Sample, extension: str, where: str, member: Member, unpacked: 
     elif kind in TEXTS:
         sample.texts[extension] = _text(where, member)
     elif extension == "json":
-        sample.values = _object(where, _text(where, member))
+        sample.values = read_object(_text(where, member), where)
     else:
         return "a pickle, which is never read" if kind in PICKLES else "neither image nor text"
     return None
@@ -137,16 +136,6 @@ def _text(where: str, member: Member) -> str:
         return b"".join(member.chunks).decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise InputError(f"{where}: not UTF-8") from None
-
-
-def _object(where: str, text: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text, object_pairs_hook=json_object)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{where}: expected an object in braces")
-    return values
 
 
 def _listed(where: str, sample: Sample, unpacked: Unpacked, image: str | None, prompt: str | None) -> ListedImage:
@@ -162,10 +151,7 @@ def _listed(where: str, sample: Sample, unpacked: Unpacked, image: str | None, p
         while column in columns:
             column = f".{column}"
         columns[column] = value
-    try:
-        return ListedImage(name, path, text, as_json(columns), unpacked)
-    except RecursionError:
-        raise InputError(f"{where}: a value is nested too deep") from None
+    return ListedImage(name, path, text, as_json(columns), unpacked)
 
 
 def _prompt(where: str, columns: dict[str, Any], texts: dict[str, str], prompt: str | None) -> str:

@@ -24,10 +24,10 @@ from evaluation import baselines, metrics
 from evaluation.ceiling import ceiling
 from evaluation.figures import Agreement, headline, prompts_seen, rounded
 from evaluation.held_out import HeldOut, Images, held_out
-from evaluation.mean_states import MeanStates
 from evaluation.metrics import Floats
 from evaluation.piqe import piqe
 from evaluation.result_tables import baselines_csv, predictions_csv
+from evaluation.rows_on_disk import RowsOnDisk
 from m3agiqa.aspects import MOS_RANGE
 from m3agiqa.device import device
 from m3agiqa.files import read_json, write_json, write_text
@@ -68,11 +68,13 @@ def main(settings: Settings) -> None:
     measured = _measurements(table)
     table["piqe"] = measured.pop("piqe")
     cache().mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=cache()) as file:
-        states = MeanStates(file, stores[0].dim)
+    with TemporaryFile(dir=cache()) as file, TemporaryFile(dir=cache()) as other:
+        states, vision = RowsOnDisk(file), RowsOnDisk(other)
         for store, its in zip(stores, tables, strict=True):
-            states.add(store, list(its["image_id"]), progress)
-        rivals = _rivals(baselines.Rows(table, measured, states))
+            for image_id in progress(its["image_id"], total=len(its), desc="average", unit="images"):
+                states.add(store[image_id].float().mean(dim=0).numpy())
+                vision.add(store.vision(image_id).numpy())
+        rivals = _rivals(baselines.Rows(table, measured, states, vision))
     figures = rounded(_figures(settings, table, test, rivals, judges), DECIMALS)
     write_text(paths.RESULTS / "predictions.csv", predictions_csv(test, DECIMALS))
     write_text(paths.RESULTS / "plots" / "baselines.csv", baselines_csv(figures))

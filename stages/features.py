@@ -97,7 +97,7 @@ def states(
         readings: dict[str, Reading] = {}
         for batch in its:
             readings.update(zip(batch.index, next(read), strict=True))
-        yield [_row(image_id, readings[image_id]) for image_id in part.index]
+        yield [as_stored(image_id, readings[image_id]) for image_id in part.index]
 
 
 def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Settings, raw: Path) -> None:
@@ -111,11 +111,19 @@ def _foretell(student: LocalMLLM, parts: Sequence[pd.DataFrame], settings: Setti
         say(f"features: {images:,} images on {model_of(settings.runtime.device)}, {takes(images, took.seconds)}")
 
 
-def _row(image_id: str, reading: Reading) -> ReadImage:
+def as_stored(image_id: str, reading: Reading) -> ReadImage:
+    """What a store keeps of a reading."""
     fitted = reading.fitted
     kept = fitted.description if fitted.shortened else None
     return ReadImage(
-        image_id, reading.states, reading.description, reading.word, reading.expected, fitted.level > 0, kept
+        image_id=image_id,
+        states=reading.states,
+        description=reading.description,
+        word=reading.word,
+        expected=reading.expected,
+        fewer_views=fitted.level > 0,
+        kept=kept,
+        vision=reading.vision,
     )
 
 

@@ -8,14 +8,14 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from data.feature_store.writer import FeatureWriter, ReadImage
+from data.feature_store.writer import FeatureWriter
 from data.tables.frames import write_table
 from evaluation.captions import measured
 from m3agiqa.files import write_json
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm.conversation import word_of
-from m3agiqa.spans import Span
 from pipeline import paths, settings
+from tests.stored import stored
 from tests.tiny_mllm import middle
 
 IMAGES, DIM = 96, 8
@@ -87,8 +87,8 @@ def read(chosen: settings.Settings, ids: list[str], states: list[torch.Tensor], 
     """
     writer = FeatureWriter(paths.features(chosen.dataset, chosen.aspect), {"mllm": "made up"}, ids, shard_images=IMAGES)
     rows = (
-        ReadImage(
-            image_id, each, Span(3, 4), word, expected(word, row), fewer_views=row < 3, kept="it" if row < 2 else None
+        stored(image_id, each, 3, 4)._replace(
+            word=word, expected=expected(word, row), fewer_views=row < 3, kept="it" if row < 2 else None
         )
         for row, (image_id, each, word) in enumerate(zip(ids, states, words, strict=True))
     )

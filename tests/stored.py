@@ -16,7 +16,9 @@ def states_of(number, tokens=None, dim=8, dtype=torch.bfloat16):
 
 def stored(image_id, states, start=0, end=1):
     """An image whose description stands from `start` to `end`, and of which "fair" was said."""
-    return ReadImage(image_id, states, Span(start, end), "fair", 2.5, fewer_views=False, kept=None)
+    return ReadImage(
+        image_id, states, Span(start, end), "fair", 2.5, fewer_views=False, kept=None, vision=states[0].float()
+    )
 
 
 def row_of(image_id, **shape):

@@ -70,6 +70,11 @@ IDEFICS = {  # SmolVLM's and Idefics3's: one design under two names
 }
 
 
+def texts_of(mllm: LocalMLLM, images: list[Image.Image], asked: list[Conversation], max_new_tokens: int) -> list[str]:
+    """What it answers to each."""
+    return [said.text for said in mllm.answers(mllm.questions(images, asked, max_new_tokens), max_new_tokens)]
+
+
 def load(folder: Path, *, adapter: Path | None = None, **settings: Any) -> LocalMLLM:
     """The model in `folder`, with such settings of a profile as are not usual."""
     usual = {"dtype": "float32", "max_length": 256, "max_new_tokens": 8}

@@ -17,7 +17,7 @@ from m3agiqa.parts import Part
 from m3agiqa.spans import Span
 from m3agiqa.warnings.images import Content, content_of, distance, limits_of
 from m3agiqa.warnings.images import facts as facts_of
-from tests.tiny_mllm import load, lora, picture
+from tests.tiny_mllm import load, lora, picture, texts_of
 
 TRAINING = [(picture(seed), f"a red cube, number {seed}") for seed in range(12)]
 INTERVAL = {"level": 0.9, "half_width": 0.5, "coverage": 0.9}
@@ -53,7 +53,7 @@ def _trained(model: Path, folder: Path, aspect: str, seed: int, training: list, 
     adapters.save(fresh.model, adapter)
     student = load(model, adapter=adapter, **profile)
     images, prompts = zip(*training, strict=True)
-    said = student.describe(images, [conversation(aspect, prompt) for prompt in prompts], profile["max_new_tokens"])
+    said = texts_of(student, images, [conversation(aspect, prompt) for prompt in prompts], profile["max_new_tokens"])
     asked = [conversation(aspect, prompt, text) for prompt, text in zip(prompts, said, strict=True)]
     batch = Batch.of(Row(str(row), r.states, r.description) for row, r in enumerate(student.read(images, asked)))
     save_head(_head(student.hidden_size, seed, batch), head)

@@ -133,6 +133,12 @@ class FeatureStore:
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._index.rows
 
+    def vision(self, image_id: str) -> Tensor:
+        """What the vision tower tells of one image, in sum: (V,) float32."""
+        location = self._location(image_id)
+        seen = self._column(location[:2], "vision")[location.row]
+        return torch.frombuffer(seen.as_buffer(), dtype=torch.float32).clone()
+
     def __getitem__(self, image_id: str) -> Tensor:
         """The states of one image, (T, D), a copy of its own."""
         location = self._location(image_id)
@@ -192,29 +198,33 @@ class FeatureStore:
         return flat.view(-1, self.dim)[: location.tokens]
 
     def _group(self, key: Group) -> pa.LargeBinaryArray:
-        part, group = key
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
+        states = self._column(key, "states")
+        with self._lock:
+            if key not in self._cache:  # another thread may have read it, too
+                self._cache[key] = states
+                self._cached += states.nbytes
+            while len(self._cache) > 1 and self._cached > self._cache_bytes:
+                self._cached -= self._cache.popitem(last=False)[1].nbytes
+        return states
+
+    def _column(self, key: Group, name: str) -> Any:
+        """One column of a row group, from disk."""
+        part, group = key
+        with self._lock:
             footer = self._footers.get(part)
         try:
             with pq.ParquetFile(self._paths[part], metadata=footer, page_checksum_verification=True) as file:
-                column, footer = (
-                    file.read_row_group(group, columns=["states"], use_threads=False)["states"],
-                    file.metadata,
-                )
+                column, footer = file.read_row_group(group, columns=[name], use_threads=False)[name], file.metadata
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{self._paths[part]}: damaged since it was written ({error})") from error
         with self._lock:
             self._footers[part] = footer
             while len(self._footers) > FOOTERS:
                 self._footers.popitem(last=False)
-            if key not in self._cache:  # another thread may have read it, too
-                self._cache[key] = column.chunk(0)
-                self._cached += column.nbytes
-            while len(self._cache) > 1 and self._cached > self._cache_bytes:
-                self._cached -= self._cache.popitem(last=False)[1].nbytes
         return column.chunk(0)
 
 

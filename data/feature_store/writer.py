@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         pa.field("expected", pa.float32(), nullable=False),
         pa.field("fewer_views", pa.bool_(), nullable=False),
         pa.field("kept", pa.string()),
+        pa.field("vision", pa.binary(), nullable=False),
         pa.field("states", pa.large_binary(), nullable=False),
     ]
 )
@@ -74,6 +75,7 @@ class ReadImage(NamedTuple):
     expected: float  # 0-5: the mean of the five words, by how likely each is
     fewer_views: bool  # whether the image was taken in fewer than usual, to fit
     kept: str | None  # what was read of a description that did not fit; None where it was read whole
+    vision: Tensor  # (V,) float32: what the vision tower tells of it, in sum
 
 
 class ImageStates(NamedTuple):
@@ -110,7 +112,9 @@ class FeatureWriter:
             Part(index, tuple(image_ids[start : start + shard_images]))
             for index, start in enumerate(range(0, len(image_ids), shard_images))
         ]
-        self._metadata = {b"fingerprint": canonical(fingerprint), b"plan": planned(image_ids, len(self.parts))}
+        self._schema = SCHEMA.with_metadata(
+            {b"fingerprint": canonical(fingerprint), b"plan": planned(image_ids, len(self.parts))}
+        )
 
     def missing(self) -> list[Part]:
         """The parts still to write. A file that is torn, or holds other images or other states, counts as missing."""
@@ -123,12 +127,11 @@ class FeatureWriter:
             InputError: states that are not finite, which float16 makes of anything beyond 65504.
             ValueError: a row out of order, missing or superfluous; a span that is empty or outside the sequence.
         """
-        schema = SCHEMA.with_metadata(self._metadata)
         expected = iter(part.image_ids)
         options = {"use_dictionary": False, "write_statistics": False, "compression": "none"}
         with (
             atomic(self.folder / part.name) as temporary,
-            pq.ParquetWriter(temporary, schema, write_page_checksum=True, **options) as writer,
+            pq.ParquetWriter(temporary, self._schema, write_page_checksum=True, **options) as writer,
         ):
             group: list[ReadImage] = []
             for row in rows:
@@ -136,12 +139,12 @@ class FeatureWriter:
                     raise ValueError(f"{part.name}: got the states of {row.image_id!r} where {due!r} was due")
                 _check(row.image_id, row.states, row.description)
                 if group and sum(other.states.nbytes for other in group) + row.states.nbytes > GROUP_BYTES:
-                    writer.write_table(_table(group, schema))
+                    writer.write_table(_table(group, self._schema))
                     group = []
                 group.append(row)
             if (due := next(expected, None)) is not None:
                 raise ValueError(f"{part.name}: the states of {due!r} are missing")
-            writer.write_table(_table(group, schema))
+            writer.write_table(_table(group, self._schema))
 
     def publish(self, folder: Path | str) -> None:
         """Give the finished parts a second name in `folder`: hard links where the file system allows, else copies.
@@ -161,9 +164,9 @@ class FeatureWriter:
     def _whole(self, part: Part) -> bool:
         try:
             with pq.ParquetFile(self.folder / part.name) as file:
-                same = all(file.schema_arrow.metadata.get(key) == value for key, value in self._metadata.items())
+                same = file.schema_arrow.equals(self._schema, check_metadata=True)
                 return same and tuple(file.read(["image_id"])["image_id"].to_pylist()) == part.image_ids
-        except (FileNotFoundError, pa.ArrowException, TypeError, AttributeError):
+        except (FileNotFoundError, pa.ArrowException):
             return False
 
 
@@ -182,7 +185,7 @@ def _check(image_id: str, states: Tensor, description: Span) -> None:
 
 def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
     """A row group. The states are copied once, end to end, into one buffer."""
-    ids, matrices, spans, words, expected, fewer_views, kept = zip(*group, strict=True)
+    ids, matrices, spans, words, expected, fewer_views, kept, vision = zip(*group, strict=True)
     sizes = [states.nbytes for states in matrices]
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
     payload = np.empty(offsets[-1], dtype=np.uint8)
@@ -200,6 +203,7 @@ def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
         pa.array(expected, pa.float32()),
         pa.array(fewer_views, pa.bool_()),
         pa.array(kept, pa.string()),
+        pa.array([each.numpy().tobytes() for each in vision], pa.binary()),
         binary,
     ]
     return pa.Table.from_arrays(columns, schema=schema)

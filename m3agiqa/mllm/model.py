@@ -21,14 +21,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from m3agiqa.files import fingerprint
-from m3agiqa.mllm import adapters, gpu
+from m3agiqa.mllm import adapters, gpu, vision
 from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import RATING_WORDS, Conversation
 from m3agiqa.mllm.fitting import Fitter
 from m3agiqa.mllm.loading import load
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.mllm.rating import rating, word_tokens
-from m3agiqa.mllm.readings import Inputs, Reading, Written
+from m3agiqa.mllm.readings import Inputs, Pass, Reading, Written
 
 
 @dataclass
@@ -127,18 +127,13 @@ class LocalMLLM:
                 parameter.data = parameter.data.float()
         return self.model
 
-    def describe(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[str]:
-        """The answers to conversations that end with a question: greedy, one batch, KV cache."""
-        written = self.answers(self.questions(images, asked, max_new_tokens), max_new_tokens)
-        return [answer.text for answer in written]
-
     def questions(self, images: Sequence[Image], asked: Sequence[Conversation], max_new_tokens: int) -> list[Inputs]:
-        """What `describe` makes of its images first: decoded, sliced and tokenised, on the CPU, by any thread."""
+        """What `answers` takes: conversations that end with a question, as tokens, made on the CPU by any thread."""
         return self._inputs(images, asked, padding_side="left", reserve=max_new_tokens + self._chat.second_question)
 
     @torch.inference_mode()
     def answers(self, questions: Sequence[Inputs], max_new_tokens: int) -> list[Written]:
-        """`describe` of images whose inputs are made already."""
+        """The answer to each question: greedy, one batch, KV cache."""
         adapters.act(self._network, self.beside)
         said: dict[int, Written] = {}
         for inputs in questions:
@@ -161,7 +156,7 @@ class LocalMLLM:
         """
         found: dict[int, Tensor] = {}
         for inputs in several:
-            (states,) = gpu.on_host(self.device, self._states(inputs))  # (B, T, D)
+            (states,) = gpu.on_host(self.device, self._pass(inputs).states)  # (B, T, D)
             for row, each, length in zip(inputs.rows, states, inputs.lengths.tolist(), strict=True):
                 found[row] = each[:length]
         return [found[row] for row in sorted(found)]
@@ -184,31 +179,29 @@ class LocalMLLM:
             readings |= zip(inputs.rows, self._read(inputs), strict=True)
         return [readings[row] for row in sorted(readings)]
 
-    def _states(self, inputs: Inputs) -> Tensor:
-        """(B, T, D), on the device."""
+    def _pass(self, inputs: Inputs) -> Pass:
         given, lengths = dict(inputs.tensors), inputs.lengths
         if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
             del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
-        with self.turn:
+        with self.turn, vision.shown(self._network.get_decoder()) as shown:
             adapters.act(self._network, self.beside)
             self.model.eval()
-            states: Tensor = self._network.base_model(**batch, use_cache=False).last_hidden_state
-        return states
+            states = self._network.base_model(**batch, use_cache=False).last_hidden_state
+        return Pass(shown[0], states)
 
     def _read(self, inputs: Inputs) -> list[Reading]:
         lengths = inputs.lengths  # (B,)
         with torch.inference_mode():
-            states = self._states(inputs)  # (B, T, D)
+            shown, states = self._pass(inputs)
+            seen = vision.moments(shown, inputs.tensors["input_ids"] == self._chat.image_token)  # (B, 2 D)
             last = gpu.pinned(lengths - 1, self.device).to(self.device, non_blocking=True)  # (B,)
             ends = states[torch.arange(len(last), device=self.device), last]  # (B, D)
             said = rating(self._network.get_output_embeddings()(ends), self.word_tokens)
-        states, choices, expected = gpu.on_host(self.device, states, *said)
+        states, seen, choices, expected = gpu.on_host(self.device, states, seen, *said)
         return [
-            Reading(RATING_WORDS[choice], mean, row[:length], span, fit)
-            for choice, mean, row, length, span, fit in zip(
-                choices.tolist(), expected.tolist(), states, lengths.tolist(), inputs.spans, inputs.fits, strict=True
-            )
+            Reading(RATING_WORDS[choices[row]], float(expected[row]), states[row, :length], seen[row], span, fit)
+            for row, (length, span, fit) in enumerate(zip(lengths.tolist(), inputs.spans, inputs.fits, strict=True))
         ]
 
     def _inputs(self, images: Sequence[Image], conversations: Sequence[Conversation], **how: Any) -> list[Inputs]:

@@ -45,6 +45,7 @@ def test_every_finite_bit_pattern_comes_back(tmp_path_factory, dtype, shapes, di
     for image_id, states in rows.items():
         assert store[image_id].dtype == states.dtype
         assert torch.equal(store[image_id].view(torch.uint8), states.view(torch.uint8))
+        assert torch.equal(store.vision(image_id), states[0].float())  # as tests/stored.py has it
     assert [image_id for image_id, _ in store.rows()] == list(rows)
 
 

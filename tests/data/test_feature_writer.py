@@ -56,6 +56,14 @@ def test_parts_of_other_states_or_other_images_are_written_again(tmp_path):
     assert len(write(tmp_path, fingerprint=FINGERPRINT | {"layer": 0}, parts=0).missing()) == 5
 
 
+def test_a_part_that_lacks_a_column_of_today_is_written_again(tmp_path):
+    """Of a run that was killed before an update: its states are the same, and something is missing beside them."""
+    writer = write(tmp_path)
+    path = tmp_path / "part-00003.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("vision"), path)
+    assert [part.index for part in writer.missing()] == [3]
+
+
 def test_publish_gives_the_parts_a_second_name(tmp_path):
     with pytest.raises(ValueError, match=r"part-00002.parquet is not written yet"):
         write(tmp_path / "journal", parts=2).publish(tmp_path / "out")
@@ -94,7 +102,7 @@ def test_any_reader_can_make_sense_of_a_part(tmp_path):
     write(tmp_path)
     file = pq.ParquetFile(tmp_path / "part-00000.parquet")
     assert json.loads(file.schema_arrow.metadata[b"fingerprint"]) == FINGERPRINT
-    states = file.metadata.row_group(0).column(10)
+    states = file.metadata.row_group(0).column(11)
     assert (states.path_in_schema, states.compression, states.statistics) == ("states", "UNCOMPRESSED", None)
     assert not any("DICTIONARY" in encoding for encoding in states.encodings)
-    assert file.read().column_names == [*NUMBERS, *SAID, "states"]
+    assert file.read().column_names == [*NUMBERS, *SAID, "vision", "states"]

@@ -94,7 +94,7 @@ def test_the_generator_mean_alone_reaches_what_was_measured(agiqa, aspect, expec
     table = joined(agiqa, splits, aspect).rename(columns={f"mos_{aspect}": "mos"})
     table["split"] = table["split"].replace("val", "train")
     test = table["split"] == "test"
-    rows = baselines.Rows(table, pd.DataFrame(index=table.index), table[[]].to_numpy())
+    rows = baselines.Rows(table, pd.DataFrame(index=table.index), *[table[[]].to_numpy()] * 2)
     predicted = baselines.generator_mean(rows)[test]
     assert metrics.srcc(predicted, table.loc[test, "mos"]) == pytest.approx(expected, abs=5e-4)
 

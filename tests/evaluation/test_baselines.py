@@ -31,11 +31,12 @@ def made_up(images: int = 240) -> baselines.Rows:
     )
     measurements = pd.DataFrame({"sharpness": 3 - 2 * fault + rng.normal(0, 0.2, images), "same": np.ones(images)})
     states = np.outer(mos, rng.normal(size=16)).astype(np.float32) + rng.normal(size=(images, 16)).astype(np.float32)
-    return baselines.Rows(table, measurements, states)
+    vision = np.outer(1 - fault, rng.normal(size=6)).astype(np.float32) + rng.normal(0, 0.3, (images, 6))
+    return baselines.Rows(table, measurements, states, vision.astype(np.float32))
 
 
 def changed(rows: baselines.Rows, **columns: object) -> baselines.Rows:
-    return baselines.Rows(rows.table.assign(**columns), rows.measurements, rows.states)
+    return baselines.Rows(rows.table.assign(**columns), rows.measurements, rows.states, rows.vision)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_test_labels_are_taken_away(rows):
     assert rows.table.loc[rows.where("train"), "mos"].notna().all()
 
 
-@pytest.mark.parametrize("name", ["tfidf_prompt_generator", "pixel_measurements", "mean_hidden_states"])
+@pytest.mark.parametrize("name", ["tfidf_prompt_generator", "pixel_measurements", "vision_tower", "mean_hidden_states"])
 def test_val_only_chooses_the_penalty(name, rows):
     """A validation part ten points higher would move a fit that learns from it."""
     labels = rows.table["mos"].copy()
@@ -88,7 +89,7 @@ def test_val_only_chooses_the_penalty(name, rows):
     assert moved.max() < 6
 
 
-RIDGES = ["tfidf_prompt_generator", "tfidf_description", "pixel_measurements", "mean_hidden_states"]
+RIDGES = ["tfidf_prompt_generator", "tfidf_description", "pixel_measurements", "vision_tower", "mean_hidden_states"]
 
 
 @pytest.mark.parametrize("name", RIDGES)
@@ -146,7 +147,7 @@ def test_prompts_in_any_script(rows):
 
 def test_tables_of_different_length_are_refused(rows):
     with pytest.raises(ValueError, match="differ in length"):
-        baselines.Rows(rows.table, rows.measurements.iloc[1:], rows.states)
+        baselines.Rows(rows.table, rows.measurements.iloc[1:], rows.states, rows.vision)
 
 
 def test_piqe_keeps_its_own_direction(rows):
@@ -161,7 +162,7 @@ def test_a_shared_prompt_tells_its_level(rows):
     level = np.arange(240) // 4 % 8  # of eight prompts, each with images in every part
     table = changed(rows, prompt=[f"prompt {number}" for number in level], generator="").table
     known = table.assign(mos=table["mos"].mask(table["split"] != "test", level / 2.0))
-    predicted = baselines.generator_prompt_mean(baselines.Rows(known, rows.measurements, rows.states))
+    predicted = baselines.generator_prompt_mean(baselines.Rows(known, rows.measurements, rows.states, rows.vision))
     assert metrics.srcc(on_test(rows, predicted), on_test(rows, level)) > 0.95
 
 

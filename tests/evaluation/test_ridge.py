@@ -4,16 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data.feature_store.store import FeatureStore
 from evaluation import ridge
 from evaluation.baselines import PENALTIES
-from evaluation.mean_states import MeanStates
-from tests.stored import write
+from evaluation.rows_on_disk import RowsOnDisk
 
 
 @pytest.mark.parametrize(("count", "columns"), [(300, 20), (60, 200), (40, 40), (41, 40)])
@@ -46,14 +43,17 @@ def test_memory_does_not_grow_with_the_rows(monkeypatch):
     assert peaks[1] - peaks[0] < 14000 * 256  # bytes: one a number, where a copy has eight
 
 
-def test_mean_states_come_from_a_file_as_they_went_in(tmp_path):
-    write(tmp_path / "store")
-    store = FeatureStore.open(tmp_path / "store")
-    with (tmp_path / "means").open("w+b") as file:
-        means = MeanStates(file, store.dim)
-        means.add(store, store.ids[:9])
-        means.add(store, store.ids[9:])
-        assert means.shape == (23, 8)
-        expected = torch.stack([store[image_id].float().mean(dim=0) for image_id in store.ids]).numpy()
-        np.testing.assert_array_equal(means[slice(None)], expected)
-        np.testing.assert_array_equal(means[np.array([20, 3])], expected[[20, 3]])
+def test_rows_come_from_a_file_as_they_went_in(tmp_path):
+    expected = np.random.default_rng(0).normal(size=(23, 8)).astype(np.float32)
+    with (tmp_path / "rows").open("w+b") as file:
+        rows = RowsOnDisk(file)
+        for row in expected[:9]:
+            rows.add(row)
+        np.testing.assert_array_equal(rows[slice(None)], expected[:9])
+        for row in expected[9:]:
+            rows.add(row)
+        assert rows.shape == (23, 8)
+        np.testing.assert_array_equal(rows[slice(None)], expected)
+        np.testing.assert_array_equal(rows[np.array([20, 3])], expected[[20, 3]])
+        with pytest.raises(ValueError, match="expected 8 numbers a row, got 7"):
+            rows.add(expected[0, 1:])

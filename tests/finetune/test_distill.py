@@ -8,7 +8,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import conversation
 from tests import tiny_mllm
 from tests.distilled import IMAGES, STEPS, run, same, student
-from tests.tiny_mllm import Taught, collator, lora, training_batch
+from tests.tiny_mllm import Taught, collator, lora, texts_of, training_batch
 
 
 def test_loss_falls_and_the_curve_tells_it(whole):
@@ -106,9 +106,9 @@ def test_the_distilled_student_says_what_it_was_taught(model, tmp_path):
     ]
     run(model, tmp_path, mllm, train=taught * 20, val=taught, epochs=1, lr=3e-2, weight_decay=0.0)
     asked = [messages[:1] for _, messages in taught]
-    assert student(model, adapter=None).describe(IMAGES[:4], asked, 12) != ["It is good."] * 4
+    assert texts_of(student(model, adapter=None), IMAGES[:4], asked, 12) != ["It is good."] * 4
     distilled = student(model, adapter=tmp_path / "adapter")
-    assert distilled.describe(IMAGES[:4], asked, 12) == ["It is good."] * 4
+    assert texts_of(distilled, IMAGES[:4], asked, 12) == ["It is good."] * 4
     for most, ended in ((12, True), (4, False)):
         written = distilled.answers(distilled.questions(IMAGES[:4], asked, most), most)
         assert [answer.ended for answer in written] == [ended] * 4

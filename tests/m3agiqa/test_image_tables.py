@@ -79,8 +79,12 @@ def test_values_are_as_json_has_them(tmp_path):
     ("line", "expected"),
     [
         ("{", r"line 2: not JSON"),
-        pytest.param("[" * 100_000, r"line 2: not JSON", id="deeper"),
-        pytest.param(f'{{"image": "a.png", "x": {"[" * 900}{"]" * 900}}}', r"line 2: .*(deep|recursion)", id="deep"),
+        pytest.param("[" * 100_000, r"line 2: not JSON \(nested deeper than 100\)", id="deeper"),
+        pytest.param(
+            f'{{"image": "a.png", "x": {"[" * 900}{"]" * 900}}}',
+            r"line 2: not JSON \(nested deeper than 100\)",
+            id="deep",
+        ),
         ('{"image": "a.png", "image": "b.png"}', r"line 2: not JSON \('image' is there twice\)"),
         ('{"pic\\nture": 1}', r"line 2: expected a column image or name; it has picture$"),
         ("[1]", r"line 2: expected an object in braces"),

@@ -101,7 +101,7 @@ def test_what_is_no_image_or_text_is_named_and_hidden_files_are_passed_over(foun
     ("files", "expected"),
     [
         ({"1.json": b"{"}, r"0\.tar/1\.json: not JSON"),
-        ({"1.json": b"[" * 100_000}, r"0\.tar/1\.json: not JSON"),
+        ({"1.json": b"[" * 100_000}, r"0\.tar/1\.json: not JSON \(nested deeper than 100\)"),
         ({"1.json": b"[1]"}, r"0\.tar/1\.json: expected an object in braces"),
         ({"1.json": b'{"a": 1, "a": 2}'}, r"0\.tar/1\.json: not JSON \('a' is there twice\)"),
         ({"1.json": b'{"prompt": 3}'}, r"0\.tar/1: prompt is a int, expected text"),
@@ -121,12 +121,6 @@ def test_a_bad_sample_is_named(found, files, expected):
 def test_tars_without_images_are_refused(found):
     with pytest.raises(InputError, match=r"0\.tar, 1\.tar: no images here, expected files that end in \.png"):
         found({"1.txt": b"x"}, {})
-
-
-def test_a_value_that_is_nested_too_deep_is_one_line(found):
-    deep = b'{"x": ' + b"[" * 900 + b"]" * 900 + b"}"
-    with pytest.raises(InputError, match=r"0\.tar/1.*(deep|recursion)"):
-        found({"1.jpg": b"one", "1.json": deep})
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pipeline import paths, settings
 from stages import describe, distill, features, train
 from tests import tiny_minicpm, tiny_mllm
 from tests.few_images import project
-from tests.tiny_mllm import load
+from tests.tiny_mllm import load, texts_of
 
 logging.disable_progress_bar()
 
@@ -54,11 +54,12 @@ def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
         samples["image_id"], samples["prompt"], strict=True
     ):  # each alone: the stages had them in batches
         image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
-        assert student.describe([image], [conversation(aspect, prompt)], 8) == [said.loc[image_id, "description"]]
+        assert texts_of(student, [image], [conversation(aspect, prompt)], 8) == [said.loc[image_id, "description"]]
         read = [image], [conversation(aspect, prompt, said.loc[image_id, "description"])]
         (reading,), (before,) = student.read(*read), bare.read(*read)
         assert reading.word == said.loc[image_id, "word"]
         torch.testing.assert_close(store[image_id], reading.states, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(store.vision(image_id), reading.vision, atol=1e-4, rtol=1e-4)
         assert store.description(image_id) == reading.description
         moved.append(not torch.allclose(before.states, reading.states, atol=1e-5))
     assert all(moved)  # the adapter has an effect

@@ -90,11 +90,11 @@ def test_of_a_journal_that_is_torn_the_rest_is_joined(shards, machine):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("image_id,quality\n1,It is sharp.\n", r"line 1: not a teacher's answer \(no JSON\)"),
-        ("nothing", "line 1: not a teacher's answer"),
-        ("[1]\n", "line 1: not a teacher's answer"),
+        ("image_id,quality\n1,It is sharp.\n", r"line 1: not JSON \(.*\); expected a teacher's answer"),
+        ("nothing", "line 1: not JSON .*; expected a teacher's answer"),
+        ("[1]\n", "line 1: expected an object .*; expected a teacher's answer"),
         ('{"planned": "m3agiqa-1"}\n', r"line 1: not a teacher's answer \(image: Field required\)"),
-        ("\x00\x01\n", "line 1: not a teacher's answer"),
+        ("\x00\x01\n", "line 1: not JSON .*; expected a teacher's answer"),
     ],
 )
 def test_what_is_no_journal_is_refused_in_one_line_and_nothing_is_joined(shards, machine, capsys, content, why):

@@ -24,7 +24,7 @@ from m3agiqa.scorer import Scorer
 from pipeline import paths, settings
 from stages import card, describe, distill, evaluate, features, train, train_fast
 from tests import tiny_minicpm
-from tests.tiny_mllm import load, picture
+from tests.tiny_mllm import load, picture, texts_of
 
 PACK = Namespace(out=Path("bundle"), dataset=None, note=None, license=None, device="cpu")
 SIZES = [(16, 16), (40, 24), (64, 16), (32, 32)] * 2
@@ -92,7 +92,7 @@ def test_an_adapter_is_where_distillation_starts_or_all_of_it(folders, project, 
     for row, image_id in enumerate(IDS):
         image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
         asked = conversation(chosen.aspect, "a cat")
-        assert used.describe([image], [asked], 8) == [described.loc[image_id, "description"]]
+        assert texts_of(used, [image], [asked], 8) == [described.loc[image_id, "description"]]
         answered = conversation(chosen.aspect, "a cat", described.loc[image_id, "description"])
         (reading,) = used.read([image], [answered])
         assert reading.word == described.loc[image_id, "word"], row
@@ -120,7 +120,7 @@ def test_a_block_that_is_computed_twice_is_not_compiled_as_a_whole(project, monk
 def test_without_an_adapter_it_is_the_model_as_it_came(folders, project):
     described, _ = run(project(enabled=False, adapter=None))
     images = [load_image(paths.raw("synthetic") / "images" / f"{image_id}.png") for image_id in IDS]
-    said = student(folders[0], None).describe(images, [conversation("quality", "a cat")] * len(IDS), 8)
+    said = texts_of(student(folders[0], None), images, [conversation("quality", "a cat")] * len(IDS), 8)
     assert said == described.loc[IDS, "description"].tolist()
 
 

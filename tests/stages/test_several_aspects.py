@@ -22,7 +22,7 @@ from m3agiqa.scorer import Scorer
 from pipeline import paths
 from stages import card, describe, distill, evaluate, features, train, train_fast
 from tests.described import TWO, UNEXPLAINED, build, describing
-from tests.tiny_mllm import load
+from tests.tiny_mllm import load, texts_of
 
 logging.disable_progress_bar()
 
@@ -58,7 +58,7 @@ def test_the_stages_ask_about_both_and_what_is_alone_is_as_in_a_batch(made, imag
     for image_id, (image, prompt) in images.items():
         text = said.loc[image_id, "description"]
         asked = conversation("quality", prompt, described=TWO)
-        assert student.describe([image], [asked], 2 * 8) == [text]  # so many tokens for each
+        assert texts_of(student, [image], [asked], 2 * 8) == [text]  # so many tokens for each
         (reading,) = student.read([image], [conversation("quality", prompt, text, described=TWO)])
         torch.testing.assert_close(store[image_id], reading.states, atol=1e-4, rtol=1e-4)
         assert store.description(image_id) == reading.description

@@ -9,7 +9,7 @@ from m3agiqa.mllm.conversation import RATING_WORDS, conversation
 from m3agiqa.mllm.fitting import SENTENCE, fitted
 from m3agiqa.mllm.model import LocalMLLM
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import Taught, collator, picture, training_batch
+from tests.tiny_mllm import Taught, collator, picture, texts_of, training_batch
 
 logging.disable_progress_bar()
 
@@ -125,7 +125,7 @@ def test_training_and_asking_give_way_alike(model):
         room = 4 + mllm.fitter.chat.second_question
         mllm.max_length = asked[1]["input_ids"].shape[1] + room
         assert mllm.max_length < asked[0]["input_ids"].shape[1] + room
-        (answer,) = mllm.describe(IMAGES[:1], [question], 4)
+        (answer,) = texts_of(mllm, IMAGES[:1], [question], 4)
         tokens = mllm.model.generate(**asked[1], max_new_tokens=4)[:, asked[1]["input_ids"].shape[1] :]
         assert answer == mllm.processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
     finally:

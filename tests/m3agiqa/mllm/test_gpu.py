@@ -18,7 +18,7 @@ from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.minicpm_llama3_v_2_5 import modeling
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import picture
+from tests.tiny_mllm import picture, texts_of
 
 ASK = [conversation("quality", prompt) for prompt in ("a red cube", "", "two blue balls left of a cone")]
 WHOLE = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", "", "two blue balls")]
@@ -66,10 +66,10 @@ def test_grouped_attention_is_attention(tokens):
 
 def test_what_the_graph_computes_is_described_without_it(mllm):
     """Static cache and grouped attention; transformers compiles the step on a GPU only."""
-    plain = mllm.describe(IMAGES, ASK, 12)
+    plain = texts_of(mllm, IMAGES, ASK, 12)
     mllm.graph = gpu.StepGraph(mllm.model)
-    assert mllm.describe(IMAGES, ASK, 12) == plain
-    assert mllm.describe(IMAGES[:1], ASK[:1], 12) == plain[:1]
+    assert texts_of(mllm, IMAGES, ASK, 12) == plain
+    assert texts_of(mllm, IMAGES[:1], ASK[:1], 12) == plain[:1]
     assert mllm.model._previous_max_cache_length % gpu.CACHE_STRIDE == 0
 
 
@@ -96,10 +96,10 @@ def test_the_host_waits_for_no_gpu_to_know_whether_to_stop():
 def test_only_a_model_with_a_graph_stops_late(mllm, monkeypatch):
     asked = []
     monkeypatch.setattr(gpu.LateStop, "is_supported", staticmethod(lambda device, *_, **__: asked.append(device)))
-    plain = mllm.describe(IMAGES[:1], ASK[:1], 4)
+    plain = texts_of(mllm, IMAGES[:1], ASK[:1], 4)
     assert not asked
     mllm.graph = gpu.StepGraph(mllm.model)
-    assert mllm.describe(IMAGES[:1], ASK[:1], 4) == plain
+    assert texts_of(mllm, IMAGES[:1], ASK[:1], 4) == plain
     assert asked == [torch.device("cpu")]
 
 
@@ -109,7 +109,7 @@ def test_the_graph_is_the_models_below_an_adapter(mllm, tmp_path, monkeypatch):
     adapters.save(mllm.model, tmp_path / "adapter")
     monkeypatch.setattr(gpu, "worth_it", lambda _: True)
     adapted = tiny_mllm.load(tmp_path / "model", adapter=tmp_path / "adapter")
-    assert adapted.describe(IMAGES[:1], ASK[:1], 4) == mllm.describe(IMAGES[:1], ASK[:1], 4)
+    assert texts_of(adapted, IMAGES[:1], ASK[:1], 4) == texts_of(mllm, IMAGES[:1], ASK[:1], 4)
     assert adapted.graph is not None
 
 
@@ -214,14 +214,14 @@ def test_compiled_blocks_learn_the_same(minicpm, traced, twice):
 
 @compiles
 def test_all_steps_of_all_batches_are_one_graph(minicpm, traced):
-    plain = {new: minicpm.describe(IMAGES, ASK, new) for new in (8, 12)}
+    plain = {new: texts_of(minicpm, IMAGES, ASK, new) for new in (8, 12)}
     minicpm.graph = gpu.StepGraph(minicpm.model)
     on_a_cpu = CompileConfig(backend="aot_eager", mode=None, fullgraph=True)
     on_a_cpu._compile_all_devices = True
     minicpm.model.generation_config.compile_config = on_a_cpu
     for new, texts in plain.items():
-        assert minicpm.describe(IMAGES, ASK, new) == texts
-        assert minicpm.describe(IMAGES[:2], ASK[:2], new) == texts[:2]
+        assert texts_of(minicpm, IMAGES, ASK, new) == texts
+        assert texts_of(minicpm, IMAGES[:2], ASK[:2], new) == texts[:2]
         assert traced["stats"]["unique_graphs"] == 1
 
 
@@ -238,7 +238,7 @@ def test_adapters_on_one_model_have_a_graph_of_their_own(tmp_path, traced):
         adapters.save(fresh.model, tmp_path / name)
         folders[name] = tmp_path / name
     plain = {
-        name: tiny_mllm.load(folder, adapter=adapter).describe(IMAGES, ASK, 8) for name, adapter in folders.items()
+        name: texts_of(tiny_mllm.load(folder, adapter=adapter), IMAGES, ASK, 8) for name, adapter in folders.items()
     }
     assert len({str(texts) for texts in plain.values()}) == 3
     base = tiny_mllm.load(folder)
@@ -248,7 +248,7 @@ def test_adapters_on_one_model_have_a_graph_of_their_own(tmp_path, traced):
     base.model.generation_config.compile_config = on_a_cpu
     shared = {name: base.sharing(name, adapter) for name, adapter in folders.items()}
     for name in (*folders, *reversed(folders)):
-        assert shared[name].describe(IMAGES, ASK, 8) == plain[name]
+        assert texts_of(shared[name], IMAGES, ASK, 8) == plain[name]
     assert traced["stats"]["unique_graphs"] == len(folders)
 
 

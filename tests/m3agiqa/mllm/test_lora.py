@@ -9,7 +9,7 @@ from peft import get_peft_model_state_dict
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.model import LocalMLLM
 from tests.rated import ASK, IMAGES, RATE, states_of
-from tests.tiny_mllm import load, lora
+from tests.tiny_mllm import load, lora, texts_of
 
 
 def with_lora(mllm, modules_to_save=()):
@@ -62,7 +62,7 @@ def test_a_saved_adapter_gives_the_same_outputs(folders, tmp_path, modules_to_sa
     adapters.save(trained.model, tmp_path / "adapter")
     loaded = load(folders["smolvlm"], adapter=tmp_path / "adapter")
     bare = load(folders["smolvlm"])
-    assert loaded.describe(IMAGES, ASK, 12) == trained.describe(IMAGES, ASK, 12)
+    assert texts_of(loaded, IMAGES, ASK, 12) == texts_of(trained, IMAGES, ASK, 12)
     for one, other, base in zip(
         states_of(loaded, IMAGES, RATE),
         states_of(trained, IMAGES, RATE),

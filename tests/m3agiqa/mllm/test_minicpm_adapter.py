@@ -13,7 +13,7 @@ from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import conversation
 from pipeline.profiles import Distill, Recipe
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import Taught, collator, picture
+from tests.tiny_mllm import Taught, collator, picture, texts_of
 
 LORA_A = "base_model.model.llm.model.layers.0.self_attn.q_proj.lora_A.weight"
 LORA = tiny_minicpm.LORA
@@ -77,12 +77,12 @@ def test_saved_loaded_and_merged_it_is_the_same(folder, published, tmp_path):
     states = states_of(mllm)
     assert all(torch.equal(one, other) for one, other in zip(states, states_of(again), strict=True))
     asked = [chat[:1] for chat in CHATS]
-    described = mllm.describe(IMAGES, asked, 8)
+    described = texts_of(mllm, IMAGES, asked, 8)
     again.model = again.model.merge_and_unload()
     assert set(again.model.state_dict()) == set(load_file(folder / "model.safetensors"))
     for one, other in zip(states, states_of(again), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-    assert again.describe(IMAGES, asked, 8) == described
+    assert texts_of(again, IMAGES, asked, 8) == described
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_distillation_starts_from_the_published_adapter(folder, published, tmp_p
     unmoved = {name for name, value in trained.items() if torch.equal(value, before[name])}
     assert not unmoved
     student = load(folder, adapter=tmp_path / "adapter")
-    assert student.describe(IMAGES, [chat[:1] for chat in CHATS], 8)
+    assert texts_of(student, IMAGES, [chat[:1] for chat in CHATS], 8)
     assert load_file(tmp_path / "adapter/adapter_model.safetensors").keys() == weights.keys()
 
 

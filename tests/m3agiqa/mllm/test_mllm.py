@@ -11,7 +11,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.mllm.conversation import RATING_WORDS, conversation
 from tests import tiny_mllm
 from tests.rated import ASK, DESCRIPTIONS, IMAGES, RATE, WHOLE, WORDS, states_of
-from tests.tiny_mllm import load, lora, training_batch
+from tests.tiny_mllm import load, lora, texts_of, training_batch
 
 
 def test_threads_do_not_change_each_others_padding(mllm):
@@ -28,8 +28,8 @@ def test_threads_do_not_change_each_others_padding(mllm):
 
 
 def test_describe_in_a_batch_is_describe_alone(mllm):
-    together = mllm.describe(IMAGES, ASK, 12)
-    alone = [mllm.describe([image], [ask], 12)[0] for image, ask in zip(IMAGES, ASK, strict=True)]
+    together = texts_of(mllm, IMAGES, ASK, 12)
+    alone = [texts_of(mllm, [image], [ask], 12)[0] for image, ask in zip(IMAGES, ASK, strict=True)]
     assert together == alone
     assert len(set(together)) > 1  # it looks at what it is given
 
@@ -46,9 +46,34 @@ def test_describe_with_cache_is_greedy_search_without(mllm):
             with torch.no_grad():
                 new.append(int(mllm.model(**grown, use_cache=False).logits[0, -1].argmax()))
             ids = torch.cat([ids, torch.tensor([new[-1:]])], dim=1)
-        assert mllm.describe([image], [ask], 8) == [
+        assert texts_of(mllm, [image], [ask], 8) == [
             mllm.processor.tokenizer.decode(new, skip_special_tokens=True).strip()
         ]
+
+
+def test_vision_is_what_the_language_model_is_shown_of_the_image(mllm):
+    """The image's vectors are found here by their values, of which none is the embedding of its token."""
+    together = mllm.read(IMAGES, RATE)
+    for image, messages, reading in zip(IMAGES, RATE, together, strict=True):
+        batch = mllm._chat.tensors([image], [messages], padding_side="right", answer=True)
+        with torch.no_grad():
+            embedded = mllm._network.get_input_embeddings()(batch["input_ids"])[0]
+            given = mllm._network.base_model(**batch, use_cache=False, output_hidden_states=True).hidden_states[0][0]
+        seen = given[(given != embedded).any(dim=1)]
+        assert 1 < len(seen) <= len(given) - mllm._chat.length(messages, answer=True) + 1  # marks stand beside some
+        expected = torch.cat([seen.mean(dim=0), seen.var(dim=0, correction=0).sqrt()])
+        torch.testing.assert_close(reading.vision, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(together[0].vision, together[1].vision, atol=1e-4)
+
+
+def test_vision_knows_no_word(mllm):
+    said = [
+        conversation("quality", "a cat", "Sharp."),
+        conversation("correspondence", "", "Not what was asked for."),
+    ]
+    one, other = mllm.read(IMAGES[:1] * 2, said)
+    torch.testing.assert_close(one.vision, other.vision, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(one.states[-1], other.states[-1], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +91,7 @@ def test_a_repositorys_own_way_of_generating_is_not_taken(folders, tmp_path, rec
     folder = shutil.copytree(folders["smolvlm"], tmp_path / "model")
     path = folder / "generation_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | recommended))
-    assert load(folder).describe(IMAGES, ASK, 12) == load(folders["smolvlm"]).describe(IMAGES, ASK, 12)
+    assert texts_of(load(folder), IMAGES, ASK, 12) == texts_of(load(folders["smolvlm"]), IMAGES, ASK, 12)
 
 
 def test_reading_does_not_depend_on_neighbours(mllm):
@@ -152,7 +177,7 @@ def test_a_sequence_that_does_not_fit_is_refused(smolvlm):
     for refused in (
         lambda: smolvlm.read(IMAGES[:1], RATE[:1]),
         lambda: training_batch(smolvlm, [(IMAGES[0], WHOLE[0])]),
-        lambda: smolvlm.describe(IMAGES[:1], ASK[:1], 200),
+        lambda: texts_of(smolvlm, IMAGES[:1], ASK[:1], 200),
     ):
         with pytest.raises(InputError, match=f"tokens.* max_length {tokens - 1}.*a red cube"):
             refused()

@@ -14,7 +14,7 @@ from m3agiqa.mllm.model import LocalMLLM
 from m3agiqa.mllm.profile import Profile
 from m3agiqa.spans import Span
 from tests import tiny_minicpm, tiny_mllm
-from tests.tiny_mllm import picture
+from tests.tiny_mllm import picture, texts_of
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
@@ -39,11 +39,12 @@ def folder(request, tmp_path):
 def test_what_it_reads_and_says_is_what_a_cpu_does(folder):
     there, here = load(folder, "cuda"), load(folder, "cpu")
     assert there.graph is None
-    assert there.describe(IMAGES, ASK, 8) == here.describe(IMAGES, ASK, 8)
+    assert texts_of(there, IMAGES, ASK, 8) == texts_of(here, IMAGES, ASK, 8)
     for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
         assert one.states.device.type == "cpu"
         assert one.word == other.word
         torch.testing.assert_close(one.states, other.states, **NEAR)
+        torch.testing.assert_close(one.vision, other.vision, **NEAR)
     for one, other in zip(*(each.look(each.inputs(IMAGES, ASK)) for each in (there, here)), strict=True):
         assert one.device.type == "cpu"
         torch.testing.assert_close(one, other, **NEAR)
@@ -59,7 +60,7 @@ def test_a_large_one_is_compiled_and_says_the_same(tmp_path, monkeypatch):
     assert there.graph is not None
     assert here.graph is None
     for rows in (3, 2):
-        assert there.describe(IMAGES[:rows], ASK[:rows], 8) == here.describe(IMAGES[:rows], ASK[:rows], 8)
+        assert texts_of(there, IMAGES[:rows], ASK[:rows], 8) == texts_of(here, IMAGES[:rows], ASK[:rows], 8)
     there.compile()
     assert any(module._compiled_call_impl is not None for module in there.model.modules())
     for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
@@ -85,7 +86,7 @@ def test_adapters_on_one_model_act_as_they_do_alone(tmp_path, monkeypatch, large
     shared = {name: base.sharing(name, adapter) for name, adapter in adapted.items()}
     for name in (*adapted, *reversed(adapted)):
         alone = load(folder, "cpu", adapted[name])
-        assert shared[name].describe(IMAGES, ASK, 8) == alone.describe(IMAGES, ASK, 8)
+        assert texts_of(shared[name], IMAGES, ASK, 8) == texts_of(alone, IMAGES, ASK, 8)
         for one, other in zip(shared[name].read(IMAGES, WHOLE), alone.read(IMAGES, WHOLE), strict=True):
             torch.testing.assert_close(one.states, other.states, **NEAR)
 

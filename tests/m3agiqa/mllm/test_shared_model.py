@@ -10,7 +10,7 @@ from m3agiqa.errors import InputError
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import conversation
 from tests import tiny_mllm
-from tests.tiny_mllm import LANGUAGE_LORA, load, lora, picture
+from tests.tiny_mllm import LANGUAGE_LORA, load, lora, picture, texts_of
 
 IMAGES = [picture(seed) for seed in range(3)]
 ASKED = [conversation("quality", prompt) for prompt in ("a red cube", "", "two balls and a cone")]
@@ -49,7 +49,7 @@ def smolvlm(tmp_path_factory):
 
 def seen(mllm):
     """All that an MLLM makes of the images, as bits."""
-    said = mllm.describe(IMAGES, ASKED, 8)
+    said = texts_of(mllm, IMAGES, ASKED, 8)
     asked = [conversation("quality", "", text) for text in said]
     return said, [(each.word, each.expected, each.states.tolist()) for each in mllm.read(IMAGES, asked)]
 
@@ -75,11 +75,11 @@ def test_a_pass_may_come_between_ones_own_two(smolvlm):
     adapted, bare = base.sharing("one", folder), base.sharing("two", None)
     expected = seen(load(model, adapter=folder))
     questions = adapted.questions(IMAGES, ASKED, 8)
-    bare.describe(IMAGES, ASKED, 8)
+    texts_of(bare, IMAGES, ASKED, 8)
     said = [written.text for written in adapted.answers(questions, 8)]
     asked = [conversation("quality", "", text) for text in said]
     inputs = adapted.inputs(IMAGES, asked)
-    bare.describe(IMAGES, ASKED, 8)
+    texts_of(bare, IMAGES, ASKED, 8)
     readings = adapted.read_inputs(inputs)
     assert (said, [(each.word, each.expected, each.states.tolist()) for each in readings]) == expected
 
