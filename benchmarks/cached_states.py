@@ -11,11 +11,12 @@ from pipeline import paths
 from pipeline.settings import Settings, load
 
 
-def parts_to_score(description: str) -> list[str]:
-    """Val, by which one may choose, and with `--test` on the command line the test images, by which one may not."""
+def arguments(description: str) -> argparse.ArgumentParser:
+    """`parts`: val, by which one may choose, and with `--test` the test images as well, by which one may not."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--test", action="store_true", help="score the test images too")
-    return ["val", "test"] if parser.parse_args().test else ["val"]
+    both, how = ["val", "test"], "score the test images too"
+    parser.add_argument("--test", dest="parts", action="store_const", const=both, default=both[:1], help=how)
+    return parser
 
 
 class CachedStates(NamedTuple):
@@ -29,6 +30,11 @@ class CachedStates(NamedTuple):
 def cached_states() -> CachedStates:
     settings = load()
     dataset, aspect = settings.dataset, settings.aspect
-    table = joined(read_table(paths.samples(dataset)), read_table(paths.splits(dataset)), aspect)
-    table = table.rename(columns={f"mos_{aspect}": "mos"})
+    table = images(settings, read_table(paths.splits(dataset)))
     return CachedStates(settings, table, FeatureStore.open(paths.features(dataset, aspect)))
+
+
+def images(settings: Settings, split: pd.DataFrame) -> pd.DataFrame:
+    """The table of CachedStates, with the parts of `split`."""
+    table = joined(read_table(paths.samples(settings.dataset)), split, settings.aspect)
+    return table.rename(columns={f"mos_{settings.aspect}": "mos"})

@@ -1,10 +1,14 @@
 """What the parts of a head are worth, on the cached states: `python -m benchmarks.heads` after `dvc repro`.
 
-Every head of params.yaml is trained as the train stage does it, with each of SEEDS, and once more without its shortcut;
-then the default head with other numbers of blocks, without descriptions, and with every other loss. Same images, steps
-and selection; what differs is named in the row. Shown is agreement with the validation images' MOS, by which one may
-choose; `--test` adds the test images, by which one may not. Mean ± standard deviation over the seeds; 95 % intervals
-resample prompts and are averaged over the seeds, as are differences from the first row, which are paired.
+Every head of params.yaml is trained as the train stage does it, with each of SEEDS, and once more without its
+shortcut; then the chosen head with other numbers of blocks, without descriptions, and with `--losses` with every
+other loss; a ridge on the descriptions' words alone is the last row. Same images, steps and selection; what differs
+is named in the row. Shown is agreement with the validation images' MOS, by which one may choose; `--test` adds the
+test images, by which one may not. Mean ± standard deviation over the seeds; 95 % intervals resample prompts and are
+averaged over the seeds, as are differences from the first row, which are paired.
+
+`--folds` trains on each fold of a k-fold split in turn and takes what the folds were tested on as one data set. That is
+right where no fold's test images taught the student: `distill.enabled=false`, and no adapter or one of other images.
 """
 
 import time
@@ -14,38 +18,63 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.cached_states import cached_states, parts_to_score
+from benchmarks.cached_states import arguments, cached_states, images
+from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.splitting.prompts import prompt_groups
-from evaluation import bootstrap, metrics
+from data.tables.frames import SPLITS
+from evaluation import baselines, bootstrap, metrics
 from evaluation.predictions import predict
 from finetune.heads.training import train_head
 from m3agiqa.device import device
 from m3agiqa.head.model import build_head
+from pipeline import paths
 from pipeline.profiles import Train
 from pipeline.settings import Settings
+from stages.split import split_samples
 
 SEEDS = (0, 1, 2)
+SCORED = ("val", "test")
 OTHER_BLOCKS = (1, 4)
 OTHER_LOSSES = ({"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5})
 
+Runs = dict[str, list[np.ndarray]]  # predictions of each part's images, a list over the seeds
+
 
 def main() -> None:
-    parts = parts_to_score(__doc__.splitlines()[0])
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--folds", action="store_true", help="train on every fold; what they were tested on as one")
+    parser.add_argument("--losses", action="store_true", help="the chosen head with every other loss, too")
+    asked = parser.parse_args()
     settings, table, store = cached_states()
-    dataset, aspect = settings.dataset, settings.aspect
-    print(f"{dataset}, {aspect}, seeds {SEEDS}: " + ", ".join(f"{n} {part}" for part, n in _sizes(table).items()))
-    print("| head | loss | weights | s | " + " | ".join(f"{part} SRCC | … from the first row" for part in parts) + " |")
-    print("|---|---|---|---|" + "---|---|" * len(parts))
-    first: dict[str, list[np.ndarray]] = {}
-    for variant in _variants(settings):
-        runs, seconds, weights = _train(settings, variant.of(store), table, variant, parts)
+    tables = list(_folds(settings)) if asked.folds else [table]
+    sizes = ", ".join(f"{len(_rows(tables, part))} {part}" for part in SPLITS)
+    print(f"{settings.dataset}, {settings.aspect}, {len(tables)} splits, seeds {SEEDS}: {sizes} images")
+    columns = " | ".join(f"{part} SRCC | … from the first row" for part in asked.parts)
+    print(f"| head | loss | weights | s | {columns} |\n|---|---|---|---|" + "---|---|" * len(asked.parts))
+    first: Runs = {}
+
+    def show(name: str, runs: Runs) -> None:
+        cells = [_cells(_rows(tables, part), runs[part], (first or runs)[part], settings) for part in asked.parts]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+    for variant in _variants(settings, losses=asked.losses):
+        runs, seconds, weights = _train(settings, variant.of(store), tables, variant)
+        show(f"{variant.name} | {_words(variant.loss)} | {weights:,} | {seconds:.0f}", runs)
         first = first or runs
-        cells = [_cells(table[table["split"] == part], runs[part], first[part], settings) for part in parts]
-        print(
-            f"| {variant.name} | {_words(variant.loss)} | {weights:,} | {seconds:.0f} | " + " | ".join(cells) + " |",
-            flush=True,
-        )
+    show("words alone, ridge | | | ", _words_alone(settings, tables))
+
+
+def _folds(settings: Settings) -> Iterator[pd.DataFrame]:
+    """The images with their parts in each fold."""
+    for fold in range(1, settings.split.folds + 1):
+        chosen = settings.split.model_copy(update={"fold": fold})
+        yield images(settings, split_samples(settings.dataset, chosen, paths.raw(settings.dataset)))
+
+
+def _rows(tables: Sequence[pd.DataFrame], part: str) -> pd.DataFrame:
+    """The part's images of all splits: an image of val once a split."""
+    return pd.concat([table[table["split"] == part] for table in tables], ignore_index=True)
 
 
 class _Variant(NamedTuple):
@@ -59,7 +88,7 @@ class _Variant(NamedTuple):
         return store if self.descriptions else store.without_descriptions()
 
 
-def _variants(settings: Settings) -> Iterator[_Variant]:
+def _variants(settings: Settings, *, losses: bool) -> Iterator[_Variant]:
     """First the chosen head, then those that have a shortcut, as they are and without it; the rest is of the chosen."""
     usual, chosen = settings.train.loss.model_dump(), settings.head
     heads = {name: head.model_dump() for name, head in settings.heads.items() if head.shortcut or name == chosen}
@@ -76,33 +105,48 @@ def _variants(settings: Settings) -> Iterator[_Variant]:
         }
         yield _Variant(f"{chosen}, blocks {blocks}", own | changes, usual)
     yield _Variant(f"{chosen}, no descriptions", own, usual, descriptions=False)
-    for loss in OTHER_LOSSES:
+    for loss in OTHER_LOSSES if losses else ():
         yield _Variant(chosen, own, loss)
 
 
 class _Trained(NamedTuple):
-    runs: dict[str, list[np.ndarray]]  # predictions of each part, a list over the seeds
+    runs: Runs
     seconds: float  # of a training, on average
     weights: int
 
 
-def _train(
-    settings: Settings, store: FeatureStore, table: pd.DataFrame, variant: _Variant, parts: list[str]
-) -> _Trained:
-    runs: dict[str, list[np.ndarray]] = {part: [] for part in parts}
-    train, val = (table.loc[table["split"] == part, ["image_id", "mos"]] for part in ("train", "val"))
-    seconds = []
+def _train(settings: Settings, store: FeatureStore, tables: Sequence[pd.DataFrame], variant: _Variant) -> _Trained:
+    runs: Runs = {part: [] for part in SCORED}
+    where, seconds = device(settings.runtime.device), []
     for seed in SEEDS:
-        head = build_head(input_dim=store.dim, seed=seed, **variant.head)
         chosen = Train(**settings.train.model_dump() | {"seed": seed, "loss": variant.loss})
-        start = time.perf_counter()
-        weights, _ = train_head(head, store, train, val, chosen, device=device(settings.runtime.device))
-        seconds.append(time.perf_counter() - start)
-        head.load_state_dict(weights)
-        for part in parts:
-            ids = list(table.loc[table["split"] == part, "image_id"])
-            runs[part].append(predict(head, store, ids, device=device(settings.runtime.device)).to_numpy())
+        found: Runs = {part: [] for part in SCORED}
+        for table in tables:
+            its = {part: table.loc[table["split"] == part, ["image_id", "mos"]] for part in SPLITS}
+            head = build_head(input_dim=store.dim, seed=seed, **variant.head)
+            start = time.perf_counter()
+            weights, _ = train_head(head, store, its["train"], its["val"], chosen, device=where)
+            seconds.append(time.perf_counter() - start)
+            head.load_state_dict(weights)
+            for part in SCORED:
+                found[part].append(predict(head, store, list(its[part]["image_id"]), device=where).to_numpy())
+        for part in SCORED:
+            runs[part].append(np.concatenate(found[part]))
     return _Trained(runs, float(np.mean(seconds)), sum(weight.numel() for weight in head.parameters()))
+
+
+def _words_alone(settings: Settings, tables: Sequence[pd.DataFrame]) -> Runs:
+    """A ridge on the words that the student wrote, as evaluate has it; no seed is drawn for it."""
+    of = paths.of_dataset(settings.dataset, settings.aspect)
+    said = read_said(of.descriptions, of.features)[["image_id", "description"]]
+    found: Runs = {part: [] for part in SCORED}
+    for table in tables:
+        rows = table.merge(said, on="image_id", validate="1:1")
+        nothing = np.zeros((len(rows), 1), np.float32)
+        predicted = baselines.tfidf_description(baselines.Rows(rows, rows[[]], nothing, nothing))
+        for part in SCORED:
+            found[part].append(predicted[rows["split"] == part])
+    return {part: [np.concatenate(each)] * len(SEEDS) for part, each in found.items()}
 
 
 def _cells(images: pd.DataFrame, runs: Sequence[np.ndarray], first: Sequence[np.ndarray], settings: Settings) -> str:
@@ -124,10 +168,6 @@ def _cells(images: pd.DataFrame, runs: Sequence[np.ndarray], first: Sequence[np.
         return f"{cell} | –"
     mean, low, high = np.mean(gains, axis=0)
     return f"{cell} | {mean:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _sizes(table: pd.DataFrame) -> dict[str, int]:
-    return {part: int((table["split"] == part).sum()) for part in ("train", "val", "test")}
 
 
 def _words(loss: dict[str, float]) -> str:

@@ -22,7 +22,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from benchmarks.cached_states import cached_states, parts_to_score
+from benchmarks.cached_states import arguments, cached_states
 from data.feature_store.store import FeatureStore
 from data.splitting.prompts import prompt_groups
 from evaluation import bootstrap, metrics
@@ -47,7 +47,7 @@ READERS = {
 
 
 def main() -> None:
-    parts = parts_to_score(__doc__.splitlines()[0])
+    parts = arguments(__doc__.splitlines()[0]).parse_args().parts
     settings, table, store = cached_states()
     dataset, aspect = settings.dataset, settings.aspect
     rows = {part: np.flatnonzero(table["split"] == part) for part in ("train", "val", *parts)}
