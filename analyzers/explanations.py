@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from analyzers.repeats import repeats
-from m3agiqa.json_objects import is_deep
+from m3agiqa.json_text import is_deep
 
 FEWEST_LETTERS, MOST_WORDS = 15, 150
 REPEATS = "repeats the score"  # the one complaint about a text that could be learned from all the same

@@ -14,7 +14,7 @@ from analyzers.explanations import REPEATS, check, one_line
 from analyzers.teacher import Question
 from m3agiqa.csv_rows import Record, by_column, header_of, image_column, records
 from m3agiqa.errors import InputError
-from m3agiqa.json_objects import read_object
+from m3agiqa.json_text import read_object
 
 
 def read_explanations(path: Path, questions: Iterable[Question], others: Iterable[str]) -> dict[str, Described]:

@@ -17,7 +17,7 @@ import pydantic
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint
 from m3agiqa.journal import Journal, records
-from m3agiqa.json_objects import read_object
+from m3agiqa.json_text import read_object
 
 NAME = "answers.jsonl"
 Hash = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]

@@ -4,7 +4,6 @@ A kill may come between any two lines: what was taken already is in the journal 
 over. Where a job has no answer to a question that it may have answered, that request counts as lost.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from analyzers.patience import patiently
 from analyzers.service import Batch, State
 from analyzers.teacher import DailyQuota, Question, Refused, TryAgain
 from m3agiqa.errors import InputError
+from m3agiqa.json_text import parse_json
 
 MOST_FAILED = 3  # jobs in which a question got no answer, while others did: then it is the image
 MAY_BE_BILLED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED", "GONE"}  # how a job may have ended
@@ -137,6 +137,6 @@ class Taker:
 
 def _parsed(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None

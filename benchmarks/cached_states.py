@@ -30,11 +30,11 @@ class CachedStates(NamedTuple):
 def cached_states() -> CachedStates:
     settings = load()
     dataset, aspect = settings.dataset, settings.aspect
-    table = images(settings, read_table(paths.splits(dataset)))
+    table = table_of(settings, read_table(paths.splits(dataset)))
     return CachedStates(settings, table, FeatureStore.open(paths.features(dataset, aspect)))
 
 
-def images(settings: Settings, split: pd.DataFrame) -> pd.DataFrame:
+def table_of(settings: Settings, split: pd.DataFrame) -> pd.DataFrame:
     """The table of CachedStates, with the parts of `split`."""
     table = joined(read_table(paths.samples(settings.dataset)), split, settings.aspect)
     return table.rename(columns={f"mos_{settings.aspect}": "mos"})

@@ -7,8 +7,9 @@ is named in the row. Shown is agreement with the validation images' MOS, by whic
 test images, by which one may not. Mean ± standard deviation over the seeds; 95 % intervals resample prompts and are
 averaged over the seeds, as are differences from the first row, which are paired.
 
-`--folds` trains on each fold of a k-fold split in turn and takes what the folds were tested on as one data set. That is
-right where no fold's test images taught the student: `distill.enabled=false`, and no adapter or one of other images.
+`--folds` trains on each fold of a k-fold split in turn and takes all folds' test images, and all val images, as one
+data set: of val, an image may be there once a fold. That is right where no fold's test images taught the student:
+`distill.enabled=false`, and no adapter or one of other images.
 """
 
 import time
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.cached_states import arguments, cached_states, images
+from benchmarks.cached_states import arguments, cached_states, table_of
 from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
 from data.splitting.prompts import prompt_groups
@@ -54,22 +55,26 @@ def main() -> None:
     print(f"| head | loss | weights | s | {columns} |\n|---|---|---|---|" + "---|---|" * len(asked.parts))
     first: Runs = {}
 
-    def show(name: str, runs: Runs) -> None:
+    def show(named: Sequence[str], runs: Runs) -> None:
         cells = [_cells(_rows(tables, part), runs[part], (first or runs)[part], settings) for part in asked.parts]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        print("| " + " | ".join([*named, *cells]) + " |", flush=True)
 
+    words = _words_alone(settings, tables)
     for variant in _variants(settings, losses=asked.losses):
         runs, seconds, weights = _train(settings, variant.of(store), tables, variant)
-        show(f"{variant.name} | {_words(variant.loss)} | {weights:,} | {seconds:.0f}", runs)
+        show([variant.name, _words(variant.loss), f"{weights:,}", f"{seconds:.0f}"], runs)
         first = first or runs
-    show("words alone, ridge | | | ", _words_alone(settings, tables))
+    if words:
+        show(["words alone, ridge", "", "", ""], words)
 
 
 def _folds(settings: Settings) -> Iterator[pd.DataFrame]:
     """The images with their parts in each fold."""
+    if settings.split.protocol != "k-fold":
+        raise SystemExit(f"--folds: split.protocol is {settings.split.protocol}, expected k-fold")
     for fold in range(1, settings.split.folds + 1):
         chosen = settings.split.model_copy(update={"fold": fold})
-        yield images(settings, split_samples(settings.dataset, chosen, paths.raw(settings.dataset)))
+        yield table_of(settings, split_samples(settings.dataset, chosen, paths.raw(settings.dataset)))
 
 
 def _rows(tables: Sequence[pd.DataFrame], part: str) -> pd.DataFrame:
@@ -136,9 +141,11 @@ def _train(settings: Settings, store: FeatureStore, tables: Sequence[pd.DataFram
 
 
 def _words_alone(settings: Settings, tables: Sequence[pd.DataFrame]) -> Runs:
-    """A ridge on the words that the student wrote, as evaluate has it; no seed is drawn for it."""
+    """A ridge on the words that the student wrote, as evaluate has it, if it wrote any; no seed is drawn for it."""
     of = paths.of_dataset(settings.dataset, settings.aspect)
     said = read_said(of.descriptions, of.features)[["image_id", "description"]]
+    if not said["description"].str.strip().any():
+        return {}
     found: Runs = {part: [] for part in SCORED}
     for table in tables:
         rows = table.merge(said, on="image_id", validate="1:1")

@@ -155,6 +155,7 @@ def _clock() -> float:
 
 
 def write_store(folder: Path, dim: int) -> FeatureStore:
+    """Of four different images again and again: nothing is to be learnt from it."""
     writer = FeatureWriter(folder, {}, [f"image-{number:04d}" for number in range(IMAGES)])
     for part in writer.missing():
         writer.write(part, rows(part.image_ids, TOKENS, dim))

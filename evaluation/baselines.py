@@ -12,7 +12,7 @@ the test rows is taken away before anything else is done.
 | piqe | PIQE alone, a published no-reference metric, negated; nothing is learnt but its place on the MOS scale |
 | pixel_measurements | the offline teacher's measurements: sharpness, noise, contrast, … |
 | tfidf_description | the words of the student's description |
-| vision_tower | what the language model is shown of the image, mean and spread over its tokens: no language at all |
+| vision_tower | what the language model is shown of the image, before its first layer: mean and spread over tokens |
 | mean_hidden_states | the student's hidden states, averaged over the tokens: a linear head |
 | student_word | the student's rating word, as the middle of its interval |
 | expected_word | the mean of the five words, by how likely the student takes each to be |
@@ -55,7 +55,7 @@ class Rows:
 
     `table` has one row an image with image_id, split, mos, prompt, generator, description, level (the student's rating
     word, 0-4), expected (the five words' mean, 0-5) and piqe (0 good to 100). `measurements`, `states` and `vision`
-    have one row an image, in its order; the last two may lie in a file.
+    have one row an image, in its order; the last two may lie in a file, and `vision` may be empty, (N, 0).
     """
 
     table: pd.DataFrame
@@ -140,6 +140,8 @@ def tfidf_description(rows: Rows) -> Floats:
 
 
 def vision_tower(rows: Rows) -> Floats:
+    if not rows.vision.shape[1]:
+        raise NotComputableError("the MLLM does not tell what its language model is shown of an image")
     return _dense_ridge(rows.vision, rows)
 
 

@@ -20,10 +20,10 @@ class RowsOnDisk:
         rows, columns = self.shape
         if rows and len(row) != columns:
             raise ValueError(f"expected {columns} numbers a row, got {len(row)}")
-        self._file.write(row.tobytes())
+        self._file.write(np.asarray(row, np.float32).tobytes())
         self.shape = (rows + 1, len(row))
 
     def __getitem__(self, rows: Chosen) -> NDArray[Any]:
         self._file.flush()
-        mapped = np.memmap(self._file, np.float32, "r", shape=self.shape)
-        return np.array(mapped[rows])  # a copy: the map goes, and its pages
+        found = np.memmap(self._file, np.float32, "r", shape=self.shape)[rows]
+        return np.array(found) if isinstance(rows, slice) else np.asarray(found)  # a copy: the map goes, and its pages

@@ -27,6 +27,7 @@ from m3agiqa.aspects import ASPECTS
 from m3agiqa.card import FORMAT, HEAD_FILES, Card, read_card
 from m3agiqa.errors import InputError
 from m3agiqa.files import folder_sha256, one_at_a_time, sha256, sync_folder, write_text
+from m3agiqa.json_text import parse_json
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.loading import FILES
 from m3agiqa.parts import Part
@@ -161,7 +162,7 @@ def _checksums(folder: Path) -> str:
 def _verify(folder: Path, place: Path | str) -> None:
     given = (folder / CHECKSUMS).read_bytes()
     try:
-        listing = json.loads(given)
+        listing = parse_json(given)
         found, promised = listing["format"], dict(listing["sha256"])
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{place}: {CHECKSUMS} is damaged") from None

@@ -4,7 +4,6 @@ One JSON file an aspect, written by the stage `card` and carried in every bundle
 not, so it is validated: another version, a missing key or a number out of range is refused by name.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from pydantic import Field
 from m3agiqa.aspects import Aspect, Scale
 from m3agiqa.errors import InputError
 from m3agiqa.files import fingerprint, sha256, write_text
+from m3agiqa.json_text import parse_json
 from m3agiqa.mllm.profile import Profile
 from m3agiqa.strict import Strict, first_error
 from m3agiqa.warnings.images import Content, Limits
@@ -133,7 +133,7 @@ def read_card(path: Path | str) -> Card:
         InputError: no such file, no JSON, another version, or a key that is missing, unknown or out of range.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = parse_json(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: no such card; run the stage card") from None
     except ValueError as error:

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import sync_folder
+from m3agiqa.json_text import parse_json
 
 
 class Journal:
@@ -97,7 +98,7 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         record = None
     if not isinstance(record, dict):

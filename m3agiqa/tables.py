@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from m3agiqa.csv_rows import Record, by_column, header_of, records, repeated_column
 from m3agiqa.errors import InputError
 from m3agiqa.given import brief
-from m3agiqa.json_objects import read_object
+from m3agiqa.json_text import read_object
 from m3agiqa.tar_members import SUFFIXES as TARS
 
 ROWS_AT_ONCE = 1_000

@@ -20,7 +20,7 @@ from m3agiqa import image_list
 from m3agiqa.errors import InputError
 from m3agiqa.given import brief
 from m3agiqa.image_list import ListedImage, as_json
-from m3agiqa.json_objects import read_object
+from m3agiqa.json_text import read_object
 from m3agiqa.tar_members import Member, members
 from m3agiqa.unpacked import Unpacked
 

@@ -73,7 +73,8 @@ def main(settings: Settings) -> None:
         for store, its in zip(stores, tables, strict=True):
             for image_id in progress(its["image_id"], total=len(its), desc="average", unit="images"):
                 states.add(store[image_id].float().mean(dim=0).numpy())
-                vision.add(store.vision(image_id).numpy())
+                seen = store.vision(image_id)
+                vision.add(np.empty(0, np.float32) if seen is None else seen.numpy())
         rivals = _rivals(baselines.Rows(table, measured, states, vision))
     figures = rounded(_figures(settings, table, test, rivals, judges), DECIMALS)
     write_text(paths.RESULTS / "predictions.csv", predictions_csv(test, DECIMALS))

@@ -7,6 +7,7 @@ sequence did not fit. Whole parts survive a kill in the scratch folder; the next
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def states(
 
     on_gpu = student.device.type == "cuda"
     made = ahead(inputs, chain.from_iterable(cut), DECODERS if on_gpu else 1)
-    read = ahead(student.read_inputs, made, 2 if on_gpu else 1)
+    read = ahead(partial(student.read_inputs, vision=True), made, 2 if on_gpu else 1)
     for part, its in zip(parts, cut, strict=True):
         readings: dict[str, Reading] = {}
         for batch in its:

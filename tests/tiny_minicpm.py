@@ -59,7 +59,8 @@ CONFIG = {
     "vocab_size": 512,
 }
 # The ids of the real vocabulary are the defaults.
-UNPUBLISHED = {"image_start_id": IDS["<image>"], "image_end_id": IDS["</image>"], "end_of_turn_id": IDS["<|eot_id|>"]}
+UNPUBLISHED = {"image_start_id": IDS["<image>"], "image_end_id": IDS["</image>"], "image_token_id": IDS["<unk>"]}
+UNPUBLISHED |= {"end_of_turn_id": IDS["<|eot_id|>"]}
 CONFIG |= UNPUBLISHED
 PREPROCESSOR = {
     "image_processor_type": "MiniCPMVImageProcessor",

@@ -4,7 +4,6 @@ Responses are read as the API sent them, because the SDK's own types warn of eve
 are. Its own retry is switched off.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from google.genai import errors, types
 
 from analyzers.gemini.picture import Picture
 from analyzers.gemini.teacher import ApiError, Lost, Reply
+from m3agiqa.json_text import parse_json
 
 NOT_THE_API = (AttributeError, TypeError, ValueError)  # what a body of another shape ends in
 
@@ -35,7 +35,7 @@ class Connection:
         )
         response = self._call(self._client.models.generate_content, text, image, config=config)
         try:
-            return reply(json.loads(response.sdk_http_response.body))
+            return reply(parse_json(response.sdk_http_response.body))
         except NOT_THE_API as error:
             raise Lost(type(error).__name__) from None
 

@@ -4,13 +4,13 @@ It sends and receives, and knows nothing of what comes back: bodies are read as 
 put more and other things into them than the package has types for. The package's own retry is switched off.
 """
 
-import json
 from typing import Any
 
 import httpx2
 import openai
 
 from analyzers.openai.failures import Lost, Nobody, ServerError
+from m3agiqa.json_text import parse_json
 
 BEFORE = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)  # of what there is before a request is sent
 
@@ -36,7 +36,7 @@ class Server:
         options: Any = {"headers": self._headers}
         try:
             response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=body, options=options)
-            return json.loads(response.content)
+            return parse_json(response.content)
         except openai.APIStatusError as error:
             raise ServerError(error.status_code, _json(error.response), dict(error.response.headers)) from None
         except openai.APIError as error:
@@ -50,6 +50,6 @@ class Server:
 def _json(response: httpx2.Response) -> Any:
     """The body, or its text where it is no JSON."""
     try:
-        return json.loads(response.content)
+        return parse_json(response.content)
     except ValueError:
         return response.text

@@ -55,7 +55,7 @@ def _forward(student: LocalMLLM, table: pd.DataFrame) -> float:
     def run() -> None:
         with torch.inference_mode():
             for inputs in made:
-                student._pass(inputs)  # noqa: SLF001 (the pass, and no copy of what it gives)
+                student._states(inputs)  # noqa: SLF001 (the pass, and no copy of what it gives)
 
     run()
     return min(machine.seconds(run) for _ in range(3))

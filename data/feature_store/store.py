@@ -26,7 +26,7 @@ from torch import Tensor
 
 from data.feature_store.index import Index, Location, PartIndex, read_index
 from data.feature_store.shuffle import Shuffle, buckets
-from data.feature_store.writer import DTYPES, ImageStates, canonical, planned
+from data.feature_store.writer import DTYPES, SCHEMA, ImageStates, canonical, planned
 from m3agiqa.ahead import ahead
 from m3agiqa.errors import InputError
 from m3agiqa.head.batch import Batch, fill
@@ -79,6 +79,7 @@ class FeatureStore:
                 with pq.ParquetFile(path) as file:
                     metadata = file.schema_arrow.metadata or {}
                     parts.append(read_index(file, len(parts)))
+                    file.schema_arrow.empty_table().select(SCHEMA.names)  # a KeyError names what an older one lacks
             except (pa.ArrowException, KeyError) as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path}: not a whole part of a feature store ({reason})") from error
@@ -133,11 +134,11 @@ class FeatureStore:
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._index.rows
 
-    def vision(self, image_id: str) -> Tensor:
-        """What the vision tower tells of one image, in sum: (V,) float32."""
+    def vision(self, image_id: str) -> Tensor | None:
+        """(2 D,) float32: mean and spread of what the language model was shown of one image; None: not told."""
         location = self._location(image_id)
-        seen = self._column(location[:2], "vision")[location.row]
-        return torch.frombuffer(seen.as_buffer(), dtype=torch.float32).clone()
+        seen = self._column(location[:2], "vision")[location.row].as_buffer()
+        return None if seen is None else torch.frombuffer(seen, dtype=torch.float32).clone()
 
     def __getitem__(self, image_id: str) -> Tensor:
         """The states of one image, (T, D), a copy of its own."""

@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
         pa.field("expected", pa.float32(), nullable=False),
         pa.field("fewer_views", pa.bool_(), nullable=False),
         pa.field("kept", pa.string()),
-        pa.field("vision", pa.binary(), nullable=False),
+        pa.field("vision", pa.binary()),
         pa.field("states", pa.large_binary(), nullable=False),
     ]
 )
@@ -75,7 +75,7 @@ class ReadImage(NamedTuple):
     expected: float  # 0-5: the mean of the five words, by how likely each is
     fewer_views: bool  # whether the image was taken in fewer than usual, to fit
     kept: str | None  # what was read of a description that did not fit; None where it was read whole
-    vision: Tensor  # (V,) float32: what the vision tower tells of it, in sum
+    vision: Tensor | None  # (2 D,) float32: mean and spread of what the language model is shown of it, where it tells
 
 
 class ImageStates(NamedTuple):
@@ -124,7 +124,7 @@ class FeatureWriter:
         """Write one part from its rows, in the order of `part.image_ids`. `rows` may be a generator.
 
         Raises:
-            InputError: states that are not finite, which float16 makes of anything beyond 65504.
+            InputError: states or vision that are not finite, which float16 makes of anything beyond 65504.
             ValueError: a row out of order, missing or superfluous; a span that is empty or outside the sequence.
         """
         expected = iter(part.image_ids)
@@ -138,6 +138,7 @@ class FeatureWriter:
                 if row.image_id != (due := next(expected, None)):
                     raise ValueError(f"{part.name}: got the states of {row.image_id!r} where {due!r} was due")
                 _check(row.image_id, row.states, row.description)
+                _check_vision(row.image_id, row.vision)
                 if group and sum(other.states.nbytes for other in group) + row.states.nbytes > GROUP_BYTES:
                     writer.write_table(_table(group, self._schema))
                     group = []
@@ -183,6 +184,15 @@ def _check(image_id: str, states: Tensor, description: Span) -> None:
         raise InputError(f"{image_id}: the hidden states are not finite{hint}")
 
 
+def _check_vision(image_id: str, vision: Tensor | None) -> None:
+    if vision is None:
+        return
+    if vision.dtype != torch.float32 or vision.dim() != 1:
+        raise ValueError(f"{image_id}: expected a row of float32 for its vision; got {vision.dtype} {vision.shape}")
+    if not torch.isfinite(vision).all():
+        raise InputError(f"{image_id}: what the language model is shown of it is not finite")
+
+
 def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
     """A row group. The states are copied once, end to end, into one buffer."""
     ids, matrices, spans, words, expected, fewer_views, kept, vision = zip(*group, strict=True)
@@ -203,7 +213,7 @@ def _table(group: list[ReadImage], schema: pa.Schema) -> pa.Table:
         pa.array(expected, pa.float32()),
         pa.array(fewer_views, pa.bool_()),
         pa.array(kept, pa.string()),
-        pa.array([each.numpy().tobytes() for each in vision], pa.binary()),
+        pa.array([None if each is None else each.numpy().tobytes() for each in vision], pa.binary()),
         binary,
     ]
     return pa.Table.from_arrays(columns, schema=schema)

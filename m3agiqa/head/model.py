@@ -13,7 +13,6 @@ Every stack is causal and the mean goes by the mask: what stands behind the last
 changes nothing.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, write_json
 from m3agiqa.head.stacks import STACKS
+from m3agiqa.json_text import parse_json
 from m3agiqa.weights import check_tensors
 
 STANDARDISED = ("states", "mos")  # what can be
@@ -130,9 +130,9 @@ def load_head(folder: Path | str) -> Head:
         raise InputError(f"{path}: no head here; run the train stage")
     weights = path.with_name("head.safetensors")
     try:
-        head = build_head(**json.loads(path.read_text(encoding="utf-8")))
+        head = build_head(**parse_json(path.read_bytes()))
         head.load_state_dict(load_file(weights))
-    except (OSError, TypeError, json.JSONDecodeError, RuntimeError, SafetensorError) as error:
+    except (OSError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: no whole head: {' '.join(str(error).split())[:400]}") from None
     check_tensors(head.state_dict().items(), str(weights))
     return head.eval()

@@ -4,7 +4,6 @@ Several may lie on one model, each under a name, of which one acts at a time: a 
 adapter says, and nothing else of the model changes. That holds for plain LoRA alone.
 """
 
-import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from transformers import PreTrainedModel
 
 from m3agiqa.errors import InputError
 from m3agiqa.files import atomic, sha256, write_json
+from m3agiqa.json_text import parse_json
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.weights import check_tensors
 
@@ -86,7 +86,7 @@ def is_plain(folder: Path) -> bool:
     with settings that this version of peft does not know.
     """
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = parse_json((folder / SETTINGS).read_bytes())
     except (OSError, ValueError):
         return False  # why it cannot be used is said where it is loaded
     if not isinstance(settings, dict):

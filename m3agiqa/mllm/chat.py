@@ -108,12 +108,6 @@ class Chat:
         return self._image_lengths[near]
 
     @cached_property
-    def image_token(self) -> int:
-        """In whose places the language model is shown an image."""
-        token: int = self.processor.tokenizer.convert_tokens_to_ids(self.processor.image_token)
-        return token
-
-    @cached_property
     def second_question(self) -> int:
         """The tokens that follow a description until its rating word: the most that any aspect's take."""
         first = [self.length(conversation(aspect, ""), answer=True) for aspect in ASPECTS]

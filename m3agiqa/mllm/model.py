@@ -8,6 +8,7 @@ last one, so it pads on the left.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,14 +22,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from m3agiqa.files import fingerprint
-from m3agiqa.mllm import adapters, gpu, vision
+from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import RATING_WORDS, Conversation
 from m3agiqa.mllm.fitting import Fitter
 from m3agiqa.mllm.loading import load
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.mllm.rating import rating, word_tokens
-from m3agiqa.mllm.readings import Inputs, Pass, Reading, Written
+from m3agiqa.mllm.readings import Inputs, Reading, Written
+from m3agiqa.mllm.vision import Shown
 
 
 @dataclass
@@ -156,7 +158,7 @@ class LocalMLLM:
         """
         found: dict[int, Tensor] = {}
         for inputs in several:
-            (states,) = gpu.on_host(self.device, self._pass(inputs).states)  # (B, T, D)
+            (states,) = gpu.on_host(self.device, self._states(inputs))  # (B, T, D)
             for row, each, length in zip(inputs.rows, states, inputs.lengths.tolist(), strict=True):
                 found[row] = each[:length]
         return [found[row] for row in sorted(found)]
@@ -172,35 +174,40 @@ class LocalMLLM:
         """What `read` makes of its images first, and `look` takes: sliced and tokenised, on the CPU, by any thread."""
         return self._inputs(images, conversations, padding_side="right")
 
-    def read_inputs(self, several: Sequence[Inputs]) -> list[Reading]:
-        """`read` of images whose inputs are made already. Threads may take turns, and a GPU goes on between them."""
+    def read_inputs(self, several: Sequence[Inputs], *, vision: bool = False) -> list[Reading]:
+        """`read` of images whose inputs are made already; with `vision`, the readings have it, where the model tells.
+
+        Threads may take turns, and a GPU goes on between them.
+        """
         readings: dict[int, Reading] = {}
         for inputs in several:
-            readings |= zip(inputs.rows, self._read(inputs), strict=True)
+            readings |= zip(inputs.rows, self._read(inputs, vision=vision), strict=True)
         return [readings[row] for row in sorted(readings)]
 
-    def _pass(self, inputs: Inputs) -> Pass:
+    def _states(self, inputs: Inputs, shown: Shown | None = None) -> Tensor:
+        """(B, T, D), on the device."""
         given, lengths = dict(inputs.tensors), inputs.lengths
         if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
             del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
-        with self.turn, vision.shown(self._network.get_decoder()) as shown:
+        with self.turn, shown or nullcontext():
             adapters.act(self._network, self.beside)
             self.model.eval()
-            states = self._network.base_model(**batch, use_cache=False).last_hidden_state
-        return Pass(shown[0], states)
+            states: Tensor = self._network.base_model(**batch, use_cache=False).last_hidden_state
+        return states
 
-    def _read(self, inputs: Inputs) -> list[Reading]:
-        lengths = inputs.lengths  # (B,)
+    def _read(self, inputs: Inputs, *, vision: bool) -> list[Reading]:
+        lengths, shown = inputs.lengths, Shown(self._network) if vision else None  # (B,)
         with torch.inference_mode():
-            shown, states = self._pass(inputs)
-            seen = vision.moments(shown, inputs.tensors["input_ids"] == self._chat.image_token)  # (B, 2 D)
+            states = self._states(inputs, shown)  # (B, T, D)
+            seen = shown.moments(inputs.tensors["input_ids"]) if shown else None  # (B, 2 D)
             last = gpu.pinned(lengths - 1, self.device).to(self.device, non_blocking=True)  # (B,)
             ends = states[torch.arange(len(last), device=self.device), last]  # (B, D)
             said = rating(self._network.get_output_embeddings()(ends), self.word_tokens)
-        states, seen, choices, expected = gpu.on_host(self.device, states, seen, *said)
+        states, choices, expected = gpu.on_host(self.device, states, *said)
+        eyes = [None] * len(states) if seen is None else gpu.on_host(self.device, seen)[0]
         return [
-            Reading(RATING_WORDS[choices[row]], float(expected[row]), states[row, :length], seen[row], span, fit)
+            Reading(RATING_WORDS[choices[row]], float(expected[row]), states[row, :length], eyes[row], span, fit)
             for row, (length, span, fit) in enumerate(zip(lengths.tolist(), inputs.spans, inputs.fits, strict=True))
         ]
 

@@ -16,16 +16,9 @@ class Reading:
     word: str
     expected: float  # 0-5: the words' middles, weighted by how likely each word is (Q-Align, arXiv 2312.17090)
     states: Tensor  # (T, D): what the vocabulary head would see, padding left out
-    vision: Tensor  # (2 D,) float32: mean and spread of what the language model is shown of the image
+    vision: Tensor | None  # (2 D,) float32, where asked for: mean and spread of what the language model is shown of it
     description: Span  # where in T the description stands, its end-of-turn token included
     fitted: Fitted  # the conversation as it was read
-
-
-class Pass(NamedTuple):
-    """One pass over a batch, on the model's device."""
-
-    shown: Tensor  # (B, T, D): what the language model's layers were given
-    states: Tensor  # (B, T, D): what they made of it
 
 
 class Written(NamedTuple):

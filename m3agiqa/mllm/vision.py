@@ -1,37 +1,49 @@
 """What a language model is shown of an image: the vision tower's output, through the connector, a vector a token.
 
-A judge that has no language at all could still read it, so it is what the way through language is measured by.
+No layer of the language model has read it yet, so a regressor on it shows what the way through language is worth.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from m3agiqa.mllm import gpu
 
 
-@contextmanager
-def shown(decoder: nn.Module) -> Iterator[list[Tensor]]:
-    """The inputs (B, T, D) of the language model's layers, in each pass that is made meanwhile."""
-    found: list[Tensor] = []
+class Shown:
+    """While it is entered, it keeps what the language model of `network` is given."""
 
-    def keep(_: nn.Module, __: tuple[Any, ...], given: dict[str, Any]) -> None:
-        found.append(given["inputs_embeds"])
+    def __init__(self, network: PreTrainedModel) -> None:
+        self._network: Any = network
+        self._token: int | None = getattr(network.config, "image_token_id", None)  # in whose places vectors stand
+        self._inputs: Tensor | None = None  # (B, T, D)
 
-    handle = decoder.register_forward_pre_hook(keep, with_kwargs=True)
-    try:
-        yield found
-    finally:
-        handle.remove()
+    def __enter__(self) -> Self:
+        self._hook = self._network.get_decoder().register_forward_pre_hook(self._keep, with_kwargs=True)
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hook.remove()
 
-def moments(inputs: Tensor, are_image: Tensor) -> Tensor:
-    """(B, T, D), and which of the tokens are an image's, (B, T) on the CPU -> (B, 2 D) float32: mean and spread."""
-    rows: Sequence[Tensor] = [
-        each[gpu.pinned(mask.nonzero().squeeze(1), inputs.device).to(inputs.device, non_blocking=True)].float()
-        for each, mask in zip(inputs, are_image, strict=True)
-    ]  # (tokens of the image, D) each
-    return torch.stack([torch.cat([row.mean(dim=0), row.std(dim=0, correction=0)]) for row in rows])
+    def moments(self, tokens: Tensor) -> Tensor | None:
+        """The tokens (B, T), on the CPU -> (B, 2 D) float32: mean and spread of each image's vectors.
+
+        None where the model does not tell them: its configuration names no token of images, or its language model is
+        given tokens and no vectors. NaN for an image without any.
+        """
+        if self._inputs is None or self._token is None:
+            return None
+        where = self._inputs.device
+        rows = [
+            each[gpu.pinned(mask.nonzero().squeeze(1), where).to(where, non_blocking=True)].float()
+            for each, mask in zip(self._inputs, tokens == self._token, strict=True)
+        ]  # (tokens of the image, D) each
+        return torch.stack([torch.cat([row.mean(dim=0), row.std(dim=0, correction=0)]) for row in rows])
+
+    def _keep(self, _: Any, __: Any, given: dict[str, Any]) -> None:
+        self._inputs = given.get("inputs_embeds")

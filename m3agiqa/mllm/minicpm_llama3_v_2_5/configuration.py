@@ -24,6 +24,7 @@ class MiniCPMVConfig(LlamaConfig):
     query_num: int = 96  # vectors that the resampler makes of a view
     image_start_id: int = 128010  # <image>
     image_end_id: int = 128011  # </image>
+    image_token_id: int = 128002  # <unk>, of which there are `query_num` between them
     end_of_turn_id: int = 128009  # <|eot_id|>; the published configuration ends generation at the end of text only
     drop_vision_last_layer: bool = False
     batch_vision_input: bool = True  # the views of an image go through the vision tower together, and padded

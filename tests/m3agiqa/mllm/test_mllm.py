@@ -53,7 +53,7 @@ def test_describe_with_cache_is_greedy_search_without(mllm):
 
 def test_vision_is_what_the_language_model_is_shown_of_the_image(mllm):
     """The image's vectors are found here by their values, of which none is the embedding of its token."""
-    together = mllm.read(IMAGES, RATE)
+    together = mllm.read_inputs(mllm.inputs(IMAGES, RATE), vision=True)
     for image, messages, reading in zip(IMAGES, RATE, together, strict=True):
         batch = mllm._chat.tensors([image], [messages], padding_side="right", answer=True)
         with torch.no_grad():
@@ -71,9 +71,19 @@ def test_vision_knows_no_word(mllm):
         conversation("quality", "a cat", "Sharp."),
         conversation("correspondence", "", "Not what was asked for."),
     ]
-    one, other = mllm.read(IMAGES[:1] * 2, said)
+    one, other = mllm.read_inputs(mllm.inputs(IMAGES[:1] * 2, said), vision=True)
     torch.testing.assert_close(one.vision, other.vision, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(one.states[-1], other.states[-1], atol=1e-3)
+
+
+def test_vision_is_there_where_it_is_asked_for_and_the_model_names_its_token(folders):
+    told, silent = load(folders["minicpm"]), load(folders["minicpm"])
+    vars(silent.model.config)["image_token_id"] = None  # by which this network does not go
+    asked = [mllm.read_inputs(mllm.inputs(IMAGES, RATE), vision=True) for mllm in (silent, told)]
+    ways = [told.read(IMAGES, RATE), *asked]
+    assert [[reading.vision is None for reading in way] for way in ways] == [[True] * 4, [True] * 4, [False] * 4]
+    for plain, *others in zip(*ways, strict=True):
+        assert all(torch.equal(plain.states, other.states) for other in others)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_what_it_reads_and_says_is_what_a_cpu_does(folder):
     there, here = load(folder, "cuda"), load(folder, "cpu")
     assert there.graph is None
     assert texts_of(there, IMAGES, ASK, 8) == texts_of(here, IMAGES, ASK, 8)
-    for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
+    seen = [each.read_inputs(each.inputs(IMAGES, WHOLE), vision=True) for each in (there, here)]
+    for one, other in zip(*seen, strict=True):
         assert one.states.device.type == "cpu"
         assert one.word == other.word
         torch.testing.assert_close(one.states, other.states, **NEAR)
