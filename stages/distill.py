@@ -75,7 +75,7 @@ def main(settings: Settings) -> None:
     student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
     words = student.word_tokens, recipe.word_weight, recipe.word_spread
     collate = Collator(student.fitter, student.dtype, *words)
-    data = Conversations(train, val, train.lengths, collate)
+    data = Conversations(train, val, train.lengths(student.fitter), collate)
     shortened = {
         name: _shortened(part, student.fitter, readers or 1) for name, part in (("train", train), ("val", val))
     }

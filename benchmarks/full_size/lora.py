@@ -78,10 +78,11 @@ def step(
     settings, recipe = load().distill, Recipe(epochs=1, batch=batch, lr=1e-6, word_weight=1, word_spread=0, crop=1.0)
     words = student.word_tokens, recipe.word_weight, recipe.word_spread
     train, val = _examples(table, STEPS * batch), _examples(table, batch)
+    fitter = student.fitter
     with tempfile.TemporaryDirectory() as folder:
         distill(
             learner,
-            Conversations(train, val, [1] * len(train), Collator(student.fitter, student.dtype, *words)),
+            Conversations(train, val, train.lengths(fitter), Collator(fitter, student.dtype, *words)),
             settings,
             recipe,
             checkpoints=Path(folder) / "checkpoints",

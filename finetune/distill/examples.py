@@ -17,9 +17,11 @@ from torch import Tensor
 from finetune.distill.crops import part_of
 from finetune.distill.words import word_shares
 from finetune.student import naming
-from m3agiqa.images import load_image
+from m3agiqa.images import image_size, load_image
 from m3agiqa.mllm.conversation import Conversation, conversation, description_of, word_of
 from m3agiqa.mllm.fitting import Fitter
+
+CHARACTERS = 4  # a token, about, in English
 
 
 class Example(NamedTuple):
@@ -59,11 +61,11 @@ class Examples:
         chat = conversation(aspect, row["prompt"], description_of(texts), word_of(mos), described=list(texts))
         return Example(load_image(self.folder / row["path"]), chat, mos)
 
-    @property
-    def lengths(self) -> list[int]:
-        """Of the explanations, in characters."""
+    def lengths(self, fitter: Fitter) -> list[int]:
+        """About how many characters each example's explanation has, and its image, seen whole, would have as a text."""
         texts = self.rows[list(self.described or [self.aspect])].fillna("")
-        lengths: list[int] = texts.map(len).sum(axis=1).tolist()
+        images = [fitter.chat.image_length(image_size(self.folder / path)) for path in self.rows["path"]]
+        lengths: list[int] = (texts.map(len).sum(axis=1) + CHARACTERS * np.array(images)).tolist()
         return lengths
 
     def shown(self, index: int, place: int) -> Example:

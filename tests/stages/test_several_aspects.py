@@ -16,7 +16,7 @@ from m3agiqa import workspace
 from m3agiqa.card import read_card
 from m3agiqa.errors import InputError
 from m3agiqa.head.model import load_head
-from m3agiqa.images import load_image
+from m3agiqa.images import image_size, load_image
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.scorer import Scorer
 from pipeline import paths
@@ -96,7 +96,10 @@ def test_each_image_is_taught_what_the_teacher_explained(made):
     )
     alone = taught[UNEXPLAINED].conversation
     assert alone[:3] == conversation("quality", "1 cats", "It is very good. It is sharp.")
-    assert examples.lengths == [sum(map(len, texts)) for texts in samples[TWO].fillna("").to_numpy()]
+    fitter = load(Path("model").absolute()).fitter
+    texts = [sum(map(len, each)) for each in samples[TWO].fillna("").to_numpy()]
+    seen = [fitter.chat.image_length(image_size(paths.raw(made.dataset) / path)) for path in samples["path"]]
+    assert examples.lengths(fitter) == [characters + 4 * tokens for characters, tokens in zip(texts, seen, strict=True)]
 
 
 @pytest.fixture
