@@ -1,15 +1,13 @@
 """LoRA training through `finetune.distill.training`: FLOPs that count beside the ceiling.
 
 A step's FLOPs: the images seen once (the vision tower is frozen), the text forward and, for the gradients of the
-activations, backward again as much; LoRA's own products count as nothing. Checkpoints are written between steps; the
-median step has none.
+activations, backward again as much; LoRA's own products count as nothing. A batch is of images of like length, so that
+steps differ: shown is the mean over whole windows of the order of training, after a first one.
 """
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +18,7 @@ from benchmarks.full_size import machine
 from benchmarks.full_size.machine import ON_GPU, Ceilings
 from benchmarks.full_size.model import flops as flops_of
 from finetune.distill.examples import Collator, Examples
+from finetune.distill.order import WINDOW
 from finetune.distill.training import Conversations, distill
 from m3agiqa.ahead import DECODERS
 from m3agiqa.mllm.model import LocalMLLM
@@ -27,7 +26,7 @@ from pipeline.profiles import Recipe
 from pipeline.settings import load
 
 T = TypeVar("T")
-STEPS = 24 if ON_GPU else 8
+STEPS, LEFT_OUT = (3 * WINDOW, WINDOW) if ON_GPU else (8, 5)
 BATCHES = (2, 4)
 
 
@@ -66,14 +65,16 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
 def step(
     student: LocalMLLM, learner: PeftModel, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool
 ) -> float:
-    """Seconds of the median step of a run of `distill`, the first five left out."""
-    ends: list[float] = []
+    """Seconds of a step of a run of `distill`, on average."""
+    turns: list[float] = []  # when a step began, and when the last one ended
 
     def clock(steps: Iterable[T], /, **_: object) -> Iterable[T]:
         for step in steps:
             machine.wait()
-            ends.append(time.perf_counter())
+            turns.append(time.perf_counter())
             yield step
+        machine.wait()
+        turns.append(time.perf_counter())
 
     settings, recipe = load().distill, Recipe(epochs=1, batch=batch, lr=1e-6, word_weight=1, word_spread=0, crop=1.0)
     words = student.word_tokens, recipe.word_weight, recipe.word_spread
@@ -91,4 +92,4 @@ def step(
             workers=DECODERS,
             progress=clock,
         )
-    return statistics.median(end - start for start, end in pairwise(ends[5:]))
+    return (turns[-1] - turns[LEFT_OUT]) / (STEPS - LEFT_OUT)
