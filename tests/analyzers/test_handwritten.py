@@ -68,7 +68,14 @@ def test_a_row_that_repeats_the_score_is_kept_and_known(tmp_path):
     assert not table["b"].repeating
 
 
-@pytest.mark.parametrize(("line", "complaint"), [("[1]", "line 1: expected an object"), ("{", "line 1: not JSON")])
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("[1]", "line 1: expected an object"),
+        ("{", "line 1: not JSON"),
+        pytest.param("[" * 100_000, r"line 1: not JSON \(nested deeper than 100\)", id="deep"),
+    ],
+)
 def test_a_bad_line_is_named(tmp_path, line, complaint):
     with pytest.raises(InputError, match=complaint):
         read(tmp_path / "mine.jsonl", line)

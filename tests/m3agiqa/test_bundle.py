@@ -79,6 +79,12 @@ def test_missing_and_added_files_are_refused(own):
         bundle.open_bundle(own)
 
 
+def test_checksums_that_nothing_can_read_are_refused(own):
+    (own / "checksums.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"checksums\.json is damaged"):
+        bundle.open_bundle(own)
+
+
 def test_another_version_is_refused(own):
     listing = json.loads((own / "checksums.json").read_text())
     (own / "checksums.json").write_text(json.dumps(listing | {"format": 3}))

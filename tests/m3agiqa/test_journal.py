@@ -37,7 +37,7 @@ def test_cut_at_any_byte_the_whole_records_are_there_and_writing_goes_on(tmp_pat
         assert list(again) == records
 
 
-@pytest.mark.parametrize("line", ["not json", "3", ""])
+@pytest.mark.parametrize("line", ["not json", "3", "", pytest.param("[" * 100_000, id="deep")])
 def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path, line):
     path = tmp_path / "journal.jsonl"
     path.write_text(f'{{"key": "a"}}\n{line}\n{{"key": "b"}}\n')
