@@ -24,6 +24,7 @@ from benchmarks import peak_memory, seconds
 from data.tables.frames import SAMPLE_COLUMNS, write_table
 from m3agiqa.aspects import ASPECTS
 from m3agiqa.card import FORMAT, Card, head_sha256, read_card, write_card
+from m3agiqa.device import device
 from m3agiqa.head.model import build_head, save_head
 from m3agiqa.mllm import adapters
 from m3agiqa.mllm.conversation import QUESTIONS
@@ -33,6 +34,7 @@ from m3agiqa.scorer import Scorer
 from m3agiqa.warnings.images import facts, limits_of
 from m3agiqa.workspace import parts_here
 from pipeline import paths, settings
+from pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 IMAGES, SIDE, BATCH = 96, 192, 32
@@ -40,25 +42,33 @@ FEW, MANY = 1000, 5000  # images, for memory
 SHORT = 4  # tokens a description, for memory: it grows with images or not, whatever they say
 
 
-def build(max_new_tokens: int | None = None) -> settings.Settings:
-    """Make a workspace of the working folder: images, their table, and a scorer of quality that nobody trained."""
+def build(max_new_tokens: int | None = None) -> Settings:
+    """Make a workspace of the working folder: images, and what `untrained` adds to them."""
     chosen = settings.load(ROOT / "params.yaml")
     profile = chosen.mllms["tiny"].model_copy(update={"model": str(ROOT / "models/tiny")})
     if max_new_tokens:
         profile = profile.model_copy(update={"max_new_tokens": max_new_tokens})
     runtime = chosen.runtime.model_copy(update={"batch": BATCH, "device": "cpu"})
     chosen = chosen.model_copy(update={"mllm": "tiny", "mllms": {"tiny": profile}, "runtime": runtime})
-    dataset, aspect = chosen.dataset, chosen.aspect
 
-    names = [f"{number}.png" for number in range(IMAGES)]
+    raw = paths.raw(chosen.dataset)
+    raw.mkdir(parents=True)
+    for number in range(IMAGES):
+        _picture(number).save(raw / f"{number}.png")
     prompts = [f"{number} red cubes on a table " + "and a ball " * (number % 8) for number in range(IMAGES)]
-    columns = dict.fromkeys(SAMPLE_COLUMNS, "") | {"image_id": names, "path": names, "sha256": names, "prompt": prompts}
-    write_table(pd.DataFrame(columns).assign(**{f"mos_{aspect}": 1.0, f"std_{aspect}": 0.0}), paths.samples(dataset))
-    for number, name in enumerate(names):
-        _picture(number).save(paths.raw(dataset) / name)
-    pd.DataFrame({"image": names, "prompt": prompts}).to_csv(paths.raw(dataset) / "asked.csv", index=False)
+    untrained(chosen, [f"{number}.png" for number in range(IMAGES)], prompts)
+    return chosen
 
-    mllm = LocalMLLM.load(profile, device="cpu")
+
+def untrained(chosen: Settings, names: list[str], prompts: list[str]) -> None:
+    """Beside the images of a data set, their table and a scorer of the aspect that nobody trained."""
+    dataset, aspect, profile = chosen.dataset, chosen.aspect, chosen.mllms[chosen.mllm]
+    raw, rows = paths.raw(dataset), [str(row) for row in range(len(names))]
+    columns = dict.fromkeys(SAMPLE_COLUMNS, "") | {"image_id": rows, "path": names, "sha256": rows, "prompt": prompts}
+    write_table(pd.DataFrame(columns).assign(**{f"mos_{aspect}": 1.0, f"std_{aspect}": 0.0}), paths.samples(dataset))
+    pd.DataFrame({"image": names, "prompt": prompts}).to_csv(raw / "asked.csv", index=False)
+
+    mllm = LocalMLLM.load(profile.profile, device=device(chosen.runtime.device))
     paths.adapter(dataset, aspect).mkdir(parents=True)
     sure = {
         "interval": {"level": 0.9, "half_width": 0.5, "coverage": None},
@@ -68,7 +78,8 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
     for name, folder in (("head", paths.head), ("fast_head", paths.fast_head)):
         save_head(build_head("xlstm", mllm.hidden_size, seed=0), folder(dataset, aspect))
         heads[name] = {"sha256": head_sha256(folder(dataset, aspect)), **sure}
-    limits = limits_of([facts(_picture(0))])
+    with Image.open(raw / names[0]) as first:
+        limits = limits_of([facts(first.convert("RGB"))])
     width = mllm.hidden_size
     content = {"tokens": 36, "mean": [0.0] * width, "scale": [1.0] * width, "distance": 1.0}
     card = {
@@ -89,7 +100,6 @@ def build(max_new_tokens: int | None = None) -> settings.Settings:
         "made_on": {},
     }
     write_card(Card.model_validate(card), paths.card(dataset, aspect))
-    return chosen
 
 
 def many(images: int) -> None:
@@ -99,7 +109,7 @@ def many(images: int) -> None:
     scorer([paths.raw(dataset) / "0.png"] * images, ["a red cube"] * images, aspect=scorer.aspects[0])
 
 
-def build_three(chosen: settings.Settings) -> None:
+def build_three(chosen: Settings) -> None:
     """Give each aspect a card and an adapter of its own beside the one head."""
     profile = chosen.mllms["tiny"]
     for seed, (aspect, part) in enumerate(_three().items()):

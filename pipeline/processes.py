@@ -48,10 +48,19 @@ def made_on(settings: Settings) -> dict[str, Any]:
     }
 
 
-def share(work: Sequence[T]) -> Sequence[T]:
-    """Every n-th piece: this process's."""
+def share(work: Sequence[T]) -> list[T]:
+    """The pieces that are this process's."""
     here = PartialState()
-    return work[here.process_index :: here.num_processes]
+    return dealt(work, here.num_processes)[here.process_index]
+
+
+def dealt(work: Sequence[T], processes: int) -> list[list[T]]:
+    """The pieces of each process, dealt there and back: of pieces that shrink, none has the larger one each time."""
+    hands: list[list[T]] = [[] for _ in range(processes)]
+    there_and_back = [*hands, *reversed(hands)]
+    for place, piece in enumerate(work):
+        there_and_back[place % len(there_and_back)].append(piece)
+    return hands
 
 
 def first_shows_progress(iterable: Iterable[T], *, total: int, desc: str, unit: str) -> Iterator[T]:

@@ -2,7 +2,8 @@
 
 A step's FLOPs: the images seen once (the vision tower is frozen), the text forward and, for the gradients of the
 activations, backward again as much; LoRA's own products count as nothing. A batch is of images of like length, so that
-steps differ: shown is the mean over whole windows of the order of training, after a first one.
+steps differ: shown is the mean over whole windows of the order of training, after a first one. Checkpoints are left
+out, of which a run has twenty, whatever its length.
 """
 
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 from peft import PeftModel
 
@@ -19,7 +21,7 @@ from benchmarks.full_size.machine import ON_GPU, Ceilings
 from benchmarks.full_size.model import flops as flops_of
 from finetune.distill.examples import Collator, Examples
 from finetune.distill.order import WINDOW
-from finetune.distill.training import Conversations, distill
+from finetune.distill.training import Conversations, checkpoint_every, distill
 from m3agiqa.ahead import DECODERS
 from m3agiqa.mllm.model import LocalMLLM
 from pipeline.profiles import Recipe
@@ -65,7 +67,7 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
 def step(
     student: LocalMLLM, learner: PeftModel, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool
 ) -> float:
-    """Seconds of a step of a run of `distill`, on average."""
+    """Seconds of a step of a run of `distill`, on average, but for those after which a checkpoint is written."""
     turns: list[float] = []  # when a step began, and when the last one ended
 
     def clock(steps: Iterable[T], /, **_: object) -> Iterable[T]:
@@ -92,4 +94,5 @@ def step(
             workers=DECODERS,
             progress=clock,
         )
-    return (turns[-1] - turns[LEFT_OUT]) / (STEPS - LEFT_OUT)
+    every = checkpoint_every(STEPS)  # written once the next step's turn is told: its time has the writing in it
+    return float(np.mean([took for turn, took in enumerate(np.diff(turns)) if turn >= LEFT_OUT and turn % every]))

@@ -2,7 +2,7 @@
 
 Or features, distill, distill_twice: the stages' own loops on each process's share, as pipeline/processes.py cuts it, on
 images and texts of many lengths. Start-up is apart: until all have loaded the model, compiled it and done their first
-batch; then all begin at once, and the last one's end counts. A step of distill is the median of a run's, with
+batch; then all begin at once, and the last one's end counts. A step of distill is the mean that lora.py tells, with
 activations kept, or computed twice with a module trained in full. Without GPUs two processes of the CPU do so little
 that it shows that it works.
 """
@@ -30,7 +30,7 @@ from pipeline.settings import Settings
 from stages import describe, features
 
 STARTED = time.perf_counter()
-BATCH, PART, TIMES = (32, 64, 6) if ON_GPU else (4, 8, 2)  # images at once, of a part, and how often all are taken
+BATCH, PART, TIMES = (32, 64, 16) if ON_GPU else (4, 8, 2)  # images at once, of a part, and how often all are taken
 LEARNED = 8 if ON_GPU else 2  # images a step of distill
 SAVED = ["resampler"]  # trained in full
 MOST = 100 if ON_GPU else 8  # tokens of a description

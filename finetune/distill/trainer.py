@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
 from finetune.distill.rating import Rated, rating
-from m3agiqa.mllm import adapters
+from m3agiqa.mllm import adapters, gpu
 
 Tensors = dict[str, Tensor]
 LEARNED = ("labels", "word_at", "word_tokens", "word_weights", "mos")  # what is no input of the model
@@ -199,7 +199,8 @@ class _Taught(NamedTuple):
 
 def _taught(model: torch.nn.Module, tensors: Tensors) -> _Taught:
     """Logits are worked out only where something is learned."""
-    inputs = {name: tensor for name, tensor in tensors.items() if name not in LEARNED}
+    given = {name: tensor for name, tensor in tensors.items() if name not in LEARNED}
+    inputs = gpu.without_mask(given, tensors["labels"].device)
     following, before_word = tensors["labels"][:, 1:], tensors["word_at"] - 1  # (B, T-1): the token after each; (B,)
     used = (following != -100).any(dim=0)
     used[before_word] = True

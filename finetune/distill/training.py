@@ -111,6 +111,11 @@ def distill(
     return _curve(trainer.state.log_history, epochs, steps)
 
 
+def checkpoint_every(steps: int) -> int:
+    """How many of a run's steps are made between two checkpoints."""
+    return PER_LOG * max(1, steps // (CHECKPOINTS * PER_LOG))
+
+
 def _arguments(
     model: PeftModel,
     settings: Distill,
@@ -120,7 +125,6 @@ def _arguments(
     activation_checkpointing: bool,
     workers: int,
 ) -> TrainingArguments:
-    every = max(1, steps // (CHECKPOINTS * PER_LOG))
     device = next(model.parameters()).device
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -134,8 +138,8 @@ def _arguments(
         adam_beta2=settings.beta2,
         seed=settings.seed,
         train_sampling_strategy="sequential",  # the order is the shuffle
-        logging_steps=every,
-        save_steps=every * PER_LOG,  # a multiple: no half-summed loss is lost with a kill
+        logging_steps=checkpoint_every(steps) // PER_LOG,  # whole: no half-summed loss is lost with a kill
+        save_steps=checkpoint_every(steps),
         activation_checkpointing=activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         bf16=model.dtype == torch.bfloat16,

@@ -6,6 +6,7 @@ of it is thousands of small kernels, which a CUDA graph starts at once, and the 
 write out four times for Llama's grouped queries before it reads it.
 """
 
+from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
@@ -44,6 +45,15 @@ def compile_blocks(network: nn.Module, *, activation_checkpointing: bool = False
             for block in blocks:
                 for part in block.children() if activation_checkpointing else [block]:
                     part.compile(dynamic=True)
+
+
+def without_mask(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Of right-padded sequences what a GPU is given: all but the mask.
+
+    No token sees what comes after it, so none that counts sees padding, masked or not. Without a mask attention takes
+    its quickest kernels, and transformers does not wait for the device to look whether anything is masked.
+    """
+    return {name: tensor for name, tensor in tensors.items() if name != "attention_mask" or device.type != "cuda"}
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:

@@ -186,9 +186,7 @@ class LocalMLLM:
 
     def _states(self, inputs: Inputs, shown: Shown | None = None) -> Tensor:
         """(B, T, D), on the device."""
-        given, lengths = dict(inputs.tensors), inputs.lengths
-        if self.device.type == "cuda" and int(lengths.min()) == int(lengths.max()):
-            del given["attention_mask"]  # transformers would wait for the device to look whether it masks anything
+        given = gpu.without_mask(inputs.tensors, self.device)
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
         with self.turn, shown or nullcontext():
             adapters.act(self._network, self.beside)
