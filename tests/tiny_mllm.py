@@ -110,7 +110,7 @@ def collator(mllm: LocalMLLM, weight: float = 1.0, spread: float = 0.0) -> Colla
 def training_batch(mllm: LocalMLLM, pairs: Iterable[tuple[Image.Image, Conversation]]) -> dict[str, torch.Tensor]:
     """What transformers' own loss takes: the one set of tensors that these make, the rating word among the labels."""
     (batch,) = collator(mllm)(Taught(pairs))
-    del batch["mos"]
+    del batch["mos"], batch["logits_at"]
     at, tokens = batch.pop("word_at"), batch.pop("word_tokens")
     chosen = tokens.gather(1, batch.pop("word_weights").argmax(dim=1, keepdim=True))
     return {**batch, "labels": batch["labels"].scatter(1, at[:, None], chosen)}

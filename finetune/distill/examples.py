@@ -91,7 +91,8 @@ class Collator:
     How an image is taken is decided for it alone, as when it is described. `labels` (B, T) holds the assistant's
     tokens, each turn's end-of-turn token included, and -100 elsewhere. The first token of the last turn, the rating
     word, is not among them: it stands at `word_at` (B,), and is learned as `word_weights` (B, words) of the tokens
-    `word_tokens` (B, words), which add up to `word_weight` (finetune/distill/words.py). `mos` (B,) is what people say.
+    `word_tokens` (B, words), which add up to `word_weight` (finetune/distill/words.py). `logits_at` (K,) are the places
+    before what is learned in any row. `mos` (B,) is what people say.
     """
 
     fitter: Fitter
@@ -109,8 +110,11 @@ class Collator:
         for rows, fits, tensors in self.fitter.batches(images, conversations, padding_side="right", answer=False):
             labels, at = self.fitter.chat.labels(tensors, [fit.conversation for fit in fits])
             labels[torch.arange(len(rows)), at] = -100
+            before = (labels[:, 1:] != -100).any(dim=0)
+            before[at - 1] = True
             words = torch.tensor(self.word_tokens).repeat(len(rows), 1)
             learned = {"labels": labels, "word_at": at, "word_tokens": words, "word_weights": weights[rows]}
+            learned["logits_at"] = before.nonzero().flatten()
             learned["mos"] = torch.tensor([scores[row] for row in rows], dtype=torch.float32)
             batches.append({**tensors.to(dtype=self.dtype), **learned})
         return batches

@@ -2,7 +2,8 @@
 
 A share comes in several sets of tensors where memory holds few images at once (`micro_batch`), and because images are
 taken in different numbers of views (finetune/distill/examples.py). Each is a forward and a backward pass. Their
-gradients add up before the step is made: it is the step of the whole batch.
+gradients add up before the step is made: it is the step of the whole batch. Nothing in a step waits for a GPU, so that
+the next one is prepared while it works.
 """
 
 import os
@@ -25,7 +26,7 @@ from finetune.distill.rating import Rated, rating
 from m3agiqa.mllm import adapters, gpu
 
 Tensors = dict[str, Tensor]
-LEARNED = ("labels", "word_at", "word_tokens", "word_weights", "mos")  # what is no input of the model
+LEARNED = ("labels", "logits_at", "word_at", "word_tokens", "word_weights", "mos")  # what is no input of the model
 Collate = Callable[[list[Any]], list[Tensors]]
 
 
@@ -94,6 +95,7 @@ class ShareTrainer(Trainer):
     ) -> None:
         datasets: dict[str, Any] = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
         super().__init__(**datasets, **options)
+        options["model"].train()  # not in every step, where it would take as long as a few layers
         self.share, self.learned_from, self.batches = _Share(collate, micro_batch), train_dataset, batches
         size, rows = self.args.per_device_eval_batch_size, range(len(eval_dataset))
         self.val_batches = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
@@ -135,8 +137,7 @@ class ShareTrainer(Trainer):
         for `word_weight` tokens. Of that this process has a share: the mean over the processes is that mean, and so is
         that of the gradients.
         """
-        model.train()
-        share = cast("list[Tensors]", self._prepare_inputs(inputs))  # as _Share makes it
+        share = self._there(inputs)
         tokens, losses = self._mean_weight(share), []
         for left, tensors in enumerate(share, start=1 - len(share)):
             with nullcontext() if left == 0 else self.accelerator.no_sync(model):
@@ -153,7 +154,7 @@ class ShareTrainer(Trainer):
         model.eval()
         losses, words, mos = [], [], []
         for batch, inputs in zip(self.val_batches, self.val_shares, strict=True):
-            share = cast("list[Tensors]", self._prepare_inputs(inputs))
+            share = self._there(inputs)
             tokens = self._mean_weight(share)
             taught = [_taught(model, tensors) for tensors in share]
             loss = torch.stack([part.loss / tokens for part in taught]).sum()
@@ -167,9 +168,15 @@ class ShareTrainer(Trainer):
         rated = rating(Rated(*(torch.cat(parts) for parts in zip(*everyones, strict=True))))
         scores = {"eval_loss": float(torch.cat(losses).mean())}
         scores |= {f"eval_{name}": value for name, value in rated._asdict().items()}
+        model.train()
         self.log(scores)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
+
+    def _there(self, share: list[Tensors]) -> list[Tensors]:
+        """What _Share made, on the model's device; Trainer's own way waits for all that a GPU was given before."""
+        device = self.args.device
+        return [{name: each.to(device, non_blocking=True) for name, each in tensors.items()} for tensors in share]
 
     def _mean_weight(self, share: list[Tensors]) -> Tensor:
         """Over how many tokens the loss of the whole batch is a mean, divided by the processes."""
@@ -202,9 +209,7 @@ def _taught(model: torch.nn.Module, tensors: Tensors) -> _Taught:
     given = {name: tensor for name, tensor in tensors.items() if name not in LEARNED}
     inputs = gpu.without_mask(given, tensors["labels"].device)
     following, before_word = tensors["labels"][:, 1:], tensors["word_at"] - 1  # (B, T-1): the token after each; (B,)
-    used = (following != -100).any(dim=0)
-    used[before_word] = True
-    learned = used.nonzero().flatten()  # (K,)
+    learned = tensors["logits_at"]  # (K,)
     logits = model(**inputs, logits_to_keep=learned, use_cache=False).logits  # (B, K, V)
     if logits.shape[1] != len(learned):  # (B, T, V): a model that does not know logits_to_keep
         logits = logits[:, learned]

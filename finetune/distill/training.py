@@ -111,11 +111,6 @@ def distill(
     return _curve(trainer.state.log_history, epochs, steps)
 
 
-def checkpoint_every(steps: int) -> int:
-    """How many of a run's steps are made between two checkpoints."""
-    return PER_LOG * max(1, steps // (CHECKPOINTS * PER_LOG))
-
-
 def _arguments(
     model: PeftModel,
     settings: Distill,
@@ -125,6 +120,7 @@ def _arguments(
     activation_checkpointing: bool,
     workers: int,
 ) -> TrainingArguments:
+    every = max(1, steps // (CHECKPOINTS * PER_LOG))
     device = next(model.parameters()).device
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -138,8 +134,9 @@ def _arguments(
         adam_beta2=settings.beta2,
         seed=settings.seed,
         train_sampling_strategy="sequential",  # the order is the shuffle
-        logging_steps=checkpoint_every(steps) // PER_LOG,  # whole: no half-summed loss is lost with a kill
-        save_steps=checkpoint_every(steps),
+        logging_steps=every,
+        logging_nan_inf_filter=False,  # it would wait for the device in every step, and tell a loss that there was not
+        save_steps=every * PER_LOG,  # a multiple: no half-summed loss is lost with a kill
         activation_checkpointing=activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         bf16=model.dtype == torch.bfloat16,
