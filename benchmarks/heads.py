@@ -2,10 +2,12 @@
 
 Every head of params.yaml is trained as the train stage does it, with each of SEEDS, and once more without its
 shortcut; then the chosen head with other numbers of blocks, without descriptions, and with `--losses` with every
-other loss; a ridge on the descriptions' words alone is the last row. Same images, steps and selection; what differs
-is named in the row. Shown is agreement with the validation images' MOS, by which one may choose; `--test` adds the
-test images, by which one may not. Mean ± standard deviation over the seeds; 95 % intervals resample prompts and are
-averaged over the seeds, as are differences from the first row, which are paired.
+other loss; a ridge on the descriptions' words alone is the last row. `--untaught CLONE` adds the chosen head on the
+states of a student without distillation, which `dvc repro features` made in another clone, with distill.enabled=false.
+Same images, steps and selection; what differs is named in the row. Shown is agreement with the validation images' MOS,
+by which one may choose; `--test` adds the test images, by which one may not. Mean ± standard deviation over the seeds;
+95 % intervals resample prompts and are averaged over the seeds, as are differences from the first row, which are
+paired.
 
 `--folds` trains on each fold of a k-fold split in turn and takes all folds' test images, and all val images, as one
 data set: of val, an image may be there once a fold. That is right where no fold's test images taught the student:
@@ -14,6 +16,7 @@ data set: of val, an image may be there once a fold. That is right where no fold
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +49,7 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--folds", action="store_true", help="train on every fold; what they were tested on as one")
     parser.add_argument("--losses", action="store_true", help="the chosen head with every other loss, too")
+    parser.add_argument("--untaught", type=Path, help="a clone with features made with distill.enabled=false")
     asked = parser.parse_args()
     settings, table, store = cached_states()
     tables = list(_folds(settings)) if asked.folds else [table]
@@ -60,8 +64,9 @@ def main() -> None:
         print("| " + " | ".join([*named, *cells]) + " |", flush=True)
 
     words = _words_alone(settings, tables)
-    for variant in _variants(settings, losses=asked.losses):
-        runs, seconds, weights = _train(settings, variant.of(store), tables, variant)
+    untaught = asked.untaught and FeatureStore.open(asked.untaught / paths.features(settings.dataset, settings.aspect))
+    for variant in _variants(settings, store, untaught, losses=asked.losses):
+        runs, seconds, weights = _train(settings, tables, variant)
         show([variant.name, _words(variant.loss), f"{weights:,}", f"{seconds:.0f}"], runs)
         first = first or runs
     if words:
@@ -86,32 +91,32 @@ class _Variant(NamedTuple):
     name: str
     head: dict[str, Any]  # as build_head takes it
     loss: dict[str, float]
-    descriptions: bool = True
-
-    def of(self, store: FeatureStore) -> FeatureStore:
-        """The states that it reads."""
-        return store if self.descriptions else store.without_descriptions()
+    store: FeatureStore
 
 
-def _variants(settings: Settings, *, losses: bool) -> Iterator[_Variant]:
+def _variants(
+    settings: Settings, store: FeatureStore, untaught: FeatureStore | None, *, losses: bool
+) -> Iterator[_Variant]:
     """First the chosen head, then those that have a shortcut, as they are and without it; the rest is of the chosen."""
     usual, chosen = settings.train.loss.model_dump(), settings.head
     heads = {name: head.model_dump() for name, head in settings.heads.items() if head.shortcut or name == chosen}
     names = sorted(heads, key=lambda name: name != chosen)
     for name in names:
-        yield _Variant(name, heads[name], usual)
+        yield _Variant(name, heads[name], usual, store)
     for name in names:
         if heads[name]["shortcut"] and heads[name]["kind"] != "statistics":
-            yield _Variant(f"{name}, no shortcut", heads[name] | {"shortcut": False}, usual)
+            yield _Variant(f"{name}, no shortcut", heads[name] | {"shortcut": False}, usual, store)
     own = heads[chosen]
     for blocks in OTHER_BLOCKS if "blocks" in own else ():
         changes = {"blocks": blocks} | {
             key: [place for place in own[key] if place < blocks] for key in own.keys() & {"slstm_at"}
         }
-        yield _Variant(f"{chosen}, blocks {blocks}", own | changes, usual)
-    yield _Variant(f"{chosen}, no descriptions", own, usual, descriptions=False)
+        yield _Variant(f"{chosen}, blocks {blocks}", own | changes, usual, store)
+    yield _Variant(f"{chosen}, no descriptions", own, usual, store.without_descriptions())
+    if untaught:
+        yield _Variant(f"{chosen}, no distillation", own, usual, untaught)
     for loss in OTHER_LOSSES if losses else ():
-        yield _Variant(chosen, own, loss)
+        yield _Variant(chosen, own, loss, store)
 
 
 class _Trained(NamedTuple):
@@ -120,7 +125,8 @@ class _Trained(NamedTuple):
     weights: int
 
 
-def _train(settings: Settings, store: FeatureStore, tables: Sequence[pd.DataFrame], variant: _Variant) -> _Trained:
+def _train(settings: Settings, tables: Sequence[pd.DataFrame], variant: _Variant) -> _Trained:
+    store = variant.store
     runs: Runs = {part: [] for part in SCORED}
     where, seconds = device(settings.runtime.device), []
     for seed in SEEDS:
