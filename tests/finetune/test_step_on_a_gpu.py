@@ -1,0 +1,52 @@
+"""Steps of distill on a GPU: run this file by hand on a machine that has one. Elsewhere it is skipped.
+
+A GPU is given sequences without a mask, and no step waits for it.
+"""
+
+import pytest
+import torch
+
+from finetune.distill.trainer import ShareTrainer
+from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.profile import Profile
+from tests import tiny_minicpm, tiny_mllm
+from tests.distilled import run
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+    pytest.mark.filterwarnings("ignore"),  # of another torch, whose versions a borrowed machine has
+]
+
+
+def distilled(model, folder, device):
+    """The losses, of val too."""
+    profile = Profile(model=str(model), dtype="float32", max_length=256, max_new_tokens=8)
+    mllm = LocalMLLM.load(profile, device=device)
+    mllm.add_lora(tiny_mllm.lora(), seed=0)
+    return torch.tensor(run(model, folder, mllm)[["train_loss", "val_loss"]].to_numpy())
+
+
+@pytest.mark.parametrize(
+    "model", [tiny_minicpm.minicpm, tiny_mllm.qwen3_vl, tiny_mllm.minicpm_v_4_6, tiny_mllm.smolvlm]
+)
+def test_it_learns_what_a_cpu_learns(model, tmp_path):
+    folder = model(tmp_path / "model")
+    there, here = (distilled(folder, tmp_path / device, device) for device in ("cuda", "cpu"))
+    torch.testing.assert_close(there, here, atol=1e-3, rtol=1e-3, equal_nan=True)
+
+
+def test_a_step_of_minicpm_waits_for_nothing(tmp_path, monkeypatch):
+    """Transformers' own models look at their images' sizes on the device."""
+    step, steps = ShareTrainer.training_step, []
+
+    def watched(*given, **named):
+        steps.append(given)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return step(*given, **named)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(ShareTrainer, "training_step", watched)
+    distilled(tiny_minicpm.minicpm(tmp_path / "model"), tmp_path / "run", "cuda")
+    assert len(steps) == 8
