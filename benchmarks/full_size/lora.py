@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import pandas as pd
 from peft import PeftModel
@@ -80,8 +81,7 @@ def step(
     words = student.word_tokens, recipe.word_weight, recipe.word_spread
     train, val = _examples(table, STEPS * batch), _examples(table, batch)
     fitter = student.fitter
-    training.CHECKPOINTS = 1
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.object(training, "CHECKPOINTS", 1):
         training.distill(
             learner,
             training.Conversations(train, val, train.lengths(fitter), Collator(fitter, student.dtype, *words)),
