@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,10 +159,8 @@ def _said(argument: str) -> str:
 def main() -> None:
     logging.disable_progress_bar()
     for work in (_start, _memory, _aspects):
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
             work()
-            os.chdir(ROOT)
 
 
 def _start() -> None:

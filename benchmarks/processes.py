@@ -6,9 +6,9 @@ rounds counts.
 Images, model and head are those of benchmarks/predict.py; benchmarks/full_size/processes.py has large ones.
 """
 
-import os
 import sys
 import tempfile
+from contextlib import chdir
 from functools import partial
 
 import pandas as pd
@@ -30,11 +30,8 @@ PROCESSES, BATCH = 2, 8  # 12 batches: 6 for each process
 
 def main() -> None:
     logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.getcwd()
-        os.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         compare(build(), BATCH, rounds=3)
-        os.chdir(before)
 
 
 def compare(chosen: Settings, batch: int, rounds: int) -> None:

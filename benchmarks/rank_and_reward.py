@@ -7,12 +7,12 @@ makes of its scorer is benchmarks/serve.py.
 """
 
 import math
-import os
 import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import chdir
 from functools import partial
 from types import ModuleType
 
@@ -69,16 +69,13 @@ def _command(chosen: Settings, command: ModuleType, *words: str) -> Callable[[],
 
 def main() -> None:
     logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.getcwd()
-        os.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         took = dict.fromkeys(several := ways(build()), math.inf)
         for _ in range(3):
             for name, work in several.items():
                 for known in (".cache", "found"):
                     shutil.rmtree(known, ignore_errors=True)
                 took[name] = min(took[name], seconds(work, repeats=1))
-        os.chdir(before)
     floor, *_ = took.values()
     for name, time in took.items():
         print(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,8 @@ def _took(chosen: Settings, table: pd.DataFrame, path: Path) -> tuple[float, flo
 
 def main() -> None:
     logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.getcwd()
-        os.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         measure(build(SHORT))
-        os.chdir(before)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ them. Start-up is apart, each worker's first batch included, for which it compil
 on the CPU, which shows that it works and no more.
 """
 
-import os
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 from transformers import logging
@@ -22,10 +22,8 @@ BATCH, TIMES, MOST = (32, 12, 100) if ON_GPU else (4, 2, 8)  # images at once, h
 
 def main() -> None:
     logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.getcwd()
-        chosen = model.settings(BATCH, MOST)
-        os.chdir(folder)
+    chosen = model.settings(BATCH, MOST)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         raw = paths.raw(chosen.dataset)
         raw.mkdir(parents=True)
         table = model.over_again(model.images(raw.absolute(), uneven=True), TIMES)
@@ -33,7 +31,6 @@ def main() -> None:
         chosen = chosen.model_copy(update={"mllms": {chosen.mllm: profile}})
         untrained(chosen, table["path"].tolist(), table["prompt"].tolist())
         compare(chosen, BATCH, rounds=1)
-        os.chdir(before)
 
 
 def _saved(folder: Path) -> dict[str, object]:

@@ -1,7 +1,5 @@
 """A GPU reads and learns from right-padded sequences without a mask: what is no padding is the same, to rounding."""
 
-from functools import partial
-
 import torch
 
 from finetune.distill.trainer import LEARNED
@@ -38,8 +36,8 @@ def test_states_and_logits_are_those_of_masked_sequences(mllm):
 def test_readings_are_those_of_masked_sequences(mllm, monkeypatch):
     asked = [conversation("quality", *texts) for texts in TEXTS]
     masked = mllm.read_inputs(mllm.inputs(IMAGES, asked), vision=True)
-    on_gpu = partial(gpu.without_mask, device=GPU)
-    monkeypatch.setattr(gpu, "without_mask", lambda tensors, _: on_gpu(tensors))
+    without_mask = gpu.without_mask
+    monkeypatch.setattr(gpu, "without_mask", lambda tensors, _: without_mask(tensors, GPU))
     for one, other in zip(mllm.read_inputs(mllm.inputs(IMAGES, asked), vision=True), masked, strict=True):
         assert one.word == other.word
         torch.testing.assert_close(one.states, other.states, atol=1e-5, rtol=1e-5)
