@@ -72,7 +72,10 @@ def main(settings: Settings) -> None:
         "conversations": fingerprint(learned_from.to_numpy().tolist()),
     }
     learner = student.add_lora(lora, seed=options.seed)
-    student.compile(activation_checkpointing=settings.runtime.activation_checkpointing)
+    if settings.runtime.activation_checkpointing:
+        student.compute_twice()
+    else:
+        student.compile()
     words = student.word_tokens, recipe.word_weight, recipe.word_spread
     collate = Collator(student.fitter, student.dtype, *words)
     data = Conversations(train, val, train.lengths(student.fitter), collate)
@@ -88,7 +91,6 @@ def main(settings: Settings) -> None:
             checkpoints=scratch.path,
             out=out,
             micro_batch=settings.runtime.micro_batch,
-            activation_checkpointing=settings.runtime.activation_checkpointing,
             workers=readers,
             progress=_foretelling(settings),
         )

@@ -48,12 +48,14 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
     an_image = flops_of(student, table)
     flops = an_image.seen + 2 * an_image.read
     for kind in ("compiled, activations computed twice",) if twice else ("as it comes", "compiled"):
-        if "compiled" in kind:
-            student.compile(activation_checkpointing=twice)
+        if twice:
+            student.compute_twice()
+        elif kind == "compiled":
+            student.compile()
         peaks = {}
         for batch in BATCHES:
             machine.forget_peak()
-            took = step(student, learner, table, batch, activation_checkpointing=twice)
+            took = step(student, learner, table, batch)
             print(
                 f"LoRA step, {kind}: batch {batch}, {1e3 * took / batch:.0f} ms an image, "
                 f"{flops * batch / took / ceilings.flops:.0%} of the ceiling, "
@@ -65,9 +67,9 @@ def measure(student: LocalMLLM, table: pd.DataFrame, ceilings: Ceilings, *, twic
 
 
 def step(
-    student: LocalMLLM, learner: PeftModel, table: pd.DataFrame, batch: int, *, activation_checkpointing: bool
+    student: LocalMLLM, learner: PeftModel, table: pd.DataFrame, batch: int, micro_batch: int | None = None
 ) -> float:
-    """Seconds of a step of a run of `distill`, on average."""
+    """Seconds of a step of a run of `distill`, on average; `micro_batch` images at once, or the whole batch."""
     turns: list[float] = []  # when the steps TIMED begin
 
     def clock(steps: Iterable[T], /, **_: object) -> Iterable[T]:
@@ -89,7 +91,7 @@ def step(
             recipe,
             checkpoints=Path(folder) / "checkpoints",
             out=Path(folder) / "out",
-            activation_checkpointing=activation_checkpointing,
+            micro_batch=micro_batch,
             workers=DECODERS,
             progress=clock,
         )

@@ -31,7 +31,7 @@ from stages import describe, features
 
 STARTED = time.perf_counter()
 BATCH, PART, TIMES = (32, 64, 16) if ON_GPU else (4, 8, 2)  # images at once, of a part, and how often all are taken
-LEARNED = 8 if ON_GPU else 2  # images a step of distill
+LEARNED, AT_ONCE = (16, 8) if ON_GPU else (4, 2)  # images a step of distill, of all processes; at once in one of them
 SAVED = ["resampler"]  # trained in full
 MOST = 100 if ON_GPU else 8  # tokens of a description
 
@@ -101,13 +101,16 @@ def _report(
 def _distill(student: LocalMLLM, table: pd.DataFrame, settings: Settings, *, twice: bool = False) -> None:
     lora = settings.mllms["minicpm-llama3-v-2_5"].lora.model_copy(update={"modules_to_save": SAVED if twice else []})
     learner = student.add_lora(lora, seed=0)
-    student.compile(activation_checkpointing=twice)
-    seconds = step(student, learner, table, LEARNED, activation_checkpointing=twice)
+    if twice:
+        student.compute_twice()
+    else:
+        student.compile()
+    seconds = step(student, learner, table, LEARNED, AT_ONCE)
     if PartialState().is_main_process:
         how = ", activations computed twice, the resampler trained in full" if twice else ""
         print(
             f"distill{how}: {PartialState().num_processes} processes, {LEARNED / seconds:.2f} images a second, "
-            f"{seconds:.2f} s a step of {LEARNED}",
+            f"{seconds:.2f} s a step of {LEARNED}, {AT_ONCE} at once",
             flush=True,
         )
 

@@ -175,8 +175,7 @@ class ShareTrainer(Trainer):
 
     def _there(self, share: list[Tensors]) -> list[Tensors]:
         """What _Share made, on the model's device; Trainer's own way waits for all that a GPU was given before."""
-        device = self.args.device
-        return [{name: each.to(device, non_blocking=True) for name, each in tensors.items()} for tensors in share]
+        return [gpu.on_device(tensors, self.args.device) for tensors in share]
 
     def _mean_weight(self, share: list[Tensors]) -> Tensor:
         """Over how many tokens the loss of the whole batch is a mean, divided by the processes."""

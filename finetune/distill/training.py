@@ -60,7 +60,6 @@ def distill(
     checkpoints: Path,
     out: Path,
     micro_batch: int | None = None,
-    activation_checkpointing: bool = False,
     workers: int = 0,
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -68,9 +67,8 @@ def distill(
 
     The learning rate rises over the share `settings.warmup` of the steps, then falls along a cosine to 0.
     `micro_batch` images at most are learned from at once, all of a batch with None: less memory, and a step is still a
-    whole batch's. `activation_checkpointing` keeps no block's inner activations for the backward pass and computes them
-    twice: less memory, more time, the same weights. `workers` are processes that read ahead; on Python 3.14, and where
-    this one was spawned, they are spawned, so that `data` must be picklable.
+    whole batch's. `workers` are processes that read ahead; on Python 3.14, and where this one was spawned, they are
+    spawned, so that `data` must be picklable.
 
     `checkpoints` belongs to one run: name it by everything that shapes the run. A call with the checkpoints of a
     killed run goes on from there, and writes the same bytes as if nothing had happened.
@@ -92,7 +90,7 @@ def distill(
     )
     trainer = ShareTrainer(
         model=model,
-        args=_arguments(model, settings, recipe, steps, checkpoints, activation_checkpointing, workers),
+        args=_arguments(model, settings, recipe, steps, checkpoints, workers),
         collate=data.collate,
         train_dataset=data.train,
         eval_dataset=data.val,
@@ -117,7 +115,6 @@ def _arguments(
     recipe: Recipe,
     steps: int,
     checkpoints: Path,
-    activation_checkpointing: bool,
     workers: int,
 ) -> TrainingArguments:
     every = max(1, steps // (CHECKPOINTS * PER_LOG))
@@ -137,8 +134,6 @@ def _arguments(
         logging_steps=every,
         logging_nan_inf_filter=False,  # it would wait for the device in every step, and tell a loss that there was not
         save_steps=every * PER_LOG,  # a multiple: no half-summed loss is lost with a kill
-        activation_checkpointing=activation_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False},
         bf16=model.dtype == torch.bfloat16,
         use_cpu=device.type == "cpu",
         prediction_loss_only=True,

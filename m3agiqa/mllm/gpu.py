@@ -6,17 +6,20 @@ of it is thousands of small kernels, which a CUDA graph starts at once, and the 
 write out four times for Llama's grouped queries before it reads it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from types import FunctionType
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.generation.utils import DeferredStopCheck
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 CACHE_STRIDE = 128  # tokens
 MEASURED = "5.23."  # versions of transformers, whose loop of generation StepGraph knows
@@ -29,22 +32,48 @@ def worth_it(network: PreTrainedModel) -> bool:
     return network.device.type == "cuda" and network.num_parameters() >= LARGE
 
 
-def compile_blocks(network: nn.Module, *, activation_checkpointing: bool = False) -> None:
+def compile_blocks(network: nn.Module) -> None:
     """Compile, in place, the members of each list of equal blocks: ten seconds on an H200, whatever their number.
 
     Lengths of sequences and numbers of views differ from batch to batch, so none is compiled for. What is: whether
     there is a mask, a gradient, a gradient of the input; and of each kind of block, for transformers wraps all kinds in
     one function, by which torch counts.
-
-    With `activation_checkpointing`, their parts: transformers computes a block again from inside its call, and the
-    backward pass of a graph with that in it does not compile (torch 2.11: "was invalid, but is output").
     """
-    torch._dynamo.config.recompile_limit = VARIANTS  # noqa: SLF001 (it has no other name)
+    _set_compiler()
     for blocks in network.modules():
         if isinstance(blocks, nn.ModuleList) and len(blocks) > 1 and len({type(block) for block in blocks}) == 1:
             for block in blocks:
-                for part in block.children() if activation_checkpointing else [block]:
-                    part.compile(dynamic=True)
+                block.compile(dynamic=True)
+
+
+def compute_twice(network: PreTrainedModel, *, compiled: bool) -> None:
+    """Keep only what goes into each block that learns, and compute the rest anew for the backward pass.
+
+    Transformers asks for the gradient of every embedding with it, which torch's older way of doing so needs; the
+    backward pass would then go through all of a frozen vision tower, for nothing.
+    """
+    network.activation_checkpointing_enable({"use_reentrant": False})
+    network.disable_input_require_grads()
+    if compiled:
+        _set_compiler()
+        for block in network.modules():
+            if isinstance(block, GradientCheckpointingLayer):
+                block._gradient_checkpointing_func = _compiled_within  # noqa: SLF001 (transformers sets it from outside)
+
+
+def _compiled_within(block: partial[Any], *given: Any) -> Any:
+    """Checkpoint a compiled block: with the checkpoint in its graph it does not compile (torch 2.11)."""
+    return checkpoint(partial(_compiled(block.func), *block.args, **block.keywords), *given, use_reentrant=False)
+
+
+@cache
+def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(forward, dynamic=True)
+
+
+def _set_compiler() -> None:
+    torch._dynamo.config.recompile_limit = VARIANTS  # noqa: SLF001 (it has no other name)
+    torch._dynamo.config.optimize_ddp = False  # noqa: SLF001 (it would cut a block in two, for gradients to go earlier)
 
 
 def without_mask(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -59,6 +88,11 @@ def without_mask(tensors: Mapping[str, Tensor], device: torch.device) -> dict[st
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
     """In page-locked memory, from where a GPU fetches it without anybody waiting."""
     return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def on_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies there, for which nobody waits where a tensor is `pinned`."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 
 def on_host(device: torch.device, *tensors: Tensor) -> list[Tensor]:

@@ -95,10 +95,14 @@ class LocalMLLM:
             self.model = adapters.lay_on(self.model, adapter, name)
         return replace(self, identity=_identity(self.base, hashes, self.max_length, self.fewer_views), beside=name)
 
-    def compile(self, *, activation_checkpointing: bool = False) -> None:
+    def compile(self) -> None:
         """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
         if gpu.worth_it(self._network):
-            gpu.compile_blocks(self._network, activation_checkpointing=activation_checkpointing)
+            gpu.compile_blocks(self._network)
+
+    def compute_twice(self) -> None:
+        """To learn with fewer activations in memory, which takes longer: activation checkpointing (gpu.py)."""
+        gpu.compute_twice(self._network, compiled=gpu.worth_it(self._network))
 
     @property
     def hidden_size(self) -> int:
@@ -139,7 +143,7 @@ class LocalMLLM:
         adapters.act(self._network, self.beside)
         said: dict[int, Written] = {}
         for inputs in questions:
-            given = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.tensors.items()}
+            given = gpu.on_device(inputs.tensors, self.device)
             rows, length = given["input_ids"].shape
             how = self.graph.options(rows, length + max_new_tokens) if self.graph else {}
             tokens = self.model.eval().generate(**given, max_new_tokens=max_new_tokens, use_cache=True, **how)
@@ -186,8 +190,7 @@ class LocalMLLM:
 
     def _states(self, inputs: Inputs, shown: Shown | None = None) -> Tensor:
         """(B, T, D), on the device."""
-        given = gpu.without_mask(inputs.tensors, self.device)
-        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in given.items()}
+        batch = gpu.on_device(gpu.without_mask(inputs.tensors, self.device), self.device)
         with self.turn, shown or nullcontext():
             adapters.act(self._network, self.beside)
             self.model.eval()

@@ -34,11 +34,17 @@ def test_two_runs_write_the_same_bytes_and_another_seed_does_not(model, whole, t
 
 def test_activations_computed_twice_teach_the_same(model, whole, tmp_path):
     folder, curve = whole
+    """But what learns nothing is computed once, and not gone through backward."""
     mllm, passes = student(model), []
-    layer = mllm.model.get_base_model().model.text_model.layers[0].self_attn
-    layer.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
-    again = run(model, tmp_path, mllm, activation_checkpointing=True)
-    assert passes.count(True) == 2 * STEPS
+    network = mllm.model.get_base_model().model
+    for name, part in (("text", network.text_model), ("vision", network.vision_model.encoder)):
+        layer = part.layers[0].self_attn
+        layer.register_forward_hook(lambda *given, name=name: passes.append((name, given[-1][0].requires_grad)))
+    mllm.compute_twice()
+    again = run(model, tmp_path, mllm)
+    assert passes.count(("text", True)) == 2 * STEPS
+    assert passes.count(("vision", True)) == 0
+    assert passes.count(("vision", False)) == STEPS + passes.count(("text", False))
     assert same(tmp_path, folder)
     assert again.equals(curve)
 

@@ -3,6 +3,9 @@
 A GPU is given sequences without a mask, and no step waits for it.
 """
 
+import warnings
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -35,18 +38,20 @@ def test_it_learns_what_a_cpu_learns(model, tmp_path):
     torch.testing.assert_close(there, here, atol=1e-3, rtol=1e-3, equal_nan=True)
 
 
-def test_a_step_of_minicpm_waits_for_nothing(tmp_path, monkeypatch):
-    """Transformers' own models look at their images' sizes on the device."""
-    step, steps = ShareTrainer.training_step, []
+def test_a_step_of_minicpm_waits_for_nothing_of_ours(tmp_path, monkeypatch):
+    """Transformers waits once, to see whether sequences are packed; its own models look at their images' sizes, too."""
+    step, waits = ShareTrainer.training_step, []
 
     def watched(*given, **named):
-        steps.append(given)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            return step(*given, **named)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            try:
+                return step(*given, **named)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+                waits.append([Path(wait.filename).name for wait in found if "synchronizing" in str(wait.message)])
 
     monkeypatch.setattr(ShareTrainer, "training_step", watched)
     distilled(tiny_minicpm.minicpm(tmp_path / "model"), tmp_path / "run", "cuda")
-    assert len(steps) == 8
+    assert waits == 8 * [["masking_utils.py"]]

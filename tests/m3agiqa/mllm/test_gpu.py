@@ -128,22 +128,6 @@ def test_one_size_of_batch_is_compiled_for(mllm):
 
 
 @compiles
-def test_nothing_with_a_checkpoint_inside_is_compiled(mllm):
-    """Blocks as wholes, or their parts where the block computes its activations again."""
-
-    def compiled():
-        return {name for name, module in mllm.model.named_modules() if module._compiled_call_impl is not None}
-
-    gpu.compile_blocks(mllm.model, activation_checkpointing=True)
-    parts = compiled()
-    assert any(name.endswith("self_attn") for name in parts)
-    gpu.compile_blocks(mllm.model)
-    blocks = compiled() - parts
-    assert blocks
-    assert {name.rpartition(".")[0] for name in parts} == blocks
-
-
-@compiles
 def test_compiled_blocks_read_the_same(minicpm, traced):
     plain = minicpm.read(IMAGES, WHOLE)
     gpu.compile_blocks(minicpm.model)
@@ -195,8 +179,6 @@ def test_compiled_blocks_learn_the_same(minicpm, traced, twice):
             if "lora_B" in name:
                 parameter.normal_(std=0.1)  # zero at first, and then the other matrix learns nothing
     (inputs,) = minicpm.inputs(IMAGES, WHOLE)
-    if twice:
-        learner.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
 
     def gradients():
         learner.train().zero_grad()
@@ -204,7 +186,10 @@ def test_compiled_blocks_learn_the_same(minicpm, traced, twice):
         return {name: parameter.grad.clone() for name, parameter in learner.named_parameters() if "lora_" in name}
 
     plain = gradients()
-    gpu.compile_blocks(learner.get_base_model(), activation_checkpointing=twice)
+    if twice:
+        gpu.compute_twice(learner.get_base_model(), compiled=True)
+    else:
+        gpu.compile_blocks(learner.get_base_model())
     compiled = gradients()
     assert traced["stats"]["unique_graphs"] >= 2
     assert all(gradient.any() for gradient in plain.values())
