@@ -21,6 +21,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from m3agiqa.errors import InputError
+
 CACHE_STRIDE = 128  # tokens
 MEASURED = "5.23."  # versions of transformers, whose loop of generation StepGraph knows
 VARIANTS = 64  # of a block's code; torch takes 8, and what comes after these runs as it comes
@@ -51,7 +53,12 @@ def compute_twice(network: PreTrainedModel, *, compiled: bool) -> None:
 
     Transformers asks for the gradient of every embedding with it, which torch's older way of doing so needs; the
     backward pass would then go through all of a frozen vision tower, for nothing.
+
+    Raises:
+        InputError: the network's kind cannot do it.
     """
+    if not network.supports_gradient_checkpointing:
+        raise InputError(f"runtime.activation_checkpointing: {type(network).__name__} cannot compute activations twice")
     network.activation_checkpointing_enable({"use_reentrant": False})
     network.disable_input_require_grads()
     if compiled:

@@ -101,7 +101,7 @@ class LocalMLLM:
             gpu.compile_blocks(self._network)
 
     def compute_twice(self) -> None:
-        """To learn with fewer activations in memory, which takes longer: activation checkpointing (gpu.py)."""
+        """To learn with fewer activations in memory, in more time (gpu.py); an InputError where the model cannot."""
         gpu.compute_twice(self._network, compiled=gpu.worth_it(self._network))
 
     @property
@@ -168,10 +168,7 @@ class LocalMLLM:
         return [found[row] for row in sorted(found)]
 
     def read(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Reading]:
-        """The rating word and the hidden states of described images' conversations, from one forward pass.
-
-        Alone or in a batch, an image's float32 states agree within 1e-5.
-        """
+        """Rating words and hidden states of described images; alone or in a batch, float32 states agree within 1e-5."""
         return self.read_inputs(self.inputs(images, conversations))
 
     def inputs(self, images: Sequence[Image], conversations: Sequence[Conversation]) -> list[Inputs]:

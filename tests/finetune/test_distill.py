@@ -149,3 +149,10 @@ def test_order_shows_every_example_once_an_epoch_in_batches_of_like_length():
         return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
 
     assert padding(drawn) < 0.3 * padding(list(range(101)) * 3)
+
+
+def test_a_model_that_cannot_compute_twice_says_so(model, monkeypatch):
+    mllm = student(model)
+    monkeypatch.setattr(type(mllm.model.get_base_model()), "supports_gradient_checkpointing", False)
+    with pytest.raises(InputError, match=r"activation_checkpointing: \w+ cannot compute"):
+        mllm.compute_twice()
