@@ -63,9 +63,9 @@ def compute_twice(network: PreTrainedModel, *, compiled: bool) -> None:
     network.disable_input_require_grads()
     if compiled:
         _set_compiler()
-        for block in network.modules():
-            if isinstance(block, GradientCheckpointingLayer):
-                block._gradient_checkpointing_func = _compiled_within  # noqa: SLF001 (transformers sets it from outside)
+        blocks: list[Any] = [each for each in network.modules() if isinstance(each, GradientCheckpointingLayer)]
+        for block in blocks:
+            block._gradient_checkpointing_func = _compiled_within  # noqa: SLF001 (transformers sets it from outside, too)
 
 
 def _compiled_within(block: partial[Any], *given: Any) -> Any:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.models.idefics2.modeling_idefics2 import Idefics2EncoderLayer
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from data.feature_store.said import read_said
 from data.feature_store.store import FeatureStore
@@ -105,16 +106,18 @@ def test_an_adapter_is_where_distillation_starts_or_all_of_it(folders, project, 
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_a_block_that_is_computed_twice_is_not_compiled_as_a_whole(project, monkeypatch, twice):
+def test_a_block_that_is_computed_twice_is_compiled_within_its_checkpoint(project, monkeypatch, twice):
     """As if the tiny model were large and on a GPU; what would be compiled is written down instead."""
-    compiled = []
+    whole, within = [], []
     monkeypatch.setattr(gpu, "worth_it", lambda _: True)
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: compiled.append(type(module)))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: whole.append(type(module)))
+    monkeypatch.setattr(gpu, "_compiled", lambda forward: within.append(forward) or forward)
     chosen = project(enabled=True)
     runtime = chosen.runtime.model_copy(update={"activation_checkpointing": twice})
     distill.main(chosen.model_copy(update={"runtime": runtime}))
-    assert compiled
-    assert {issubclass(kind, GradientCheckpointingLayer) for kind in compiled} == {not twice}
+    blocks = {LlamaDecoderLayer, Idefics2EncoderLayer}
+    assert set(whole) == (set() if twice else blocks)
+    assert set(within) == ({block.forward.__wrapped__ for block in blocks} if twice else set())
 
 
 def test_without_an_adapter_it_is_the_model_as_it_came(folders, project):
