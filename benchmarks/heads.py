@@ -39,7 +39,8 @@ from stages.split import split_samples
 
 SEEDS = (0, 1, 2)
 SCORED = ("val", "test")
-OTHER_BLOCKS = (1, 4)
+BLOCKS = (1, 2, 4)
+SLSTM_AT = 1  # where there is a second block, as published
 OTHER_LOSSES = ({"huber": 1.0}, {"plcc": 1.0}, {"rank": 1.0}, {"mse": 0.5, "rank": 0.5})
 
 Runs = dict[str, list[np.ndarray]]  # predictions of each part's images, a list over the seeds
@@ -107,11 +108,10 @@ def _variants(
         if heads[name]["shortcut"] and heads[name]["kind"] != "statistics":
             yield _Variant(f"{name}, no shortcut", heads[name] | {"shortcut": False}, usual, store)
     own = heads[chosen]
-    for blocks in OTHER_BLOCKS if "blocks" in own else ():
-        changes = {"blocks": blocks} | {
-            key: [place for place in own[key] if place < blocks] for key in own.keys() & {"slstm_at"}
-        }
-        yield _Variant(f"{chosen}, blocks {blocks}", own | changes, usual, store)
+    for blocks in BLOCKS if "blocks" in own else ():
+        if blocks != own["blocks"]:
+            places = {key: [SLSTM_AT] if blocks > SLSTM_AT else [] for key in own.keys() & {"slstm_at"}}
+            yield _Variant(f"{chosen}, blocks {blocks}", own | {"blocks": blocks} | places, usual, store)
     yield _Variant(f"{chosen}, no descriptions", own, usual, store.without_descriptions())
     if untaught:
         yield _Variant(f"{chosen}, no distillation", own, usual, untaught)

@@ -3,8 +3,8 @@
 Or features, distill, distill_twice: the stages' own loops on each process's share, as pipeline/processes.py cuts it, on
 images and texts of many lengths. Start-up is apart: until all have loaded the model, compiled it and done their first
 batch; then all begin at once, and the last one's end counts. A step of distill is the mean that lora.py tells, with
-activations kept, or computed twice with a module trained in full. Without GPUs two processes of the CPU do so little
-that it shows that it works.
+activations kept, or computed twice with a module trained in full; one process learns from as many images at once as
+each of two. Without GPUs two processes of the CPU do so little that it shows that it works.
 """
 
 import os
@@ -105,12 +105,14 @@ def _distill(student: LocalMLLM, table: pd.DataFrame, settings: Settings, *, twi
         student.compute_twice()
     else:
         student.compile()
+    here, loaded = PartialState(), time.perf_counter() - STARTED
     seconds = step(student, learner, table, LEARNED, AT_ONCE)
-    if PartialState().is_main_process:
+    if here.is_main_process:
         how = ", activations computed twice, the resampler trained in full" if twice else ""
         print(
-            f"distill{how}: {PartialState().num_processes} processes, {LEARNED / seconds:.2f} images a second, "
-            f"{seconds:.2f} s a step of {LEARNED}, {AT_ONCE} at once",
+            f"distill{how}: {here.num_processes} processes, {LEARNED / seconds:.2f} images a second, "
+            f"{seconds:.2f} s a step of {LEARNED}, {AT_ONCE} at once; "
+            f"loaded after {loaded:.0f} s, done after {time.perf_counter() - STARTED:.0f} s",
             flush=True,
         )
 
