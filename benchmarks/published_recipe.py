@@ -73,7 +73,7 @@ class PublishedHead(nn.Module):
 def main() -> None:
     shapes = FULL_SIZE if DEVICE == "cuda" else TINY
     profile = load().heads["xlstm"].model_dump()
-    published = {**profile, "dim": 512 if DEVICE == "cuda" else 64, "blocks": 4, "hidden": 128}
+    published = {**profile, "dim": 512 if DEVICE == "cuda" else 64, "blocks": 4, "slstm_at": [1], "hidden": 128}
     where = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{IMAGES} images, {TOKENS} tokens, {where}, torch {torch.__version__}; {shapes}")
 

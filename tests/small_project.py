@@ -23,6 +23,7 @@ SMALL = {
     "mllms.tiny.recipe.epochs": 1,
     "heads.xlstm.dim": 32,
     "heads.xlstm.blocks": 2,
+    "heads.xlstm.slstm_at": [1],
     "train.epochs": 2,
     "evaluate.bootstrap": 50,
 }

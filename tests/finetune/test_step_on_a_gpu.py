@@ -1,6 +1,6 @@
 """Steps of distill on a GPU: run this file by hand on a machine that has one. Elsewhere it is skipped.
 
-A GPU is given sequences without a mask, and no step waits for it.
+A GPU is given sequences without a mask, and nothing of ours waits for it.
 """
 
 import warnings
