@@ -4,7 +4,7 @@ Compiling is tried with dynamo and autograd's tracing as on a GPU, and without t
 """
 
 import time
-from functools import partialmethod
+from functools import partial, partialmethod
 
 import pytest
 import torch
@@ -41,11 +41,13 @@ def minicpm(tmp_path):
 
 @pytest.fixture
 def traced(monkeypatch):
-    """Modules compile without kernels; how often, and what would not compile, is counted from zero."""
+    """What compiles does without kernels; how often, and what would not compile, is counted from zero."""
     torch._dynamo.reset()
     counters.clear()
-    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager"))
+    gpu._compiled.cache_clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     yield counters
+    gpu._compiled.cache_clear()
     torch._dynamo.reset()
 
 
