@@ -33,8 +33,8 @@ def test_two_runs_write_the_same_bytes_and_another_seed_does_not(model, whole, t
 
 
 def test_activations_computed_twice_teach_the_same(model, whole, tmp_path):
-    folder, curve = whole
     """But what learns nothing is computed once, and not gone through backward."""
+    folder, curve = whole
     mllm, passes = student(model), []
     network = mllm.model.get_base_model().model
     for name, part in (("text", network.text_model), ("vision", network.vision_model.encoder)):
