@@ -19,13 +19,13 @@ BUNDLE := bundle
 DATASET = $$(sed -n "s/^dataset: *\([^ \#]*\).*/\1/p" params.yaml)
 
 repro: git $(BIN)/installed  ## run every stage whose inputs changed, and sum up what came out
-	test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock  # a kill while DVC writes it leaves it empty, and DVC refuses that
+	@$(mend_locks)
 	$(IN_VENV) $(BIN)/dvc repro
 	$(BIN)/python -m report.summary
 
 judge: git $(BIN)/installed  ## train every aspect in turn, params.yaml as it is, and pack them into bundle/
 	for aspect in $(ASPECTS); do \
-	  for lock in .dvc/tmp/rwlock .dvc/tmp/exps/rwlock; do test -s $$lock || rm -f $$lock; done; \
+	  { $(mend_locks); }; \
 	  $(IN_VENV) $(BIN)/dvc exp run -S aspect=$$aspect \
 	  && $(BIN)/python -m m3agiqa bundle --dataset $(DATASET) --out $(BUNDLE) || exit; \
 	done
@@ -53,6 +53,15 @@ demo: $(BIN)/installed-demo  ## score images of your own on a page, at 127.0.0.1
 
 serve: $(BIN)/installed-serve  ## score images that come over HTTP, at 127.0.0.1
 	$(BIN)/python -m m3agiqa serve
+
+# A kill while DVC writes its own lock leaves it empty or cut short, and DVC refuses that. Looked at twice: another run
+# may be writing it just now.
+define mend_locks
+for lock in .dvc/tmp/rwlock .dvc/tmp/exps/rwlock; do \
+  whole="$(BIN)/python -m json.tool $$lock /dev/null"; \
+  test ! -e $$lock || $$whole || { sleep 1; $$whole || rm -f $$lock; }; \
+done 2> /dev/null
+endef
 
 git:
 	@git --version > /dev/null 2>&1 || { echo "make: git is missing, and DVC works with it: install git" >&2; exit 1; }

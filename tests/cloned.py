@@ -3,17 +3,20 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 # Answers like a Python of the version in `fake_version` beside it, notes what it is asked, makes a .venv like itself.
+# What is JSON it asks a real one.
 FAKE = """#!/bin/sh
 here=$(dirname "$0")
 echo "$0 $*" >> "$PYTHON_LOG"
 case "$1 $2" in
   "-c "*) cat "$here/fake_version" ;;
+  "-m json.tool") exec "$REAL_PYTHON" "$@" ;;
   "-m venv") mkdir -p .venv/bin && cp "$here/fake_version" .venv/bin && cp "$0" .venv/bin/python ;;
 esac
 """
@@ -27,6 +30,7 @@ def clone_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(file, clone)
     subprocess.run(["git", "init", "--quiet", clone], check=True)
     monkeypatch.setenv("PYTHON_LOG", str(folder / "log"))
+    monkeypatch.setenv("REAL_PYTHON", sys.executable)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(folder))
     for name in ("MAKEFLAGS", "MAKELEVEL", "PYTHON"):
         monkeypatch.delenv(name, raising=False)

@@ -58,9 +58,14 @@ def test_what_dvc_starts_finds_the_environment_first(clone):
     ]
 
 
-@pytest.mark.parametrize(("written", "stays"), [("", False), ('{"read": {}}', True), (None, False)])
-def test_a_lock_that_a_kill_left_empty_is_removed(clone, written, stays):
-    """DVC writes it in place; one that holds something may be another run's."""
+LOCK = '{"write": {}, "read": {"/a": [{"pid": 1, "cmd": "dvc repro"}]}}'
+
+
+@pytest.mark.parametrize(
+    ("written", "stays"), [("", False), (LOCK[:-30], False), (LOCK[:-1], False), (LOCK, True), (None, False)]
+)
+def test_a_lock_that_a_kill_left_empty_or_cut_short_is_removed(clone, written, stays):
+    """DVC writes it in place; a whole one may be another run's."""
     venv(clone, "3.11")
     python(clone / ".venv/bin", "3.11", "dvc")
     lock = clone / ".dvc/tmp/rwlock"

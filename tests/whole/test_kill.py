@@ -3,6 +3,7 @@
 The long stages, killed as soon as some of their work is on the disk, go on from it.
 """
 
+import json
 import os
 import random
 import re
@@ -46,9 +47,13 @@ def _kill(running: subprocess.Popen) -> None:
 
 
 def _mend_lock(project) -> None:
-    """As `make repro` does first (tests/test_make.py): killed in that instant, DVC leaves its own lock empty."""
+    """As `make repro` does first (tests/test_make.py): killed in that instant, DVC leaves its own lock cut short."""
     lock = project.path / ".dvc/tmp/rwlock"
-    if lock.exists() and not lock.stat().st_size:
+    try:
+        json.loads(lock.read_text())
+    except FileNotFoundError:
+        pass
+    except json.JSONDecodeError:
         lock.unlink()
 
 
@@ -88,12 +93,11 @@ def _progress_total(said: str, stage: str) -> int:
 def test_a_killed_stage_goes_on_from_what_it_had(reproduced, project, tmp_path, stage, unfinished):
     scratch = project.path / ".cache" / stage
     log = tmp_path / "log"
-    with log.open("w") as file:
-        running = _start(project, stage, file)
-    while not (found := [path for path in scratch.glob(f"*/{unfinished}") if _holds_work(path)]):
-        assert running.poll() is None, f"the stage ended before it could be killed:\n{log.read_text()}"
-        time.sleep(0.005)
-    _kill(running)
+    with log.open("w") as file, _start(project, stage, file) as running:
+        while not (found := [path for path in scratch.glob(f"*/{unfinished}") if _holds_work(path)]):
+            assert running.poll() is None, f"the stage ended before it could be killed:\n{log.read_text()}"
+            time.sleep(0.005)
+        _kill(running)
     assert not list(scratch.glob("*/finished"))
     kept, written = found[0].read_bytes(), found[0].stat().st_mtime_ns
 
