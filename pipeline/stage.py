@@ -1,5 +1,6 @@
 """How every stage starts and ends."""
 
+import gc
 import os
 import sys
 import time
@@ -21,6 +22,8 @@ def stage(
 
     A `parallel` one, as the settings may tell, runs in as many processes as `runtime.launcher.processes` says.
     """
+    gc.freeze()  # what was imported stays as it is, at the end too
+    gc.enable()
     name = Path(sys.argv[0]).stem
     start = time.monotonic()
     with told_in_one_line(name):

@@ -5,6 +5,7 @@ that folder's code, imported anew, with the working folder, environment and stre
 not as with a program: signals to its process group do not reach it, and PYTHON… variables come too late.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -147,6 +148,27 @@ def _dvc(arguments: list[str], _: str) -> Callable[[], None]:
     return lambda: sys.exit(sys.modules["dvc.cli"].main(arguments))
 
 
-if __name__ == "__main__":
-    if program := _serve(sys.argv[1]):
+def _run(program: Callable[[], None], ended: list[int]) -> None:
+    """Put into `ended` what a program ends with, where it does so of its own accord."""
+    try:
         program()
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
+            ended.append(end.code or 0)
+        raise
+    ended.append(0)
+
+
+def _leave(ended: list[int]) -> None:
+    """Spare Python to take hundreds of modules apart, one by one, which takes most of a second."""
+    if ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended[0])
+
+
+if __name__ == "__main__":
+    how: list[int] = []
+    atexit.register(_leave, how)  # before all others, and so the last of them to run
+    if asked_for := _serve(sys.argv[1]):
+        _run(asked_for, how)

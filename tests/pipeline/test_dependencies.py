@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 DEPENDENT = [name for name, stage in STAGES.items() if not stage.get("always_changed")]
 # How a stage starts, waits, speaks and where it writes; never what. Params reach a result as params.
-PLUMBING = ("pipeline/", "m3agiqa/errors.py", "m3agiqa/exits.py", "m3agiqa/progress.py")
+PLUMBING = ("pipeline/", "stages/__init__.py", "m3agiqa/errors.py", "m3agiqa/exits.py", "m3agiqa/progress.py")
 # What nobody imports by name: the module that params.yaml names, and the files beside the modules that read them.
 BY_NAME = {
     "data/readers/__init__.py": "data/readers/*.py",

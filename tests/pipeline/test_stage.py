@@ -1,12 +1,15 @@
 import errno
+import gc
 import os
 import subprocess
 import sys
+from importlib import reload
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import stages
 from pipeline import processes, settings
 from pipeline.stage import stage
 
@@ -60,3 +63,18 @@ def test_a_stage_says_what_is_wrong_in_one_line(tmp_path, programs, name, change
     assert ran.returncode == 2, ran.stderr
     assert ran.stderr.startswith(f"{name}: params.yaml: ")
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("program", "collects"), [("-m", False), ("pytest", True)])
+def test_garbage_is_collected_once_a_stage_has_been_imported_and_always_elsewhere(monkeypatch, program, collects):
+    monkeypatch.setattr(settings, "load", lambda: SimpleNamespace())
+    monkeypatch.setattr(sys, "argv", [program])
+    found = []
+    try:
+        reload(stages)
+        assert gc.isenabled() == collects
+        stage(lambda _: found.append(gc.isenabled()))
+        assert found == [True]
+    finally:
+        gc.enable()
+        gc.unfreeze()
