@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,8 @@ LONG += ["m3agiqa/test_cluster.py", "finetune/test_train_head.py", "finetune/tes
 LONG += ["evaluation/test_compare.py", "benchmarks/test_full_size.py", "pipeline/test_processes.py"]
 PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
 
+gc.disable()  # while tests are collected: nothing that they import is garbage
+
 
 def pytest_configure(config: pytest.Config) -> None:
     folder = TemporaryDirectory(prefix="parsed-")
@@ -25,6 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: PLACES.get(item.path, len(PLACES)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
