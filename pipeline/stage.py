@@ -22,7 +22,7 @@ def stage(
 
     A `parallel` one, as the settings may tell, runs in as many processes as `runtime.launcher.processes` says.
     """
-    gc.freeze()  # what was imported stays as it is, at the end too
+    gc.freeze()  # what was imported is no garbage, neither now nor at the end
     gc.enable()
     name = Path(sys.argv[0]).stem
     start = time.monotonic()
