@@ -67,7 +67,7 @@ def test_a_stage_says_what_is_wrong_in_one_line(tmp_path, programs, name, change
 
 @pytest.mark.parametrize(("program", "collects"), [("-m", False), ("pytest", True)])
 def test_garbage_is_collected_once_a_stage_has_been_imported_and_always_elsewhere(monkeypatch, program, collects):
-    monkeypatch.setattr(settings, "load", lambda: SimpleNamespace())
+    monkeypatch.setattr(settings, "load", SimpleNamespace)
     monkeypatch.setattr(sys, "argv", [program])
     found = []
     try:
