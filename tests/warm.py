@@ -1,8 +1,9 @@
 """Programs as forks of one process that has imported the large libraries once: torch alone takes seconds to import.
 
 `programs()` is a folder with a `python` (for `python -m …`) and a `dvc`, to be put first on a PATH. What a fork runs is
-that folder's code, imported anew, with the working folder, environment and streams of the one who asks. Two things are
-not as with a program: signals to its process group do not reach it, and PYTHON… variables come too late.
+that folder's code, imported anew, with the working folder, environment and streams of the one who asks. Three things
+are not as with a program: signals to its process group do not reach it, PYTHON… variables come too late, and what it
+leaves open at its end is not written out.
 """
 
 import atexit
