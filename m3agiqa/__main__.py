@@ -65,7 +65,7 @@ def _module(name: str) -> ModuleType:
     try:
         return import_module(module)
     finally:
-        gc.freeze()  # nor at the end
+        gc.freeze()  # and once more at the end
         gc.enable()
 
 

@@ -77,4 +77,3 @@ def test_garbage_is_collected_once_a_stage_has_been_imported_and_always_elsewher
         assert found == [True]
     finally:
         gc.enable()
-        gc.unfreeze()
