@@ -8,6 +8,7 @@ write out four times for Llama's grouped queries before it reads it.
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from inspect import signature
 from types import FunctionType
 from typing import Any
 
@@ -26,6 +27,7 @@ from m3agiqa.errors import InputError
 CACHE_STRIDE = 128  # tokens
 MEASURED = "5.23."  # versions of transformers, whose loop of generation StepGraph knows
 VARIANTS = 64  # of a block's code; torch takes 8, and what comes after these runs as it comes
+LINEAR = "linear_attn"  # transformers' name for attention that takes a sequence 64 tokens at a time
 LARGE = 1_000_000_000  # parameters; below, compiling takes longer than it saves on a few thousand images
 
 
@@ -41,7 +43,7 @@ def compile_blocks(network: nn.Module) -> None:
     there is a mask, a gradient, a gradient of the input; and of each kind of block, for transformers wraps all kinds in
     one function, by which torch counts.
     """
-    _set_compiler()
+    _set_compiler(network)
     for blocks in network.modules():
         if isinstance(blocks, nn.ModuleList) and len(blocks) > 1 and len({type(block) for block in blocks}) == 1:
             for block in blocks:
@@ -62,7 +64,7 @@ def compute_twice(network: PreTrainedModel, *, compiled: bool) -> None:
     network.activation_checkpointing_enable({"use_reentrant": False})
     network.disable_input_require_grads()
     if compiled:
-        _set_compiler()
+        _set_compiler(network)
         blocks: list[Any] = [each for each in network.modules() if isinstance(each, GradientCheckpointingLayer)]
         for block in blocks:
             block._gradient_checkpointing_func = _compiled_within  # noqa: SLF001 (transformers sets it from outside, too)
@@ -78,9 +80,22 @@ def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(forward, dynamic=True)
 
 
-def _set_compiler() -> None:
+def _set_compiler(network: nn.Module) -> None:
+    """What goes by pieces runs as it comes: each number of them would be compiled for anew, all of them written out."""
     torch._dynamo.config.recompile_limit = VARIANTS  # noqa: SLF001 (it has no other name)
     torch._dynamo.config.optimize_ddp = False  # noqa: SLF001 (it would cut a block in two, for gradients to go earlier)
+    for name, module in network.named_modules():
+        if _goes_by_pieces(name, module):
+            module.forward = torch.compiler.disable(module.forward)
+
+
+def _goes_by_pieces(name: str, module: nn.Module) -> bool:
+    """Whether it is a loop over parts of its input: linear attention, or a vision tower's over one view at a time.
+
+    Such a tower has the views of a batch in a row, and their bounds in `cu_seqlens`; its blocks only pass these on.
+    """
+    packed = "cu_seqlens" in signature(type(module).forward).parameters
+    return name.endswith(f".{LINEAR}") or (packed and hasattr(module, "config"))
 
 
 def without_mask(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

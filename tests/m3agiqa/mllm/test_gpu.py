@@ -154,6 +154,28 @@ def test_uneven_batches_and_gradients_do_not_use_up_what_torch_compiles(minicpm,
     assert 8 < traced["stats"]["unique_graphs"] <= gpu.VARIANTS
 
 
+@compiles
+@pytest.mark.parametrize("model", [tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl])
+def test_no_number_of_pieces_is_compiled_for(model, tmp_path, traced, monkeypatch):
+    """Of views in a vision tower, of 64 tokens in linear attention: such loops grow with what they are given."""
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="eager"))
+    mllm = tiny_mllm.load(model(tmp_path / "model"), max_length=500)
+    batches = []
+    for number, words in enumerate((1, 20, 40, 60), start=2):
+        whole = conversation("quality", "a red cube", "Sharp. " * words)
+        batches.append(([picture(row, 32, 24 + 8 * number) for row in range(number)], [whole] * number))
+    plain = [mllm.read(*batch) for batch in batches]
+    gpu.compile_blocks(mllm.model)
+    counts = []
+    for batch, expected in zip(batches, plain, strict=True):
+        for before, after in zip(expected, mllm.read(*batch), strict=True):
+            torch.testing.assert_close(after.states, before.states, atol=1e-5, rtol=1e-5)
+        counts.append(traced["stats"]["unique_graphs"])
+    assert len({len(reading.states) // 64 for (reading, *_) in plain}) > 2
+    assert counts[0] > 0
+    assert counts[1:] == counts[1:2] * 3
+
+
 def test_threads_that_read_pass_one_at_a_time(minicpm, monkeypatch):
     """A block may be compiled in any pass, for its shapes, and torch's compiler serves one thread at a time."""
     made = [minicpm.inputs(IMAGES[:1], WHOLE[:1]) for _ in range(6)]
