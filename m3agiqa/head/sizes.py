@@ -10,7 +10,7 @@ def check_xlstm(dim: int, blocks: int, slstm_at: Sequence[int], heads: int) -> N
     if dim % heads or dim // heads < 2 or dim % 4:
         raise InputError(f"dim = {dim} must be a multiple of 4 and of heads = {heads}, at least twice that")
     if outside := [place for place in slstm_at if not 0 <= place < blocks]:
-        raise InputError(f"slstm_at = {outside[0]} names no block; there are {blocks}, counted from 0")
+        raise InputError(f"slstm_at = {outside[0]} names no block; they are counted from 0, and blocks = {blocks}")
 
 
 def check_transformer(dim: int, heads: int) -> None:
