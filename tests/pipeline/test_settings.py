@@ -59,7 +59,10 @@ def test_every_setting_is_there_to_be_set():
         ({"heads.gru.heads": 4}, "heads.gru.heads: Extra inputs"),
         ({"teachers.mllm.mllm": 4}, "teachers.mllm.mllm: Input should be a valid string"),
         ({"datasets.folder.scale": [5, 1]}, r"datasets.folder.scale: scale must be \[lowest, highest\]"),
-        ({"heads.xlstm.slstm_at": [7]}, "heads.xlstm: slstm_at = 7 names no block; .*, and blocks = 1"),
+        (
+            {"heads.xlstm.slstm_at": [7]},
+            "heads.xlstm: slstm_at = 7 names no block; they are counted from 0, and blocks = 1",
+        ),
         ({"heads.statistics.shortcut": False}, "a head of the kind statistics has its shortcut alone"),
         ({"heads.xlstm.dim": 30}, "heads.xlstm: dim = 30 must be a multiple of 4 and of heads = 4"),
         ({"heads.transformer.dim": 30}, "heads.transformer: dim = 30 must be a multiple of heads = 4"),

@@ -198,7 +198,7 @@ def test_a_seed_makes_a_head_and_leaves_the_global_stream_alone():
         ("perceiver", {}, "unknown kind 'perceiver'; known are xlstm, mlp, statistics, lstm, gru, transformer, mamba"),
         ("xlstm", {"width": 3}, "xlstm takes other settings .*width"),
         ("xlstm", {"dim": 30}, "dim = 30 must be a multiple of 4 and of heads = 2"),
-        ("xlstm", {"slstm_at": [3]}, "slstm_at = 3 names no block; .*, and blocks = 3"),
+        ("xlstm", {"slstm_at": [3]}, "slstm_at = 3 names no block; they are counted from 0, and blocks = 3"),
         ("mlp", {"blocks": 2}, "mlp takes other settings .*blocks"),
         ("transformer", {"heads": 3}, "dim = 16 must be a multiple of heads = 3"),
         ("mamba", {"heads": 3}, "twice dim = 16 must be a multiple of heads = 3"),
