@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -19,13 +20,14 @@ def ahead(
 
     At `most` so many results, as many as there are threads if it is not said, are made or under way before they are
     asked for. An error comes out where its result would have; what has not begun when the taker stops is not begun.
+    What the taker has set for itself (`contextvars`, as torch keeps its compiler's settings) holds in the threads, too.
     """
     most = most or threads
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
+            waiting.append(pool.submit(copy_context().run, work, item))
             if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:

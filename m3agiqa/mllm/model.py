@@ -27,6 +27,7 @@ from m3agiqa.mllm.chat import Chat
 from m3agiqa.mllm.conversation import RATING_WORDS, Conversation
 from m3agiqa.mllm.fitting import Fitter
 from m3agiqa.mllm.loading import load
+from m3agiqa.mllm.packed import attend_at_once
 from m3agiqa.mllm.profile import Lora, Profile
 from m3agiqa.mllm.rating import rating, word_tokens
 from m3agiqa.mllm.readings import Inputs, Reading, Written
@@ -79,6 +80,7 @@ class LocalMLLM:
         )
         if gpu.worth_it(mllm._network):
             mllm.graph = gpu.StepGraph(mllm._network)
+            attend_at_once(mllm._network)
         return mllm
 
     def sharing(self, name: str, adapter: Path | None) -> "LocalMLLM":
@@ -97,12 +99,12 @@ class LocalMLLM:
 
     def compile(self) -> None:
         """For many passes without a cache, as `read` and training make them: compile what is worth it (gpu.py)."""
-        if gpu.worth_it(self._network):
+        if gpu.worth_compiling(self._network):
             gpu.compile_blocks(self._network)
 
     def compute_twice(self) -> None:
         """To learn with fewer activations in memory, in more time (gpu.py); an InputError where the model cannot."""
-        gpu.compute_twice(self._network, compiled=gpu.worth_it(self._network))
+        gpu.compute_twice(self._network, compiled=gpu.worth_compiling(self._network))
 
     @property
     def hidden_size(self) -> int:

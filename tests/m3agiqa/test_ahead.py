@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import ContextVar
 
 import pytest
 
@@ -59,3 +60,9 @@ def test_more_results_than_threads_may_wait():
         time.sleep(0.002)  # for one too many
         assert len(begun) == wanted
     assert next(results, None) is None
+
+
+def test_threads_know_what_their_taker_has_set():
+    setting = ContextVar("setting", default="everybody's")
+    setting.set("the taker's")
+    assert list(ahead(lambda _: setting.get(), range(3), 2)) == ["the taker's"] * 3

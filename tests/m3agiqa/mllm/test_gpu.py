@@ -155,15 +155,13 @@ def test_uneven_batches_and_gradients_do_not_use_up_what_torch_compiles(minicpm,
 
 
 @compiles
-@pytest.mark.parametrize("model", [tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl])
-def test_no_number_of_pieces_is_compiled_for(model, tmp_path, traced, monkeypatch):
-    """Of views in a vision tower, of 64 tokens in linear attention: such loops grow with what they are given."""
+def test_no_number_of_views_is_compiled_for(tmp_path, traced, monkeypatch):
+    """Where a vision tower attends to one at a time, in a loop that grows with what it is given."""
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="eager"))
-    mllm = tiny_mllm.load(model(tmp_path / "model"), max_length=500)
-    batches = []
-    for number, words in enumerate((1, 20, 40, 60), start=2):
-        whole = conversation("quality", "a red cube", "Sharp. " * words)
-        batches.append(([picture(row, 32, 24 + 8 * number) for row in range(number)], [whole] * number))
+    mllm = tiny_mllm.load(tiny_mllm.qwen3_vl(tmp_path / "model"), max_length=500)
+    batches = [
+        ([picture(row, 32, 24 + 8 * number) for row in range(number)], WHOLE[:1] * number) for number in range(2, 6)
+    ]
     plain = [mllm.read(*batch) for batch in batches]
     gpu.compile_blocks(mllm.model)
     counts = []
@@ -171,9 +169,30 @@ def test_no_number_of_pieces_is_compiled_for(model, tmp_path, traced, monkeypatc
         for before, after in zip(expected, mllm.read(*batch), strict=True):
             torch.testing.assert_close(after.states, before.states, atol=1e-5, rtol=1e-5)
         counts.append(traced["stats"]["unique_graphs"])
-    assert len({len(reading.states) // 64 for (reading, *_) in plain}) > 2
     assert counts[0] > 0
     assert counts[1:] == counts[1:2] * 3
+
+
+@compiles
+@pytest.mark.parametrize(("model", "worth"), [(tiny_mllm.minicpm_v_4_6, False), (tiny_mllm.qwen3_vl, True)])
+def test_blocks_with_linear_attention_run_as_they_come(model, worth, tmp_path, monkeypatch):
+    """Its loop over 64 tokens at a time would be compiled for each number of them."""
+    monkeypatch.setattr(gpu, "worth_it", lambda _: True)
+    mllm = tiny_mllm.load(model(tmp_path / "model"))
+    mllm.compile()
+    assert any(module._compiled_call_impl is not None for module in mllm.model.modules()) == worth
+    mllm.compute_twice()
+    kept = [getattr(module, "_gradient_checkpointing_func", None) for module in mllm.model.modules()]
+    assert (gpu._compiled_within in kept) == worth
+    assert any(kept)
+
+
+@compiles
+def test_threads_may_compile_as_many_variants_as_their_taker(minicpm, monkeypatch):
+    """Torch keeps its compiler's settings a thread, and the threads that read would have its own eight."""
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    gpu.compile_blocks(minicpm.model)
+    assert list(ahead(lambda _: torch._dynamo.config.recompile_limit, range(2), 2)) == [gpu.VARIANTS] * 2
 
 
 def test_threads_that_read_pass_one_at_a_time(minicpm, monkeypatch):

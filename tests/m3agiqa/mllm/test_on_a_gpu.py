@@ -11,6 +11,7 @@ from m3agiqa.head.batch import Batch
 from m3agiqa.mllm import adapters, gpu
 from m3agiqa.mllm.conversation import conversation
 from m3agiqa.mllm.model import LocalMLLM
+from m3agiqa.mllm.packed import PACKED, attentions
 from m3agiqa.mllm.profile import Profile
 from m3agiqa.spans import Span
 from tests import tiny_minicpm, tiny_mllm
@@ -26,8 +27,8 @@ WHOLE = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", 
 NEAR = {"atol": 1e-3, "rtol": 1e-3}
 
 
-def load(folder, device, adapter=None):
-    profile = Profile(model=str(folder), dtype="float32", max_length=256, max_new_tokens=8)
+def load(folder, device, adapter=None, dtype="float32"):
+    profile = Profile(model=str(folder), dtype=dtype, max_length=256, max_new_tokens=8)
     return LocalMLLM.load(profile, device=device, adapter=adapter)
 
 
@@ -66,6 +67,21 @@ def test_a_large_one_is_compiled_and_says_the_same(tmp_path, monkeypatch):
     assert any(module._compiled_call_impl is not None for module in there.model.modules())
     for one, other in zip(there.read(IMAGES, WHOLE), here.read(IMAGES, WHOLE), strict=True):
         torch.testing.assert_close(one.states, other.states, **NEAR)
+
+
+@pytest.mark.parametrize("model", [tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl])
+def test_views_in_a_row_attended_to_at_once_are_seen_as_each_alone(model, tmp_path, monkeypatch):
+    folder = model(tmp_path / "model")
+    alone = load(folder, "cuda", dtype="bfloat16")
+    monkeypatch.setattr(gpu, "LARGE", 1)
+    at_once = load(folder, "cuda", dtype="bfloat16")
+    assert {each.config._attn_implementation for each in attentions(at_once.model)} == {PACKED}
+    for _ in ("as it comes", "compiled"):
+        for one, other in zip(*(each.read(IMAGES, WHOLE) for each in (at_once, alone)), strict=True):
+            off = (one.states - other.states).float().norm() / other.states.float().norm()
+            print(f"{model.__name__}: off by {off:.2g}")
+            assert off < 0.02
+        at_once.compile()
 
 
 @pytest.mark.parametrize("large", [1, gpu.LARGE])

@@ -1,0 +1,66 @@
+"""A vision tower's views, attended to at once. The kernel itself runs on a GPU (test_on_a_gpu.py)."""
+
+import pytest
+import torch
+
+from m3agiqa.mllm import packed
+from m3agiqa.mllm.conversation import conversation
+from tests import tiny_minicpm, tiny_mllm
+from tests.tiny_mllm import picture
+
+IMAGES = [picture(1), picture(2, 40, 24), picture(3, 64, 64)]
+WHOLE = [conversation("quality", prompt, "Sharp.") for prompt in ("a red cube", "", "two blue balls")]
+
+
+@pytest.fixture(params=[tiny_mllm.minicpm_v_4_6, tiny_mllm.qwen3_vl])
+def mllm(request, tmp_path):
+    return tiny_mllm.load(request.param(tmp_path / "model"))
+
+
+def kinds(mllm):
+    return [each.config._attn_implementation for each in packed.attentions(mllm.model)]
+
+
+def one_view_at_a_time(query, key, value, bounds, bounds_of_keys, longest, longest_of_keys, *, scale):
+    """What torch's kernel computes, (T, H, d), on a CPU, which has none."""
+    assert torch.equal(bounds, bounds_of_keys)
+    assert bounds.dtype == torch.int32
+    lengths = (bounds[1:] - bounds[:-1]).tolist()
+    assert longest == longest_of_keys == max(lengths)
+    views = zip(*(each.transpose(0, 1).split(lengths, dim=1) for each in (query, key, value)), strict=True)
+    found = [torch.nn.functional.scaled_dot_product_attention(*view, scale=scale) for view in views]
+    return torch.cat(found, dim=1).transpose(0, 1)
+
+
+def test_views_attended_to_at_once_are_seen_as_each_alone(mllm, monkeypatch):
+    plain = mllm.read(IMAGES, WHOLE)
+    calls = []
+    monkeypatch.setattr(packed, "varlen_attn", lambda *args, **how: calls.append(1) or one_view_at_a_time(*args, **how))
+    for each in packed.attentions(mllm.model):
+        each.config._attn_implementation = packed.PACKED
+    for one, other in zip(mllm.read(IMAGES, WHOLE), plain, strict=True):
+        torch.testing.assert_close(one.states, other.states, atol=1e-4, rtol=1e-4)
+    assert len(calls) == len(kinds(mllm))  # one a layer, whatever the number of views
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "dropout", "at_once"),
+    [("cuda", torch.bfloat16, 0.0, True), ("cpu", torch.bfloat16, 0.0, False), ("cuda", torch.float32, 0.0, False),
+     ("cuda", torch.float16, 0.1, False)],
+)  # fmt: skip
+def test_where_the_kernel_can_be_used(mllm, monkeypatch, device, dtype, dropout, at_once):
+    kind = type(mllm.model)
+    monkeypatch.setattr(kind, "device", property(lambda _: torch.device(device)))
+    monkeypatch.setattr(kind, "dtype", property(lambda _: dtype))
+    before = kinds(mllm)
+    for each in packed.attentions(mllm.model):
+        each.config.attention_dropout = dropout
+    packed.attend_at_once(mllm.model)
+    assert before
+    assert packed.PACKED not in before
+    assert kinds(mllm) == ([packed.PACKED] * len(before) if at_once else before)
+
+
+def test_a_tower_whose_views_are_in_a_batch_stays_as_it_is(tmp_path):
+    mllm = tiny_mllm.load(tiny_minicpm.minicpm(tmp_path / "model"))
+    assert not kinds(mllm)
