@@ -14,6 +14,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, PreTrainedModel
 
 PACKED = "flash_packed"  # transformers hands the bounds to what is called flash
+AMPERE = (8, 0)  # NVIDIA's compute capability, that flash attention asks for
 
 
 def attentions(network: nn.Module) -> list[Any]:
@@ -31,11 +32,14 @@ def one_view_at_a_time(network: nn.Module) -> list[Any]:
 
 
 def attend_at_once(network: PreTrainedModel) -> None:
-    """Give them the kernel, where it can be used: on a GPU, in floats of 16 bits, without dropout."""
-    if network.device.type == "cuda" and network.dtype.itemsize == 2:
-        for each in attentions(network):
-            if not getattr(each.config, "attention_dropout", 0):
-                each.config._attn_implementation = PACKED  # noqa: SLF001
+    """Give them the kernel, where it can be used: on a GPU from Ampere on, in floats of 16 bits, without dropout."""
+    if network.device.type != "cuda" or network.dtype.itemsize != 2:
+        return
+    if torch.cuda.get_device_capability(network.device) < AMPERE:
+        return
+    for each in attentions(network):
+        if not getattr(each.config, "attention_dropout", 0):
+            each.config._attn_implementation = PACKED  # noqa: SLF001
 
 
 def packed_attention(

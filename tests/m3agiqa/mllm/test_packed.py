@@ -44,14 +44,21 @@ def test_views_attended_to_at_once_are_seen_as_each_alone(mllm, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "dropout", "at_once"),
-    [("cuda", torch.bfloat16, 0.0, True), ("cpu", torch.bfloat16, 0.0, False), ("cuda", torch.float32, 0.0, False),
-     ("cuda", torch.float16, 0.1, False)],
-)  # fmt: skip
-def test_where_the_kernel_can_be_used(mllm, monkeypatch, device, dtype, dropout, at_once):
+    ("device", "dtype", "dropout", "capability", "at_once"),
+    [
+        ("cuda", torch.bfloat16, 0.0, (9, 0), True),
+        ("cuda", torch.float16, 0.0, (8, 0), True),
+        ("cuda", torch.float16, 0.0, (7, 5), False),
+        ("cuda", torch.float16, 0.1, (9, 0), False),
+        ("cuda", torch.float32, 0.0, (9, 0), False),
+        ("cpu", torch.bfloat16, 0.0, None, False),
+    ],
+)
+def test_where_the_kernel_can_be_used(mllm, monkeypatch, device, dtype, dropout, capability, at_once):
     kind = type(mllm.model)
     monkeypatch.setattr(kind, "device", property(lambda _: torch.device(device)))
     monkeypatch.setattr(kind, "dtype", property(lambda _: dtype))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     before = kinds(mllm)
     for each in packed.attentions(mllm.model):
         each.config.attention_dropout = dropout
