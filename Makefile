@@ -7,7 +7,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 NEW_ENOUGH := 3.1[1-9] | 3.[2-9][0-9]
 
-.PHONY: help repro judge test lint bench plots demo serve git FORCE
+.PHONY: help repro judge test lint bench plots demo serve git author FORCE
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ repro: git $(BIN)/installed  ## run every stage whose inputs changed, and sum up
 	$(IN_VENV) $(BIN)/dvc repro
 	$(BIN)/python -m report.summary
 
-judge: git $(BIN)/installed  ## train every aspect in turn, params.yaml as it is, and pack them into bundle/
+judge: git author $(BIN)/installed  ## train every aspect in turn, params.yaml as it is, and pack them into bundle/
 	for aspect in $(ASPECTS); do \
 	  { $(mend_locks); }; \
 	  $(IN_VENV) $(BIN)/dvc exp run -S aspect=$$aspect \
@@ -67,6 +67,11 @@ git:
 	@git --version > /dev/null 2>&1 || { echo "make: git is missing, and DVC works with it: install git" >&2; exit 1; }
 	@git rev-parse --git-dir > /dev/null 2>&1 \
 	  || { echo "make: no git repository here, and DVC wants one: git init, or work in a clone" >&2; exit 1; }
+
+# DVC sets what an experiment has changed aside as a commit when the next one begins: after hours, perhaps.
+author:
+	@for who in AUTHOR COMMITTER; do git -c user.useConfigOnly=true var GIT_$${who}_IDENT > /dev/null 2>&1 \
+	  || { echo "make: git knows no name for DVC's commits: git config --global user.name and user.email" >&2; exit 1; }; done
 
 $(BIN)/installed: requirements.txt constraints.txt $(BIN)/made
 	@$(call install,requirements.txt)

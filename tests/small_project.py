@@ -13,6 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
+from tests.author import AUTHOR
+
 ROOT = Path(__file__).parents[1]
 STAGES = ("source", "download", "split", "caption", "distill", "describe", "features", "train")
 STAGES += ("train_fast", "cross", "evaluate", "card", "report")
@@ -42,7 +44,7 @@ class Project:
         """Run a command in the project, with its programs first on the path."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
         environment["PATH"] = os.pathsep.join([str(self.programs), environment["PATH"]])
-        environment["COLUMNS"] = "300"
+        environment |= AUTHOR | {"COLUMNS": "300"}
         ran = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
         if check and ran.returncode:
             pytest.fail(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}\n{ran.stderr}")
@@ -65,7 +67,7 @@ class Project:
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
-        self.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "-m", message)
+        self.run("git", "commit", "--quiet", "-m", message)
 
     def metrics(self) -> dict:
         return json.loads((self.path / "results/metrics.json").read_text())

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.author import AUTHOR
 from tests.cloned import FAKE, asked, clone_in, make, python, venv
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
+    for name, value in AUTHOR.items():
+        monkeypatch.setenv(name, value)
     return clone_in(tmp_path, monkeypatch)
 
 
@@ -47,3 +50,19 @@ def test_an_aspect_that_cannot_be_trained_ends_it(clone):
     assert code != 0
     assert len(asks) == 3
     assert asks[-1] == "dvc exp run -S aspect=authenticity"
+
+
+@pytest.mark.parametrize("lacking", ["GIT_AUTHOR_NAME", "GIT_COMMITTER_EMAIL"])
+def test_dvc_can_commit_before_hours_have_passed(clone, monkeypatch, lacking):
+    """What the first aspect changed is set aside, as a commit, when the second begins."""
+    for config in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(config, "/dev/null")
+    monkeypatch.delenv("EMAIL", raising=False)
+    assert judge(clone)[0] == 0
+    monkeypatch.delenv(lacking)
+    (clone.parent / "log").unlink()
+    venv(clone, "3.11")
+    ran = make(clone, "judge")
+    assert ran.returncode != 0
+    assert "make: git knows no name for DVC's commits: git config --global user.name and user.email" in ran.stderr
+    assert not asked(clone)

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from evaluation import compare
 from evaluation.experiments import Experiment
+from tests.author import AUTHOR
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = pd.read_csv(ROOT / "evaluation/published_figures.csv")
@@ -54,12 +55,11 @@ def predicted(fold: int) -> pd.DataFrame:
 
 def called(folder: Path, *command: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # the queue's worker starts dvc
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=os.environ | {"PATH": path})
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=os.environ | AUTHOR | {"PATH": path})
 
 
 def commit(folder: Path, message: str) -> None:
-    who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    called(folder, "git", *who, "commit", "--quiet", "--allow-empty", "-m", message)
+    called(folder, "git", "commit", "--quiet", "--allow-empty", "-m", message)
 
 
 @pytest.fixture(scope="module")
