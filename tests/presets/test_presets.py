@@ -12,6 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from m3agiqa.errors import InputError
 from pipeline import settings
 from presets.preset import Preset, check, names, overrides, published
+from tests.author import AUTHOR
 
 ROOT = Path(__file__).parents[2]
 ALL = [(name, aspect) for name in names() for aspect in Preset.named(name).aspects]
@@ -85,7 +86,7 @@ def test_a_wrong_name_is_told_with_those_there_are(name, aspect, message):
 def test_the_command_says_it_all_and_runs_dvc_with_the_params(project):
     (project / "dvc.yaml").write_text(STAGE)
     (project / ".gitignore").write_text("/kept.yaml\n")
-    for command in ("git init -q", "dvc init -q", "git add .", "git -c user.name=a -c user.email=a@b commit -qm one"):
+    for command in ("git init -q", "dvc init -q", "git add .", "git commit -qm one"):
         subprocess.run(command.split(), check=True, env=_environment())
     command = [sys.executable, "-m", "presets", "paper-agiqa-3k", "correspondence", "-S", "train.epochs=2"]
     dry = subprocess.run([*command, "--dry-run"], check=True, env=_environment(), capture_output=True, text=True)
@@ -100,4 +101,4 @@ def test_the_command_says_it_all_and_runs_dvc_with_the_params(project):
 
 def _environment():
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    return os.environ | AUTHOR | {"PATH": path, "PYTHONPATH": str(ROOT)}

@@ -85,8 +85,7 @@ def test_another_aspects_absence_is_said_with_what_to_run(project, asked):
 
 def test_dvc_knows_the_parts_as_artifacts(project, tmp_path):
     out = tmp_path / "card.json"
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    project.run("git", *identity, "tag", "--annotate", "--message", "first", "card@v1.0.0")  # as gto registers it
+    project.run("git", "tag", "--annotate", "--message", "first", "card@v1.0.0")  # as gto registers it
     project.dvc("artifacts", "get", str(project.path), "card", "--out", str(out))
     assert json.loads(out.read_text())["aspect"] == "quality"
 

@@ -156,12 +156,13 @@ def test_uneven_batches_and_gradients_do_not_use_up_what_torch_compiles(minicpm,
 
 @compiles
 def test_no_number_of_views_is_compiled_for(tmp_path, traced, monkeypatch):
-    """Where a vision tower attends to one at a time, in a loop that grows with what it is given."""
+    """Where a vision tower attends to one at a time, in a loop that grows with what it is given. Nor any length."""
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="eager"))
     mllm = tiny_mllm.load(tiny_mllm.qwen3_vl(tmp_path / "model"), max_length=500)
-    batches = [
-        ([picture(row, 32, 24 + 8 * number) for row in range(number)], WHOLE[:1] * number) for number in range(2, 6)
-    ]
+    batches = []
+    for number, words in enumerate((1, 20, 40, 60), start=2):
+        whole = conversation("quality", "a red cube", "Sharp. " * words)
+        batches.append(([picture(row, 32, 24 + 8 * number) for row in range(number)], [whole] * number))
     plain = [mllm.read(*batch) for batch in batches]
     gpu.compile_blocks(mllm.model)
     counts = []
@@ -169,6 +170,7 @@ def test_no_number_of_views_is_compiled_for(tmp_path, traced, monkeypatch):
         for before, after in zip(expected, mllm.read(*batch), strict=True):
             torch.testing.assert_close(after.states, before.states, atol=1e-5, rtol=1e-5)
         counts.append(traced["stats"]["unique_graphs"])
+    assert len({len(reading.states) // 64 for (reading, *_) in plain}) > 2
     assert counts[0] > 0
     assert counts[1:] == counts[1:2] * 3
 
