@@ -51,10 +51,32 @@ def test_a_service_that_ends_the_run_after_an_answer_that_is_unusable(project, s
     run()
     before, begun = len(server.requests), datetime.now(UTC)
     bad = json.dumps({**NEW, "quality": ""})
-    server.script = lambda request: answer(request, said=bad) if request.number < before + 8 else daily_quota()
+
+    def once_each(request):
+        asked = [other.image for other in server.requests[before:]].count(request.image)
+        return answer(request, said=bad) if asked == 1 else daily_quota()
+
+    server.script = once_each
     with pytest.raises(SystemExit):
         run(refresh=begun)
     server.script = lambda request: answer(request, said=NEW)
     run(refresh=begun)
     assert now_said() == {aspect: {NEW[aspect]} for aspect in ASPECTS}
+    assert totals()["failed"] == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_an_image_that_a_service_answers_in_vain_keeps_what_was_said_of_it_before(project, server):
+    run()
+    begun, known = datetime.now(UTC), captions()
+    image = server.requests[0].image
+    bad = json.dumps({**NEW, "quality": ""})
+    server.script = lambda request: answer(request, said=bad if request.image == image else NEW)
+    run(refresh=begun)
+    asked = len(server.requests)
+    run(refresh=begun)
+    assert len(server.requests) == asked
+    assert now_said() == {"quality": {NEW["quality"], TEXTS["quality"]}, "correspondence": {NEW["correspondence"]}}
+    assert list(captions()["quality"]).count(TEXTS["quality"]) == 1
+    assert len(captions()) == len(known)
     assert totals()["failed"] == 0
