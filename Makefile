@@ -6,6 +6,7 @@ BIN := .venv/bin
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 NEW_ENOUGH := 3.1[1-9] | 3.[2-9][0-9]
+READ_LOCK := from dvc.dvcfile import Lockfile; from dvc.utils import strictyaml; strictyaml.load("dvc.lock", Lockfile.SCHEMA)
 
 .PHONY: help repro judge test lint bench plots demo serve git author FORCE
 
@@ -54,13 +55,15 @@ demo: $(BIN)/installed-demo  ## score images of your own on a page, at 127.0.0.1
 serve: $(BIN)/installed-serve  ## score images that come over HTTP, at 127.0.0.1
 	$(BIN)/python -m m3agiqa serve
 
-# A kill while DVC writes its own lock leaves it empty or cut short, and DVC refuses that. Looked at twice: another run
-# may be writing it just now.
+# A kill while DVC writes a lock leaves it empty or cut short, and DVC refuses that. Looked at twice: another run may be
+# writing it just now. dvc.lock is git's again, and what has run since comes from DVC's run cache.
 define mend_locks
 for lock in .dvc/tmp/rwlock .dvc/tmp/exps/rwlock; do \
   whole="$(BIN)/python -m json.tool $$lock /dev/null"; \
   test ! -e $$lock || $$whole || { sleep 1; $$whole || rm -f $$lock; }; \
-done 2> /dev/null
+done 2> /dev/null; \
+reads() { $(BIN)/python -c '$(READ_LOCK)'; }; \
+{ test ! -e dvc.lock || reads || { sleep 1; reads || git checkout --quiet -- dvc.lock || true; }; } 2> /dev/null
 endef
 
 git:

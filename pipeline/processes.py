@@ -75,14 +75,14 @@ def launch(module: str, processes: int) -> None:
 
     When one fails, the others are stopped, and so is this process, with the same status.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # whom it stops after a failure is no news
-    try:
-        torch.multiprocessing.spawn(_run, (module, processes, port), nprocs=processes)
-    except torch.multiprocessing.ProcessExitedException as error:
-        sys.exit(error.exit_code if error.exit_code > 0 else 1)
+    with socket.socket() as held:  # by this process, so that no other program is given the port before the first listens
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("localhost", 0))
+        try:
+            torch.multiprocessing.spawn(_run, (module, processes, held.getsockname()[1]), nprocs=processes)
+        except torch.multiprocessing.ProcessExitedException as error:
+            sys.exit(error.exit_code if error.exit_code > 0 else 1)
 
 
 def _run(rank: int, module: str, processes: int, port: int) -> None:

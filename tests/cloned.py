@@ -10,11 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Answers like a Python of the version in `fake_version` beside it, notes what it is asked, makes a .venv like itself.
-# What is JSON it asks a real one.
+# What reads a lock it asks a real one.
 FAKE = """#!/bin/sh
 here=$(dirname "$0")
 echo "$0 $*" >> "$PYTHON_LOG"
 case "$1 $2" in
+  "-c from dvc."*) exec "$REAL_PYTHON" "$@" ;;
   "-c "*) cat "$here/fake_version" ;;
   "-m json.tool") exec "$REAL_PYTHON" "$@" ;;
   "-m venv") mkdir -p .venv/bin && cp "$here/fake_version" .venv/bin && cp "$0" .venv/bin/python ;;

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.author import AUTHOR
 from tests.cloned import FAKE, ROOT, asked, clone_in, make, python, venv
 
 VENV_PROGRAMS = ("dvc", "pip", "pytest", "python", "ruff", "mypy", "m3agiqa")
@@ -75,6 +76,38 @@ def test_a_lock_that_a_kill_left_empty_or_cut_short_is_removed(clone, written, s
     ran = make(clone, "repro")
     assert ran.returncode == 0, ran.stderr
     assert lock.exists() == stays
+
+
+RAN = """schema: '2.0'
+stages:
+  split:
+    cmd: python -m stages.split
+    outs:
+    - path: splits.parquet
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef
+      size: 1234
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        (RAN.replace("1234", "5678"), RAN.replace("1234", "5678")),  # of a run since
+        (RAN[: RAN.index("md5: 0") + 3], RAN),  # no YAML
+        (RAN[: RAN.index(" splits")], RAN),  # not DVC's
+    ],
+)
+def test_what_dvc_has_run_is_gits_again_where_a_kill_has_cut_it_short(clone, written, found):
+    (clone / "dvc.lock").write_text(RAN)
+    for command in (["add", "dvc.lock"], ["commit", "--quiet", "--message", "a run"]):
+        subprocess.run(["git", *command], cwd=clone, env=os.environ | AUTHOR, check=True)
+    venv(clone, "3.11")
+    python(clone / ".venv/bin", "3.11", "dvc")
+    (clone / "dvc.lock").write_text(written)
+    ran = make(clone, "repro")
+    assert ran.returncode == 0, ran.stderr
+    assert (clone / "dvc.lock").read_text() == found
 
 
 @pytest.mark.parametrize(("version", "named"), [("3.10", "is 3.10"), ("2.7", "is 2.7"), ("", "is not there")])

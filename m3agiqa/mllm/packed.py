@@ -12,27 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv
 
 PACKED = "flash_packed"  # transformers hands the bounds to what is called flash
 AMPERE = (8, 0)  # NVIDIA's compute capability, that flash attention asks for
 
 
 def attentions(network: nn.Module) -> list[Any]:
-    """Those to views in a row, whose bounds they have as `cu_seqlens`; a tower's blocks only pass these on."""
+    """The modules that attend to views in a row, whose bounds they have as `cu_seqlens`.
+
+    Blocks and encoders around them only pass the bounds on; they do not say whether they are causal.
+    """
     return [
         module
         for module in network.modules()
-        if "cu_seqlens" in signature(type(module).forward).parameters and hasattr(module, "config")
+        if "cu_seqlens" in signature(type(module).forward).parameters and hasattr(module, "is_causal")
     ]
 
 
 def one_view_at_a_time(network: nn.Module) -> list[Any]:
-    """Of these the ones that go by a loop."""
+    """Those of `attentions` that go by a loop."""
     return [each for each in attentions(network) if each.config._attn_implementation != PACKED]  # noqa: SLF001 (its only name)
 
 
 def attend_at_once(network: PreTrainedModel) -> None:
-    """Give them the kernel, where it can be used: on a GPU from Ampere on, in floats of 16 bits, without dropout."""
+    """Give `attentions` the kernel, where it can be used: a GPU from Ampere on, floats of 16 bits, no dropout."""
     if network.device.type != "cuda" or network.dtype.itemsize != 2:
         return
     if torch.cuda.get_device_capability(network.device) < AMPERE:
@@ -54,7 +58,11 @@ def packed_attention(
     max_length_q: int,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention within each view. `query`, `key`, `value` (1, H, T, d), `cu_seq_lens_q` (views + 1) → (1, T, H, d)."""
+    """Attention within each view.
+
+    `query` (1, H, T, d), `key` and `value` (1, G, T, d), `cu_seq_lens_q` (views + 1). Returns (1, T, H, d).
+    """
+    key, value = (repeat_kv(each, query.shape[1] // key.shape[1]) for each in (key, value))
     query, key, value = (each.squeeze(0).transpose(0, 1) for each in (query, key, value))  # (T, H, d)
     bounds = cu_seq_lens_q.to(torch.int32)
     attended: Any = varlen_attn(query, key, value, bounds, bounds, max_length_q, max_length_q, scale=scaling)

@@ -124,9 +124,9 @@ def test_a_wait_that_is_none_grows_as_it_does_without_one(any_server, question, 
     assert again.value.wait is None
 
 
-@pytest.mark.parametrize("move", [daily_quota(), too_many("9000")], ids=["named", "a long wait"])
+@pytest.mark.parametrize("move", [daily_quota, lambda: too_many("9000")], ids=["named", "a long wait"])
 def test_a_daily_quota_says_when_to_resume(any_server, question, move):
-    any_server.script = lambda _: move
+    any_server.script = lambda _: move()
     with pytest.raises(DailyQuota, match=r"run it again after .* in 2 h \d+ min"):
         ask(teacher(any_server), question)
 

@@ -59,31 +59,36 @@ def test_another_library_is_other_work(monkeypatch):
     assert unfinished("describe", {}).path != before
 
 
-def work_on(inputs, seconds=0.0):
-    """In a process of its own: take the folder, note that it is held, count up in it, and let it go."""
+def work_on(inputs, enough):
+    """In a process of its own: take the folder, note that it is held, count up in it, and let it go when told to."""
     with kept("describe", inputs) as scratch:
         journal = scratch.path / "journal"
         done = journal.read_text() if journal.exists() else ""
         (scratch.path.parent / "held").touch()
-        time.sleep(seconds)
+        enough.wait(60)
         journal.write_text(done + "x")
 
 
 def test_two_runs_at_the_same_work_are_one_after_the_other(project, capfd):
     """The second says whom it waits for, and finds what the first has done."""
     spawned = get_context("fork")
-    first = spawned.Process(target=work_on, args=({}, 0.5))
+    enough, said = spawned.Event(), ""
+    first = spawned.Process(target=work_on, args=({}, enough))
     first.start()
     while not (project / ".cache/describe/held").exists():
         time.sleep(0.01)
-    second = spawned.Process(target=work_on, args=({},))
+    second = spawned.Process(target=work_on, args=({}, enough))
     second.start()
+    while "waiting" not in said and second.is_alive():
+        time.sleep(0.01)
+        said += capfd.readouterr().err
+    enough.set()
     for process in (first, second):
         process.join(20)
         assert process.exitcode == 0
     with kept("describe", {}) as scratch:
         assert (scratch.path / "journal").read_text() == "xx"
-    said = capfd.readouterr().err
+    said += capfd.readouterr().err
     assert said.count(f"process {first.pid} in {Path.cwd()}, since") == 1
     assert f"is at the work in {scratch.path}; waiting" in said
 
@@ -94,7 +99,8 @@ def test_finishing_leaves_alone_what_another_run_is_at_again(project):
         pass
     with kept("describe", "first"), kept("describe", "second"):
         assert first.path.exists()
-    again = get_context("fork").Process(target=work_on, args=("first", 60))
+    forked = get_context("fork")
+    again = forked.Process(target=work_on, args=("first", forked.Event()))
     again.start()
     while not (project / ".cache/describe/held").exists():
         time.sleep(0.01)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from analyzers import patience
+from analyzers import limits, patience
 from analyzers.gemini.teacher import Gemini
 from analyzers.ledger import Ledger
 from analyzers.teacher import Answer, Question, Usage
@@ -91,7 +91,8 @@ def test_a_daily_quota_ends_the_run_with_everything_kept(project, server, capsys
     assert len(server.requests) == kept + 12 - 5
 
 
-def test_the_days_requests_are_counted_over_runs(project, server, capsys):
+def test_the_days_requests_are_counted_over_runs(project, server, capsys, monkeypatch):
+    monkeypatch.setattr(limits, "this_day", lambda _: 0.0)  # it does not end in between
     project(**{"runtime.teacher.requests_per_day": 7})
     assert ends(capsys)[0] == 75
     assert ends(capsys)[0] == 75

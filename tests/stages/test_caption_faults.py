@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from hashlib import sha256
@@ -93,8 +94,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write(requests_per_minute):
-    limits = {"concurrency": 16, "timeout": 0.4, "requests_per_minute": requests_per_minute}
+def write(requests_per_minute, timeout=0.4):
+    limits = {"concurrency": 16, "timeout": timeout, "requests_per_minute": requests_per_minute}
     changes = {f"runtime.teacher.{key}": value for key, value in limits.items()}
     write_params(**changes, **{"caption.max_failed": 2 * FAILING})
 
@@ -178,6 +179,7 @@ def test_whatever_fails_and_whoever_kills_it_nothing_is_lost_and_nothing_is_paid
 
 
 def test_a_terminated_run_keeps_what_was_under_way(project, programs):
+    write(requests_per_minute=None, timeout=60)
     with GeminiServer(lambda request: answer(request, delay=0.3)) as server:
         running = start(project, server, python=programs / "python")
         while len(server.requests) < 20:
@@ -186,7 +188,7 @@ def test_a_terminated_run_keeps_what_was_under_way(project, programs):
         said = running.communicate()[0].decode()
     assert running.returncode == 143
     assert "Traceback" not in said
-    assert len(journal(project)) == len(server.answered) == len(server.requests)
+    assert [record["finish_reason"] for record in journal(project)] == ["STOP"] * len(server.requests)
 
 
 def bearers(root: Path) -> list[Path]:
@@ -211,11 +213,19 @@ def bearers(root: Path) -> list[Path]:
 def test_the_key_is_nowhere(project, programs, script, status):
     write_samples(24)
     write_splits(["train"] * 20 + ["test"] * 4)
-    with GeminiServer(script) as server:
+    write(requests_per_minute=None, timeout=60)
+    looked = threading.Event()  # it must not end before
+
+    def late(request):
+        looked.wait(60)
+        return script(request)
+
+    with GeminiServer(late) as server:
         running = start(project, server, python=programs / "python")
         while running.poll() is None and not server.requests:
             time.sleep(0.01)
         seen = Path(f"/proc/{running.pid}/cmdline").read_bytes()
+        looked.set()
         said = running.communicate()[0]
     assert running.returncode == status, said.decode()
     assert server.requests
