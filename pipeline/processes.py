@@ -76,7 +76,7 @@ def launch(module: str, processes: int) -> None:
     When one fails, the others are stopped, and so is this process, with the same status.
     """
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # whom it stops after a failure is no news
-    with socket.socket() as held:  # by this process, so that no other program is given the port before the first listens
+    with socket.socket() as held:  # to the end: no other program is given the port before the first process listens
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("localhost", 0))
         try:

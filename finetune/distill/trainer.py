@@ -2,8 +2,8 @@
 
 A share comes in several sets of tensors where memory holds few images at once (`micro_batch`), and because images are
 taken in different numbers of views (finetune/distill/examples.py). Each is a forward and a backward pass. Their
-gradients add up before the step is made: it is the step of the whole batch. Nothing in a step waits for a GPU, so that
-the next one is prepared while it works.
+gradients add up before the step is made: it is the step of the whole batch. No code of ours waits for a GPU in a step,
+so that the next one is prepared while it works.
 """
 
 import os

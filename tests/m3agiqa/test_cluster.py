@@ -13,6 +13,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -150,15 +151,16 @@ def test_one_more_image_costs_one(images, parts, alone, far, tmp_path):
 
 @pytest.fixture(scope="module")
 def asked(images, parts, tmp_path_factory):
-    """What predict is asked, but for who scores: images in a tar."""
+    """What predict is asked, but for who scores: images in a tar, too many for all to be scored before a kill."""
     folder = tmp_path_factory.mktemp("asked")
     bundle.pack(parts, folder / "bundle", render(bundle.cards(parts)))
     with tarfile.open(folder / "shard.tar", "w") as shard:
-        for image in images[:6]:
-            shard.add(image.path, image.name)
-            text = tarfile.TarInfo(f"{image.path.stem}.txt")
-            text.size = len(image.prompt)
-            shard.addfile(text, io.BytesIO(image.prompt.encode()))
+        for copy, image in product(range(5), images[:6]):
+            prompt = f"{image.prompt} {copy}".encode()
+            shard.add(image.path, f"{copy}-{image.name}")
+            text = tarfile.TarInfo(f"{copy}-{image.path.stem}.txt")
+            text.size = len(prompt)
+            shard.addfile(text, io.BytesIO(prompt))
     source = ["--tar", str(folder / "shard.tar"), "--bundle", str(folder / "bundle")]
     return [*source, "--aspect", "quality", "--device", "cpu", "--batch", "1", "--parquet"]
 
