@@ -28,6 +28,7 @@ from transformers.utils.logging import disable_progress_bar
 from m3agiqa.asking import Asked, Tell, Told, telling
 from m3agiqa.decoding import Batch, Images, decoded, read
 from m3agiqa.errors import InputError, WorkerError
+from m3agiqa.interrupts import noted
 from m3agiqa.overlap import alone
 from m3agiqa.scored_images import code
 from m3agiqa.scorer import Scorer
@@ -106,8 +107,11 @@ class _Cluster:
         if not numbered:
             return
         wanted = [Batch(number, Path.cwd(), asked.images, asked.aspects) for number, asked in numbered]
-        with _told_in_one_line():
-            for row in self._scored(scorer, wanted).iter_rows():
+        with _told_in_one_line(), noted() as interrupts:
+            rows = self._scored(scorer, wanted).iter_rows()
+            interrupts.tell()
+            for row in rows:
+                interrupts.tell()
                 found: _Found = row["item"]
                 if isinstance(found.told, (InputError, WorkerError)):
                     raise found.told

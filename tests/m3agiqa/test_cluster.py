@@ -227,6 +227,24 @@ def test_ctrl_c_is_one_line_and_the_cluster_stays(start, far, tmp_path):
     assert far.poll() is None
 
 
+@pytest.mark.parametrize("place", ["planning", "scoring"])
+def test_ctrl_c_that_ray_swallows_ends_it_all_the_same(images, parts, far, tmp_path, monkeypatch, place):
+    def swallowed(*_, **__):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        yield None  # no row
+
+    if place == "planning":
+        work = ray.data.from_items
+        monkeypatch.setattr("ray.data.from_items", lambda *given, **how: [*swallowed()] and work(*given, **how))
+    else:
+        monkeypatch.setattr("ray.data.Dataset.iter_rows", swallowed)
+    with pytest.raises(KeyboardInterrupt):
+        found_there(images[:1], parts, tmp_path)
+    assert not journalled(tmp_path)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_machine_without_the_code_ends_it(images, parts, far, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "decoded", soon)  # a function of this file, which no other process finds
     message = r"^a machine of the Ray cluster has no \S*test_cluster: pip install 'm3agiqa\[ray\]' there, too$"
