@@ -1,4 +1,5 @@
 import shutil
+import signal
 
 import pytest
 from transformers import logging
@@ -33,6 +34,14 @@ def small_judge(tmp_path_factory):
         patch.setattr(shipped, "PLACES", (models,))
         bundle.pack(parts, models / "judge", render(bundle.cards(parts)))
     return models
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, whatever the shell of these tests has set."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

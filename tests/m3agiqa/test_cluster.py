@@ -227,6 +227,7 @@ def test_ctrl_c_is_one_line_and_the_cluster_stays(start, far, tmp_path):
     assert far.poll() is None
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("place", ["planning", "scoring"])
 def test_ctrl_c_that_ray_swallows_ends_it_all_the_same(images, parts, far, tmp_path, monkeypatch, place):
     def swallowed(*_, **__):

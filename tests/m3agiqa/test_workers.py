@@ -125,14 +125,6 @@ def started(images, packed, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C interrupts, whatever the shell of these tests has set."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_ctrl_c_waits_until_a_process_is_started_whichever_thread_takes_it(interruptible):
     begun, reached = Event(), []
 
