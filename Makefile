@@ -58,12 +58,12 @@ serve: $(BIN)/installed-serve  ## score images that come over HTTP, at 127.0.0.1
 # A kill while DVC writes a lock leaves it empty or cut short, and DVC refuses that. Looked at twice: another run may be
 # writing it just now. dvc.lock is git's again, and what has run since comes from DVC's run cache.
 define mend_locks
-for lock in .dvc/tmp/rwlock .dvc/tmp/exps/rwlock; do \
-  whole="$(BIN)/python -m json.tool $$lock /dev/null"; \
-  test ! -e $$lock || $$whole || { sleep 1; $$whole || rm -f $$lock; }; \
-done 2> /dev/null; \
-reads() { $(BIN)/python -c '$(READ_LOCK)'; }; \
-{ test ! -e dvc.lock || reads || { sleep 1; reads || git checkout --quiet -- dvc.lock || true; }; } 2> /dev/null
+mend() { \
+  lock=$$1; cure=$$2; shift 2; \
+  test ! -e $$lock || "$$@" || { sleep 1; "$$@" || $$cure $$lock || true; }; \
+} 2> /dev/null; \
+for lock in .dvc/tmp/rwlock .dvc/tmp/exps/rwlock; do mend $$lock "rm -f" $(BIN)/python -m json.tool $$lock /dev/null; done; \
+mend dvc.lock "git checkout --quiet --" $(BIN)/python -c '$(READ_LOCK)'
 endef
 
 git:

@@ -93,10 +93,11 @@ stages:
 @pytest.mark.parametrize(
     ("written", "found"),
     [
-        (RAN.replace("1234", "5678"), RAN.replace("1234", "5678")),  # of a run since
-        (RAN[: RAN.index("md5: 0") + 3], RAN),  # no YAML
-        (RAN[: RAN.index(" splits")], RAN),  # not DVC's
+        (RAN.replace("1234", "5678"), RAN.replace("1234", "5678")),
+        (RAN[: RAN.index("md5: 0") + 3], RAN),
+        (RAN[: RAN.index(" splits")], RAN),
     ],
+    ids=["of a run since", "no YAML", "not DVC's"],
 )
 def test_what_dvc_has_run_is_gits_again_where_a_kill_has_cut_it_short(clone, written, found):
     (clone / "dvc.lock").write_text(RAN)
